@@ -1,0 +1,74 @@
+/* Data augmentation with torchvision's semantics. A view is a list of operations; the parameters of each are drawn
+ * first (draw), then applied (apply), so that a test can apply given parameters and two views can share a draw. */
+#ifndef RT_AUGMENT_H
+#define RT_AUGMENT_H
+
+#include "runtime/dataset.h"
+#include "runtime/error.h"
+#include "runtime/random.h"
+
+#include <stdint.h>
+
+typedef enum {
+    RT_RESIZE,              /* size[2], interpolation */
+    RT_CENTER_CROP,         /* size[2] */
+    RT_RANDOM_RESIZED_CROP, /* size[2], scale[2], ratio[2], interpolation */
+    RT_RANDOM_CROP,         /* size[2], pad */
+    RT_RANDOM_TRANSLATE,    /* reach in pixels, mirror padding, p */
+    RT_HORIZONTAL_FLIP,     /* p */
+    RT_COLOR_JITTER,        /* brightness, contrast, saturation, hue, p */
+    RT_GRAYSCALE,           /* p */
+    RT_GAUSSIAN_BLUR,       /* kernel, sigma[2], p */
+    RT_NORMALIZE,           /* mean[3], std[3] */
+    RT_AUGMENT_KIND_COUNT
+} rt_augment_kind;
+
+typedef enum { RT_BILINEAR, RT_BICUBIC } rt_interpolation;
+
+/* One operation of a view's pipeline, with its settings. Unused fields are 0. */
+typedef struct {
+    rt_augment_kind kind;
+    int draw; /* operations of equal `draw` number in different views share their random parameters */
+    double p; /* probability of being applied */
+    int size[2]; /* height, width */
+    double scale[2], ratio[2], sigma[2];
+    rt_interpolation interpolation;
+    int reach, kernel;
+    double brightness, contrast, saturation, hue;
+    double mean[3], std[3];
+} rt_augment_op;
+
+/* What one random draw for one image decided. */
+typedef struct {
+    int apply;
+    int top, left, height, width; /* crop */
+    int flip, dx, dy;
+    int order[4];                                   /* the four colour steps' order: 0 brightness … 3 hue */
+    double brightness, contrast, saturation, hue;   /* factors; hue is a shift as a fraction of the circle */
+    double sigma;
+} rt_augment_draw;
+
+typedef struct {
+    char name[64];
+    int op_count;
+    rt_augment_op *ops;
+    int channels, height, width; /* of the finished view */
+} rt_view;
+
+/* Parses one line of the text form, `random_resized_crop draw=3 size=32,32 scale=0.08,1 ratio=0.75,1.3333 p=1`
+ * (names of the enumeration without RT_, lower case; keys as the fields above; interpolation=bilinear|bicubic).
+ * This table of names and keys is the only one; the compiler links it to check specs. */
+int rt_augment_parse(const char *line, rt_augment_op *op, rt_error *error);
+
+/* Draws parameters for an image of the given size. */
+rt_augment_draw rt_augment_draw_parameters(const rt_augment_op *op, int height, int width, rt_random_sequence *random);
+
+/* Bytes of working memory that rt_augment_apply needs for sources up to this size. */
+int64_t rt_augment_workspace(const rt_view *view, int max_height, int max_width);
+
+/* Runs the whole view on `source`: op i uses draws[i]. Writes float `out` of shape [channels, height, width] whose
+ * elements are `stride[0..2]` apart. Returns -1 with a message when the result's size is not the view's. */
+int rt_augment_apply(const rt_view *view, const rt_augment_draw *draws, const rt_image *source, void *workspace,
+                     float *out, const int64_t stride[3], rt_error *error);
+
+#endif

@@ -1,0 +1,108 @@
+/* What an emitted program is to the runtime: a manifest in text and a table of compiled functions. Every back end
+ * produces exactly this; the runtime knows nothing else of the compiler. */
+#ifndef RT_PROGRAM_H
+#define RT_PROGRAM_H
+
+#include "runtime/augment.h"
+#include "runtime/error.h"
+#include "runtime/pool.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define RT_MAX_RANK 8
+
+/* What compiled code sees while it runs. The three regions are owned by the caller, 64-byte aligned. */
+typedef struct {
+    char *state;    /* parameters, statistics, optimiser slots: kept between steps */
+    char *arena;    /* inputs, outputs and everything that lives within one call */
+    rt_pool *pool;
+} rt_frame;
+
+/* One compiled kernel: iterations [begin, end) of its parallel loop over the buffers in `args`; `scratch` is the
+ * worker's own memory. */
+typedef void (*rt_kernel)(void *const *args, char *scratch, int64_t begin, int64_t end);
+
+/* Runs a kernel's whole parallel loop on the pool; called by compiled functions. */
+void rt_launch(const rt_frame *frame, rt_kernel kernel, void *const *args, int64_t extent);
+
+/* A compiled function of the program (`init`, `train_step`, `embed`). `context` is its entry's. */
+typedef void (*rt_function)(const rt_frame *frame, void *context);
+
+typedef struct {
+    const char *name;
+    rt_function run;
+    void *context; /* NULL in compiled programs; the interpreter keeps its function here */
+} rt_entry;
+
+/* The one symbol of an emitted object file: `const rt_program csl_program`. */
+typedef struct {
+    const char *manifest; /* text, see rt_manifest_parse */
+    int entry_count;
+    const rt_entry *entries;
+} rt_program;
+
+typedef enum { RT_F32, RT_I32, RT_BOOL } rt_dtype; /* 4, 4 and 1 bytes */
+
+/* A named tensor in one of the regions. Dimensions are logical (as the spec and PyTorch see them); strides, in
+ * elements, say where it lies. */
+typedef struct {
+    char name[256];
+    char role[16]; /* state: param, statistic, ema, slot, queue, counter; else input or output */
+    rt_dtype dtype;
+    int rank;
+    int64_t dims[RT_MAX_RANK], strides[RT_MAX_RANK];
+    int64_t offset; /* bytes from the region's start */
+} rt_tensor;
+
+typedef struct {
+    char name[64];
+    int64_t arena_bytes;
+    int input_count, output_count;
+    rt_tensor *inputs, *outputs;
+} rt_function_info;
+
+typedef struct {
+    char key[64], value[512];
+} rt_setting;
+
+typedef struct {
+    char method[128], spec[1024], fingerprint[64], precision[16];
+    int64_t state_bytes, arena_bytes, scratch_bytes; /* arena and scratch: the largest of the functions */
+    int state_count, function_count, view_count, setting_count;
+    rt_tensor *states;
+    rt_function_info *functions;
+    rt_view *views; /* the training views, in order; the one named "evaluate" is the evaluation pipeline */
+    rt_setting *settings;
+} rt_manifest;
+
+/* Reads the manifest, one record a line, words separated by spaces:
+ *
+ *   cslc-program 1
+ *   method NAME
+ *   spec PATH
+ *   fingerprint HEX                        changes whenever states, shapes or views change
+ *   precision f32
+ *   bytes state N arena N scratch N
+ *   state NAME ROLE DTYPE OFFSET RANK DIM… STRIDE…
+ *   function NAME ARENA_BYTES
+ *   input NAME DTYPE OFFSET RANK DIM… STRIDE…      of the function above
+ *   output NAME DTYPE OFFSET RANK DIM… STRIDE…
+ *   view NAME CHANNELS HEIGHT WIDTH
+ *   augment OP KEY=VALUE…                          of the view above, in order
+ *   setting KEY VALUE                              batch, epochs, steps, knn.k, knn.t, linear.epochs, linear.lr, …
+ *
+ * Functions and their conventional inputs and outputs (i32 and f32 scalars unless noted):
+ *   init        inputs seed
+ *   train_step  inputs view.<name> [N,C,H,W] f32, seed, step, total_steps, steps_per_epoch (i32), and where the
+ *               spec uses them labels i32 [N], index i32 [N]; outputs loss, lr, and any named by the spec
+ *   gradients   the same inputs as train_step; outputs loss and grad.<parameter>; writes no state (for --dump-step)
+ *   embed       inputs image [N,C,H,W] f32; output features [N,F] f32
+ */
+rt_manifest *rt_manifest_parse(const char *text, rt_error *error);
+void rt_manifest_free(rt_manifest *manifest);
+
+/* The whole command line of an emitted program; returns its exit status (0 good, 1 failed, 2 wrong usage). */
+int rt_main(int argc, char **argv, const rt_program *program);
+
+#endif
