@@ -1,0 +1,49 @@
+/* Back ends: from a planned kernel program (or, for the interpreter, a module) to something that runs. */
+#ifndef BACKEND_BACKEND_H
+#define BACKEND_BACKEND_H
+
+#include "ir/ir.h"
+#include "ir/kernel.h"
+#include "runtime/program.h"
+
+/* The manifest of a program (runtime/program.h: rt_manifest_parse); text allocated in `memory`. */
+const char *backend_manifest(arena *memory, const kir_program *program);
+
+/* A program compiled into this process. */
+typedef struct backend_code backend_code;
+const rt_program *backend_program(const backend_code *code);
+void backend_free(backend_code *code);
+
+/* LLVM: JIT for `cslc run`; returns NULL after adding diagnostics. */
+backend_code *llvm_compile(const kir_program *program, const kir_target *target, diag_list *diags);
+typedef enum { LLVM_TEXT, LLVM_ASSEMBLY, LLVM_OBJECT } llvm_output;
+/* Appends the module as optimised LLVM IR, assembly or an object file. */
+bool llvm_emit(const kir_program *program, const kir_target *target, llvm_output kind, text_buffer *out,
+               diag_list *diags);
+
+/* One readable C file that compiles with `cc -O3 -march=native` and links with the runtime library. With lanes 1 it is
+ * plain scalar C, which libtcc compiles; else it uses vector types of the compiler. */
+bool cgen_emit(const kir_program *program, const kir_target *target, text_buffer *out, diag_list *diags);
+
+/* libtcc: the scalar C, compiled in memory. The program must have been lowered for the target "scalar". */
+backend_code *tcc_compile(const kir_program *program, diag_list *diags);
+/* `--backend=c`: cc, into a shared object in a temporary folder, loaded. */
+backend_code *cgen_compile(const kir_program *program, const kir_target *target, diag_list *diags);
+
+/* The interpreter: double precision on the tensor IR after `differentiate`; `program` gives the memory layout. */
+backend_code *interp_compile(const ir_module *module, const kir_program *program, diag_list *diags);
+
+/* For tests: evaluates one function of a module in double precision. Values of inputs and states come from, and values
+ * of outputs and written states go to, callbacks by name with row-major doubles. Returns false after adding an error. */
+typedef struct {
+    void *user;
+    void (*get)(void *user, bool state, const char *name, const ir_type *type, double *elements);
+    void (*put)(void *user, bool state, const char *name, const ir_type *type, const double *elements);
+} interp_io;
+bool interp_run(const ir_function *function, const interp_io *io, diag_list *diags);
+
+/* Links an object file with the runtime library into an executable, by the system's C compiler; the result appears
+ * under its name only when complete. */
+bool backend_link(const char *object_path, const char *runtime_library, const char *output_path, diag_list *diags);
+
+#endif

@@ -1,0 +1,223 @@
+/* The kernel IR: what a fusion group becomes, and the one form that every code-writing back end reads.
+ *
+ * A program is functions made of launches; a launch runs one kernel over an extent on all threads. A kernel is
+ * structured code over typed registers that may be assigned again (a loop's accumulators are registers assigned before
+ * and inside the loop). Registers hold scalars, vectors or matrix tiles; memory is reached only by load and store
+ * through buffer arguments, at affine indices. Shapes are static: every bound and stride is a number. */
+#ifndef IR_KERNEL_H
+#define IR_KERNEL_H
+
+#include "ir/ir.h"
+
+typedef enum { KIR_F32, KIR_BF16, KIR_I32, KIR_I64, KIR_BOOL, KIR_ELEMENT_COUNT } kir_element;
+
+/* lanes 1: scalar. lanes > 1: vector. rows > 0: a matrix tile of rows x lanes elements (matrix units; at most
+ * 16 rows of 64 bytes). Conditions of vectors are BOOL vectors of the same lanes. */
+typedef struct {
+    kir_element element;
+    int16_t lanes;
+    int16_t rows;
+} kir_type;
+
+typedef int32_t kir_reg; /* index into the kernel's registers; 0 is the loop index of the launch ("%g", i64) */
+
+/* base + sum of coefficient * register, in elements; registers are i64 scalars. */
+#define KIR_MAX_TERMS 12
+typedef struct {
+    int64_t base;
+    int term_count;
+    struct {
+        int64_t coefficient;
+        kir_reg reg;
+    } terms[KIR_MAX_TERMS];
+} kir_index;
+
+typedef enum {
+#define KIR_OP(name, operands, doc) KIR_##name,
+#include "ir/kernel_ops.def"
+    KIR_OP_COUNT
+} kir_opcode;
+
+typedef enum {
+    KIR_INSTRUCTION,
+    KIR_LOOP, /* for reg = from to limit step: limit is exclusive and, as from, affine in outer registers */
+    KIR_IF    /* if reg (a BOOL scalar): body, else: otherwise */
+} kir_kind;
+
+typedef struct kir_node kir_node;
+
+/* A block: nodes in order. */
+typedef struct {
+    kir_node *first, *last;
+} kir_block;
+
+struct kir_node {
+    kir_kind kind;
+    kir_node *next;
+    source_span span;
+    /* instruction */
+    kir_opcode opcode;
+    kir_reg result; /* -1 for stores */
+    kir_reg operands[3];
+    double number;    /* constant */
+    int argument;     /* load, store: which buffer */
+    kir_index index;  /* load, store: first element; index (KIR_affine): the value itself */
+    int32_t count;    /* load, store: lanes present, from the first; the others load as 0 and are not stored */
+    int64_t stride;   /* tile load and store: elements between rows; strided vector load: between lanes */
+    int32_t attribute;/* lane number, random stream, … as kernel_ops.def says */
+    /* loop: result is the index register */
+    kir_index from, limit;
+    int64_t step;
+    int unroll; /* hint: unroll this many times, 0 leaves it to the back end */
+    /* loop body; if: taken when operands[0] holds */
+    kir_block body, otherwise;
+};
+
+/* A buffer argument of a kernel. */
+typedef struct {
+    const char *name;
+    kir_element element;
+    int64_t elements;
+    bool reads, writes;
+    /* Memory of the worker itself instead of an argument of the launch: contents are undefined at each iteration's
+     * start, and `elements` is its size. */
+    bool scratch;
+} kir_argument;
+
+typedef struct {
+    const char *name; /* unique in the program; says what it does: "conv2d_64x64_3x3", "fused_mul_add" */
+    kir_argument *arguments;
+    int argument_count, argument_capacity;
+    kir_type *registers;
+    int register_count, register_capacity;
+    kir_block body; /* one iteration; register 0 is its number, 0 .. extent-1 of the launch */
+    double flops;   /* of one iteration, estimated */
+    source_span span;
+} kir_kernel;
+
+/* Where a buffer lives. */
+typedef enum {
+    KIR_STATE,  /* in the state region at `offset` */
+    KIR_ARENA   /* in the arena; `offset` is -1 until plan-memory has run */
+} kir_region;
+
+typedef struct {
+    const char *name; /* "%12" of train_step, or the state's name */
+    kir_region region;
+    kir_element element;
+    int64_t bytes, offset;
+    bool fixed; /* inputs and outputs: alive during the whole function */
+    source_span span;
+} kir_buffer;
+
+typedef struct {
+    int kernel;    /* index in the program */
+    int64_t extent;
+    int *buffers;  /* of each non-scratch argument in order: index into the program's buffers */
+    int64_t *byte_offsets; /* into each of those buffers */
+    source_span span;
+} kir_launch;
+
+/* A named tensor at the function's border. */
+typedef struct {
+    const char *name;
+    ir_type type;
+    ir_layout layout;
+    int buffer;
+} kir_port;
+
+typedef struct {
+    const char *name;
+    kir_launch *launches;
+    int launch_count, launch_capacity;
+    kir_port *inputs, *outputs;
+    int input_count, input_capacity, output_count, output_capacity;
+    int64_t arena_bytes;  /* after plan-memory */
+    int64_t lower_bound;  /* most bytes alive at once */
+    int64_t naive_bytes;  /* sum of all buffers */
+} kir_function;
+
+typedef struct {
+    arena *memory;
+    const ir_module *module;
+    kir_kernel **kernels;
+    int kernel_count, kernel_capacity;
+    kir_buffer *buffers;
+    int buffer_count, buffer_capacity;
+    kir_function *functions;
+    int function_count, function_capacity;
+    int64_t *state_offsets; /* of each of the module's states, bytes, 64-aligned */
+    int64_t state_bytes;
+} kir_program;
+
+/* What code is generated for. */
+typedef struct {
+    int lanes; /* f32 lanes of a vector: 16 (AVX-512), 8 (AVX2), 4, or 1 for scalar code */
+    bool fma;
+    int vector_registers; /* 32 with AVX-512, else 16 */
+    bool matrix_units;    /* AMX */
+} kir_target;
+
+/* Targets by name: "avx512", "avx2", "portable" (4 lanes), "scalar", "amx"; false for another name. */
+bool kir_target_named(const char *name, kir_target *target);
+/* What the CPU that runs this process has. */
+kir_target kir_target_host(void);
+
+/* ---- building: a builder points at the end of a block --------------------------------------------------------------- */
+
+typedef struct {
+    arena *memory;
+    kir_kernel *kernel;
+    kir_block *block; /* where nodes go */
+    source_span span;
+} kir_builder;
+
+kir_kernel *kir_kernel_new(arena *memory, const char *name, source_span span);
+int kir_argument_add(arena *memory, kir_kernel *kernel, const char *name, kir_element element, int64_t elements,
+                     bool reads, bool writes);
+int kir_scratch_add(arena *memory, kir_kernel *kernel, const char *name, kir_element element, int64_t elements);
+kir_type kir_scalar_type(kir_element element);
+kir_type kir_vector_type(kir_element element, int lanes);
+kir_type kir_tile_type(kir_element element, int rows, int lanes);
+kir_reg kir_register(const kir_builder *builder, kir_type type);
+
+kir_index kir_at(int64_t base);
+kir_index kir_plus(kir_index index, int64_t coefficient, kir_reg reg); /* merges equal registers */
+kir_index kir_plus_index(kir_index a, int64_t coefficient, kir_index b);
+
+/* Each makes a new register of the fitting type unless `into` variants say otherwise. */
+kir_reg kir_number(const kir_builder *builder, kir_type type, double number);
+kir_reg kir_value(const kir_builder *builder, kir_index index); /* i64 scalar */
+kir_reg kir_op1(const kir_builder *builder, kir_opcode opcode, kir_reg a);
+kir_reg kir_op2(const kir_builder *builder, kir_opcode opcode, kir_reg a, kir_reg b);
+kir_reg kir_op3(const kir_builder *builder, kir_opcode opcode, kir_reg a, kir_reg b, kir_reg c);
+void kir_assign(const kir_builder *builder, kir_reg target, kir_reg value); /* emits `move` */
+/* target = opcode(a, b, c): an instruction that assigns an existing register, for accumulators. */
+void kir_into(const kir_builder *builder, kir_reg target, kir_opcode opcode, kir_reg a, kir_reg b, kir_reg c);
+kir_reg kir_convert(const kir_builder *builder, kir_reg a, kir_element element);
+kir_reg kir_load(const kir_builder *builder, int argument, kir_index index, int lanes, int count);
+/* Lane i from index + i * stride. */
+kir_reg kir_load_strided(const kir_builder *builder, int argument, kir_index index, int lanes, int count,
+                         int64_t stride);
+void kir_store(const kir_builder *builder, int argument, kir_index index, kir_reg value, int count);
+/* Opens a loop: returns its index register and a builder for its body. */
+kir_reg kir_loop(const kir_builder *builder, kir_index from, kir_index limit, int64_t step, kir_builder *body);
+void kir_if(const kir_builder *builder, kir_reg condition, kir_builder *yes, kir_builder *no); /* no may be NULL */
+
+/* ---- whole programs -------------------------------------------------------------------------------------------------- */
+
+void kir_print(const kir_program *program, text_buffer *out);
+void kir_print_kernel(const kir_kernel *kernel, text_buffer *out);
+/* Checks types, argument use, index registers, one assignment before each use; false after adding diagnostics. */
+bool kir_verify(const kir_program *program, diag_list *diags);
+/* Adds a kernel, or finds an equal one (all but the name and spans) and returns its index, so that layers of one
+ * shape share code. */
+int kir_program_add_kernel(kir_program *program, kir_kernel *kernel);
+/* The bytes of worker scratch that a kernel needs (its scratch arguments one after the other, each 64-aligned), and the
+ * byte offset of scratch argument `argument`. */
+int64_t kir_scratch_bytes(const kir_kernel *kernel);
+int64_t kir_scratch_offset(const kir_kernel *kernel, int argument);
+const char *kir_op_name(kir_opcode opcode);
+int kir_op_operands(kir_opcode opcode);
+
+#endif

@@ -1,0 +1,52 @@
+/* Passes: each rewrites a module or a kernel program in place. The table in passes/pass.c is the only list of them. */
+#ifndef PASSES_PASS_H
+#define PASSES_PASS_H
+
+#include "ir/ir.h"
+#include "ir/kernel.h"
+
+typedef struct {
+    arena *memory;
+    diag_list *diags;
+    kir_target target;
+    ir_module *module;
+    kir_program *program; /* NULL until `lower` has run */
+} pass_context;
+
+typedef struct {
+    const char *name; /* "fuse-elementwise" */
+    const char *doc;  /* one line */
+    bool required;    /* may not be switched off: differentiate, lower, plan-memory */
+    /* Returns false after adding an error to the context's diagnostics. */
+    bool (*run)(pass_context *context);
+} pass_info;
+
+/* All passes in the order in which a compilation runs them (a name may stand twice in the pipeline). */
+const pass_info *const *pass_pipeline(int *count);
+/* The distinct passes, for --list-passes. */
+const pass_info *const *pass_list(int *count);
+const pass_info *pass_find(const char *name);
+
+typedef struct {
+    const char *const *disabled; /* names */
+    int disabled_count;
+    bool verify;           /* run the verifier after every pass */
+    const char *stop_before; /* NULL, or the name of the first pass not to run */
+    /* Called after each pass, for --print-after and --time-passes; may be NULL. */
+    void (*after)(void *user, const pass_info *pass, const pass_context *context, double seconds);
+    void *user;
+} pass_options;
+
+/* Runs the pipeline; false after adding errors. */
+bool pass_run_pipeline(pass_context *context, const pass_options *options);
+
+bool pass_canonicalize(pass_context *context);
+bool pass_common_subexpressions(pass_context *context);
+bool pass_dead_code(pass_context *context);
+bool pass_differentiate(pass_context *context);
+bool pass_fuse_elementwise(pass_context *context);
+bool pass_layout(pass_context *context);
+bool pass_lower(pass_context *context);
+bool pass_plan_memory(pass_context *context);
+
+#endif
