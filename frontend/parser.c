@@ -3,22 +3,11 @@
 
 #include <string.h>
 
-static const char *const keywords[] = {"use",       "function", "loss",  "schedule", "module", "optimizer", "pipeline",
-                                       "method",    "param",    "if",    "then",     "else",   "for",       "in",
-                                       "return",    "and",      "or",    "not",      "where",  "true",      "false"};
-
-/* These also name sections, shown words or arguments, so they are words only where a declaration can start. */
-static bool is_soft_keyword(const char *text) {
-    static const char *const soft[] = {"use", "function", "loss", "schedule", "module", "optimizer", "pipeline", "method", "param"};
-    for (size_t i = 0; i < sizeof soft / sizeof *soft; i++)
-        if (strcmp(text, soft[i]) == 0)
-            return true;
-    return false;
-}
+/* Words that never are names. `method`, `loss` and the like are words only where a declaration or section starts. */
+static const char *const keywords[] = {"if",  "then", "else", "for",  "in",   "return",
+                                       "and", "or",   "not",  "where", "true", "false"};
 
 bool fe_is_keyword(const char *text) {
-    if (is_soft_keyword(text))
-        return false;
     for (size_t i = 0; i < sizeof keywords / sizeof *keywords; i++)
         if (strcmp(text, keywords[i]) == 0)
             return true;
