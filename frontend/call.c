@@ -139,7 +139,12 @@ fe_value *fe_bind_arguments(fe_context *context, fe_scope *scope, const fe_signa
     bind.places = arena_alloc(context->memory, count * sizeof *bind.places);
     for (int i = 0; i < signature->count; i++)
         bind.values[i] = fe_none(call->span);
+    /* A label or a binding's name is for the call itself, not for calls among its arguments. */
+    const char *label = context->label, *binding_name = context->binding_name;
+    context->label = context->binding_name = NULL;
     bind_all(&bind, call);
+    context->label = label;
+    context->binding_name = binding_name;
     if (bind.good)
         check_missing(&bind, call);
     if (signature->rest)
