@@ -90,7 +90,8 @@ static void bind_rest(binder *bind, const fe_expr *expr) {
 
 static void bind_all(binder *bind, const fe_expr *call) {
     const fe_signature *signature = bind->signature;
-    int position = signature->skip;
+    /* Where the rest is taken as a list, what comes before it is given by name alone. */
+    int position = signature->rest ? signature->count - 1 : signature->skip;
     bool named = false;
     for (int i = 0; i < call->arg_count; i++) {
         const fe_argument *argument = &call->args[i];
