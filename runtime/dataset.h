@@ -29,7 +29,8 @@ typedef struct {
  * (`shapes:train=5000,test=1000,size=32,seed=1`). Returns NULL and fills `error` on bad input. */
 rt_dataset *rt_dataset_open(const char *path, rt_split split, rt_error *error);
 
-/* All pictures below one folder without labels, in name order; `names` receives their paths (for `embed`). */
+/* All pictures below one folder without labels, in name order; `names` receives their paths (for `embed`) in one
+ * block with a NULL behind the last: free(names) frees them all. */
 rt_dataset *rt_dataset_open_unlabelled(const char *path, char ***names, rt_error *error);
 
 void rt_dataset_free(rt_dataset *dataset);

@@ -1,0 +1,18 @@
+/* Compiled kernels on the pool. */
+#include "runtime/program.h"
+
+typedef struct {
+    rt_pool *pool;
+    rt_kernel kernel;
+    void *const *args;
+} launch;
+
+static void run_kernel(void *context, int worker, int64_t begin, int64_t end) {
+    const launch *self = context;
+    self->kernel(self->args, rt_pool_scratch(self->pool, worker), begin, end);
+}
+
+void rt_launch(const rt_frame *frame, rt_kernel kernel, void *const *args, int64_t extent) {
+    launch self = {frame->pool, kernel, args};
+    rt_pool_run(frame->pool, extent, run_kernel, &self);
+}

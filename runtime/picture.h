@@ -1,0 +1,27 @@
+/* Decodes JPEG and PNG pictures. Private to the runtime. */
+#ifndef RT_PICTURE_H
+#define RT_PICTURE_H
+
+#include "runtime/dataset.h"
+#include "runtime/error.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define RT_PICTURE_MOST_PIXELS ((int64_t)1 << 27) /* a header that claims more is an error, not an allocation */
+
+/* Decodes `bytes` to 8-bit RGB, whatever the picture's own colours are (grey, palette, RGBA, CMYK, 16 bits); an
+ * alpha channel is dropped. `name` is for messages. On success the caller frees image->pixels. */
+int rt_picture_decode(const char *name, const uint8_t *bytes, size_t size, rt_image *image, rt_error *error);
+
+/* Whether a file's name ends as a picture's: .jpg, .jpeg or .png in any case. */
+int rt_picture_name(const char *name);
+
+/* The decoders behind it, for bytes that start with their format's magic number. */
+int rt_picture_decode_jpeg(const char *name, const uint8_t *bytes, size_t size, rt_image *image, rt_error *error);
+int rt_picture_decode_png(const char *name, const uint8_t *bytes, size_t size, rt_image *image, rt_error *error);
+
+/* Checks the dimensions in a header and allocates image->pixels. */
+int rt_picture_allocate(const char *name, int64_t width, int64_t height, rt_image *image, rt_error *error);
+
+#endif

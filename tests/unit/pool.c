@@ -1,0 +1,154 @@
+/* runtime/pool.c and launch.c: every iteration runs once, at any size of pool and loop. */
+#include "runtime/pool.h"
+#include "runtime/program.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { MOST_ITERATIONS = 1000 };
+
+typedef struct {
+    rt_pool *pool;
+    int visits[MOST_ITERATIONS]; /* plain: the thread sanitizer sees it if two workers share an iteration */
+    _Atomic int calls, wrong_worker;
+    _Atomic int inside[64];
+} visit_record;
+
+static void visit(void *context, int worker, int64_t begin, int64_t end) {
+    visit_record *record = context;
+    if (worker < 0 || worker >= rt_pool_size(record->pool) || atomic_fetch_add(&record->inside[worker], 1) != 0) {
+        atomic_fetch_add(&record->wrong_worker, 1);
+    }
+    for (int64_t i = begin; i < end; i++) {
+        record->visits[i]++;
+    }
+    atomic_fetch_add(&record->calls, 1);
+    atomic_fetch_sub(&record->inside[worker], 1);
+}
+
+static void check_extents(int threads) {
+    static const int extents[] = {0, 1, 2, 3, 7, 8, 9, 63, 1000};
+    rt_pool *pool = rt_pool_create(threads);
+    assert_non_null(pool);
+    assert_int_equal(rt_pool_size(pool), threads);
+    for (size_t i = 0; i < sizeof extents / sizeof *extents; i++) {
+        visit_record *record = calloc(1, sizeof *record);
+        record->pool = pool;
+        rt_pool_run(pool, extents[i], visit, record);
+        for (int iteration = 0; iteration < MOST_ITERATIONS; iteration++) {
+            assert_int_equal(record->visits[iteration], iteration < extents[i]);
+        }
+        assert_int_equal(record->wrong_worker, 0);
+        assert_true(extents[i] == 0 ? record->calls == 0 : record->calls > 0);
+        free(record);
+    }
+    rt_pool_destroy(pool);
+}
+
+static void test_every_iteration_once(void **state) {
+    (void)state;
+    for (int threads = 1; threads <= 5; threads++) {
+        check_extents(threads);
+    }
+}
+
+static void add_one(void *context, int worker, int64_t begin, int64_t end) {
+    (void)worker;
+    int *numbers = context;
+    for (int64_t i = begin; i < end; i++) {
+        numbers[i]++;
+    }
+}
+
+/* Launches in quick succession and after pauses long enough for the workers to sleep. */
+static void test_many_launches(void **state) {
+    (void)state;
+    for (int threads = 2; threads <= 4; threads++) {
+        rt_pool *pool = rt_pool_create(threads);
+        int numbers[50] = {0};
+        for (int launch = 0; launch < 3000; launch++) {
+            rt_pool_run(pool, 1 + launch % 50, add_one, numbers);
+            if (launch % 500 == 0) {
+                usleep(2000);
+            }
+        }
+        for (int i = 0; i < 50; i++) {
+            assert_int_equal(numbers[i], 3000 / 50 * (50 - i));
+        }
+        rt_pool_destroy(pool);
+    }
+}
+
+static void test_default_size(void **state) {
+    (void)state;
+    rt_pool *pool = rt_pool_create(0);
+    assert_non_null(pool);
+    assert_int_equal(rt_pool_size(pool), (int)sysconf(_SC_NPROCESSORS_ONLN));
+    rt_pool_destroy(pool);
+    rt_pool_destroy(NULL);
+}
+
+static void test_scratch(void **state) {
+    (void)state;
+    rt_pool *pool = rt_pool_create(3);
+    assert_null(rt_pool_scratch(pool, 0));
+    assert_int_equal(rt_pool_reserve(pool, SIZE_MAX / 2), -1);
+    assert_int_equal(rt_pool_reserve(pool, 1000), 0);
+    char *areas[3];
+    for (int worker = 0; worker < 3; worker++) {
+        areas[worker] = rt_pool_scratch(pool, worker);
+        assert_int_equal((uintptr_t)areas[worker] % 64, 0);
+        memset(areas[worker], worker + 1, 1000);
+    }
+    for (int worker = 0; worker < 3; worker++) {
+        assert_int_equal(areas[worker][0], worker + 1);
+        assert_int_equal(areas[worker][999], worker + 1);
+        assert_ptr_equal(areas[worker], rt_pool_scratch(pool, worker));
+    }
+    assert_int_equal(rt_pool_reserve(pool, 0), 0);
+    rt_pool_destroy(pool);
+}
+
+static void scale_kernel(void *const *args, char *scratch, int64_t begin, int64_t end) {
+    const float *from = args[0];
+    float *to = args[1], *staging = (float *)(void *)scratch;
+    for (int64_t i = begin; i < end; i++) {
+        staging[0] = from[i] * 2.0f;
+        to[i] = staging[0];
+    }
+}
+
+static void test_launch(void **state) {
+    (void)state;
+    rt_pool *pool = rt_pool_create(3);
+    assert_int_equal(rt_pool_reserve(pool, 64), 0);
+    float from[300], to[300] = {0};
+    for (int i = 0; i < 300; i++) {
+        from[i] = (float)i;
+    }
+    void *args[2] = {from, to};
+    rt_frame frame = {.pool = pool};
+    rt_launch(&frame, scale_kernel, args, 300);
+    for (int i = 0; i < 300; i++) {
+        assert_true(to[i] == 2.0f * (float)i);
+    }
+    rt_pool_destroy(pool);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_iteration_once),
+        cmocka_unit_test(test_many_launches),
+        cmocka_unit_test(test_default_size),
+        cmocka_unit_test(test_scratch),
+        cmocka_unit_test(test_launch),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
