@@ -270,9 +270,7 @@ static int read_record(reader *r) {
     return rt_fail(r->error, "there is no record '%.50s'", word);
 }
 
-static int read_lines(reader *r, char *text) {
-    rt_error reason = {{0}}, *error = r->error;
-    r->error = &reason;
+static int read_lines(reader *r, char *text, rt_error *error) {
     while (text) {
         char *end = strchr(text, '\n');
         if (end)
@@ -280,7 +278,7 @@ static int read_lines(reader *r, char *text) {
         r->rest = text;
         r->line++;
         if (read_record(r))
-            return rt_fail(error, "the program's manifest is broken in line %d: %.800s", r->line, reason.text);
+            return rt_fail(error, "the program's manifest is broken in line %d: %.800s", r->line, r->error->text);
         text = end;
     }
     if (!*r->manifest->fingerprint)
@@ -291,8 +289,10 @@ static int read_lines(reader *r, char *text) {
 rt_manifest *rt_manifest_parse(const char *text, rt_error *error) {
     rt_manifest *manifest = calloc(1, sizeof *manifest);
     char *copy = strdup(text);
-    reader r = {.manifest = manifest, .error = error};
-    int failed = manifest && copy ? read_lines(&r, copy) : rt_fail(error, "no memory to read the program's manifest");
+    rt_error reason = {{0}};
+    reader r = {.manifest = manifest, .error = &reason};
+    int failed =
+        manifest && copy ? read_lines(&r, copy, error) : rt_fail(error, "no memory to read the program's manifest");
     free(copy);
     if (failed) {
         rt_manifest_free(manifest);

@@ -1,4 +1,5 @@
 #include "runtime/metrics.h"
+#include "runtime/archive.h"
 #include "runtime/output_file.h"
 
 #include <errno.h>
@@ -31,23 +32,22 @@ static int write_kept_lines(rt_output_file *output, const char *text, int64_t fi
 }
 
 static int cut_off(const char *path, int64_t first_step, int64_t *evaluated_step, rt_error *error) {
-    size_t size;
+    rt_file old;
     if (access(path, F_OK))
         return 0; /* the run began without a log, in another folder say */
-    char *text = rt_file_read(path, &size, error);
     rt_output_file output;
-    if (!text)
+    if (rt_file_read(path, &old, error))
         return -1;
     if (rt_output_open(&output, path, error)) {
-        free(text);
+        rt_file_free(&old);
         return -1;
     }
-    int result = write_kept_lines(&output, text, first_step, evaluated_step, error);
+    int result = write_kept_lines(&output, (const char *)old.bytes, first_step, evaluated_step, error);
     if (result)
         rt_output_abandon(&output);
     else
         result = rt_output_commit(&output, error);
-    free(text);
+    rt_file_free(&old);
     return result;
 }
 

@@ -95,44 +95,6 @@ void rt_output_abandon(rt_output_file *output) {
     forget(output);
 }
 
-static char *read_stream(FILE *stream, size_t *size) {
-    size_t capacity = 1 << 16, used = 0;
-    char *bytes = malloc(capacity);
-    while (bytes) {
-        used += fread(bytes + used, 1, capacity - used - 1, stream);
-        if (used + 1 < capacity)
-            break;
-        char *larger = realloc(bytes, capacity *= 2);
-        if (!larger)
-            free(bytes);
-        bytes = larger;
-    }
-    if (bytes)
-        bytes[used] = 0;
-    *size = used;
-    return bytes;
-}
-
-char *rt_file_read(const char *path, size_t *size, rt_error *error) {
-    FILE *stream = fopen(path, "rb");
-    if (!stream) {
-        rt_fail(error, "cannot open %s: %s", path, strerror(errno));
-        return NULL;
-    }
-    errno = 0;
-    char *bytes = read_stream(stream, size);
-    int failed = ferror(stream), reason = errno;
-    fclose(stream);
-    if (!bytes) {
-        rt_fail(error, "no memory to read %s", path);
-    } else if (failed) {
-        rt_fail(error, "cannot read %s: %s", path, strerror(reason));
-        free(bytes);
-        return NULL;
-    }
-    return bytes;
-}
-
 int rt_make_folders(const char *path, rt_error *error) {
     char *partial = append(path, "/");
     if (!partial)
@@ -151,13 +113,4 @@ int rt_make_folders(const char *path, rt_error *error) {
     }
     free(partial);
     return result;
-}
-
-char *rt_path_join(const char *folder, const char *name) {
-    char *with_slash = append(folder, "/");
-    if (!with_slash)
-        return NULL;
-    char *path = append(with_slash, name);
-    free(with_slash);
-    return path;
 }

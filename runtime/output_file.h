@@ -26,14 +26,7 @@ int rt_output_commit(rt_output_file *output, rt_error *error);
 /* Throws the unfinished file away. */
 void rt_output_abandon(rt_output_file *output);
 
-/* Reads a whole file; the bytes are followed by a 0 that `size` does not count. Freed by the caller with free().
- * Returns NULL with a message when the file cannot be read. */
-char *rt_file_read(const char *path, size_t *size, rt_error *error);
-
 /* Creates the folder and those above it that are missing. Returns 0, or -1 with a message. */
 int rt_make_folders(const char *path, rt_error *error);
-
-/* Joins a folder and a name with a slash; freed by the caller. NULL when memory runs out. */
-char *rt_path_join(const char *folder, const char *name);
 
 #endif

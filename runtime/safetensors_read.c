@@ -1,6 +1,6 @@
 /* Reads safetensors. Nothing in the file is believed: every number is checked before it is used. */
+#include "runtime/archive.h"
 #include "runtime/json.h"
-#include "runtime/output_file.h"
 #include "runtime/safetensors.h"
 
 #include <inttypes.h>
@@ -58,7 +58,7 @@ static int read_place(const rt_json *value, rt_tensor *tensor, int64_t bytes, in
 }
 
 static int read_tensor(const rt_json *entry, rt_tensor *tensor, int64_t data_size, rt_error *error) {
-    int64_t bytes;
+    int64_t bytes = 0;
     if (entry->kind != RT_JSON_OBJECT || strlen(entry->key) >= sizeof tensor->name)
         return rt_fail(error, "the entry '%.100s' is no tensor", entry->key);
     *tensor = (rt_tensor){0};
@@ -174,18 +174,21 @@ static int parse_file(rt_safetensors *file, size_t size, rt_error *error) {
 }
 
 rt_safetensors *rt_safetensors_load(const char *path, rt_error *error) {
-    size_t size;
-    rt_safetensors *file = calloc(1, sizeof *file);
-    if (!file) {
-        rt_fail(error, "no memory to read %s", path);
-        return NULL;
-    }
-    file->bytes = rt_file_read(path, &size, error);
+    rt_file raw;
     rt_error reason = {{0}};
-    if (file->bytes && parse_file(file, size, &reason) == 0)
+    if (rt_file_read(path, &raw, error))
+        return NULL;
+    size_t size = raw.size;
+    rt_safetensors *file = calloc(1, sizeof *file);
+    if (file) {
+        file->bytes = (char *)raw.bytes;
+        raw.bytes = NULL;
+    }
+    rt_file_free(&raw);
+    int failed = file ? parse_file(file, size, &reason) : rt_fail(&reason, "no memory");
+    if (!failed)
         return file;
-    if (file->bytes)
-        rt_fail(error, "cannot use %s: %.700s", path, reason.text);
+    rt_fail(error, "cannot use %s: %.700s", path, reason.text);
     rt_safetensors_free(file);
     return NULL;
 }

@@ -1,4 +1,5 @@
 #include "runtime/train.h"
+#include "runtime/archive.h"
 #include "runtime/interrupt.h"
 #include "runtime/metrics.h"
 #include "runtime/output_file.h"
