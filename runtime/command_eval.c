@@ -107,7 +107,8 @@ static int write_records(const evaluation_run *run, rt_error *error) {
     rt_json_open(&json, NULL, '[');
     for (int i = 0; i < run->count; i++) {
         int64_t epoch = run->position.steps_per_epoch ? step / run->position.steps_per_epoch : 0;
-        fputs("\n", output.stream);
+        fputs(i ? ",\n" : "\n", output.stream);
+        json.comma = 0;
         rt_evaluation_write(&json, run->session.manifest, &run->records[i], epoch, step);
     }
     fputs("\n", output.stream);

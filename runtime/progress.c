@@ -17,7 +17,7 @@ rt_progress rt_progress_begin(FILE *stream, int64_t batch) {
         .stream = stream, .terminal = isatty(fileno(stream)), .batch = batch, .shown_at = rt_seconds()};
 }
 
-static void show(const rt_progress *progress, const rt_training_position *position, const char *what, double loss,
+static void show(rt_progress *progress, const rt_training_position *position, const char *what, double loss,
                  double rate) {
     int64_t per_epoch = position->steps_per_epoch;
     int64_t epoch = (position->step + per_epoch - 1) / per_epoch;
@@ -31,6 +31,7 @@ static void show(const rt_progress *progress, const rt_training_position *positi
             (double)progress->batch / a_step, left / 3600, (int)(left / 60 % 60), (int)(left % 60),
             progress->terminal ? "\033[K" : "\n");
     fflush(progress->stream);
+    progress->line_open = progress->terminal;
 }
 
 void rt_progress_step(rt_progress *progress, const rt_training_position *position, double loss, double rate,
@@ -55,6 +56,7 @@ void rt_progress_step(rt_progress *progress, const rt_training_position *positio
 }
 
 void rt_progress_break(rt_progress *progress) {
-    if (progress->terminal && progress->steps_run > 0)
+    if (progress->line_open)
         fputc('\n', progress->stream);
+    progress->line_open = 0;
 }

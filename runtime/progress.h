@@ -9,6 +9,7 @@
 typedef struct {
     FILE *stream;
     int terminal;
+    int line_open; /* the changing line awaits its end */
     int64_t batch;
     int64_t steps_run;  /* in this process */
     double seconds_run; /* spent in them */

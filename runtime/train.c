@@ -5,10 +5,12 @@
 #include "runtime/output_file.h"
 #include "runtime/progress.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { STATUS_FAILED = 1, STATUS_USAGE = 2, STATUS_INTERRUPTED = 130 };
 
@@ -120,6 +122,23 @@ static int set_position(trainer *t, rt_error *error) {
     return rt_session_init(&t->session, (int32_t)position->seed, error) ? STATUS_FAILED : 0;
 }
 
+/* A new run in an old run's folder: the old checkpoint must not be taken for the new run's, nor be lost. */
+static int set_aside(const trainer *t, rt_error *error) {
+    char *previous = rt_path_join(t->folder, "previous.safetensors");
+    if (!previous)
+        return rt_fail(error, "no memory to begin training");
+    int result = 0;
+    if (access(t->checkpoint, F_OK) == 0) {
+        if (rename(t->checkpoint, previous))
+            result = rt_fail(error, "cannot rename %s: %s", t->checkpoint, strerror(errno));
+        else
+            printf("note: %s holds an earlier run, whose checkpoint is now %s; --resume would have continued it\n",
+                   t->folder, previous);
+    }
+    free(previous);
+    return result;
+}
+
 static int open_all(trainer *t, const rt_program *program, rt_error *error) {
     if (open_program(t, program, error) || open_data(t, error) || name_files(t, error))
         return STATUS_FAILED;
@@ -128,7 +147,7 @@ static int open_all(trainer *t, const rt_program *program, rt_error *error) {
     if (status)
         return status;
     if (t->options->dump_step < 0 &&
-        (rt_make_folders(t->folder, error) ||
+        (rt_make_folders(t->folder, error) || (!t->options->resume && set_aside(t, error)) ||
          rt_metrics_open(&t->metrics, t->folder, t->stepper.position.step, &t->evaluated_step, error)))
         return STATUS_FAILED;
     t->progress = rt_progress_begin(stdout, t->stepper.batch);

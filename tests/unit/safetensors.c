@@ -9,7 +9,8 @@
 #include <cmocka.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 static char folder[] = "/tmp/cslc-safetensors-XXXXXX";
@@ -206,6 +207,34 @@ static void failed_writing_leaves_the_old_file(void **state) {
     assert_non_null(strstr(error.text, "folder"));
 }
 
+/* The disk is full after 0, 8, 16 … bytes, until the file fits. */
+static void full_disk_at_every_length(void **state) {
+    (void)state;
+    rt_error error = {{0}};
+    struct rlimit former;
+    size_t size;
+    getrlimit(RLIMIT_FSIZE, &former);
+    signal(SIGXFSZ, SIG_IGN);
+    write_bytes("old", 3);
+    int result = -1;
+    for (rlim_t room = 0; result; room += 8) {
+        struct rlimit limit = {.rlim_cur = room, .rlim_max = former.rlim_max};
+        setrlimit(RLIMIT_FSIZE, &limit);
+        result = save(path, &error);
+        setrlimit(RLIMIT_FSIZE, &former);
+        char *bytes = contents(&size);
+        if (result) {
+            assert_string_equal(bytes, "old");
+            assert_non_null(strstr(error.text, path));
+        }
+        free(bytes);
+        assert_true(room < 4096);
+    }
+    rt_safetensors *file = rt_safetensors_load(path, &error);
+    assert_non_null(file);
+    rt_safetensors_free(file);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(comes_back),
@@ -214,6 +243,7 @@ int main(void) {
         cmocka_unit_test(broken_headers_name_the_reason),
         cmocka_unit_test(huge_header_length_is_refused),
         cmocka_unit_test(failed_writing_leaves_the_old_file),
+        cmocka_unit_test(full_disk_at_every_length),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -334,6 +334,10 @@ static void not_a_number_stops(void **state) {
     poison_at = 7;
     expect_message(1, "train " DATA " --epochs 2 --out nan", "at step 7");
     poison_at = -1;
+    size_t size;
+    char *log = contents("nan/metrics.jsonl", &size);
+    assert_non_null(strstr(log, "\"step\": 7, \"epoch\": 2, \"loss\": null"));
+    free(log);
     rt_error error;
     rt_safetensors *file = rt_safetensors_load("nan/last.safetensors", &error);
     assert_non_null(file);
@@ -381,6 +385,16 @@ static void dumped_step_can_be_checked(void **state) {
     assert_int_equal(*(const int32_t *)values_of(file, "state.steps", 1), 3);
     assert_int_equal(*(const int32_t *)values_of(file, "newstate.steps", 1), 4);
     rt_safetensors_free(file);
+}
+
+static void earlier_run_is_set_aside(void **state) {
+    (void)state;
+    expect(0, "train " DATA " --epochs 1 --out aside");
+    expect(0, "train " DATA " --epochs 2 --out aside");
+    assert_non_null(strstr(said, "aside/previous.safetensors"));
+    expect(0, "info --checkpoint aside/previous.safetensors");
+    assert_non_null(strstr(said, "total_steps      5\n"));
+    assert_int_equal(count_lines("aside", "\"loss\""), 2 * STEPS_PER_EPOCH);
 }
 
 static void evaluates_with_baselines(void **state) {
@@ -478,6 +492,7 @@ int main(void) {
         cmocka_unit_test(resuming_checks_what_it_gets),
         cmocka_unit_test(not_a_number_stops),
         cmocka_unit_test(dumped_step_can_be_checked),
+        cmocka_unit_test(earlier_run_is_set_aside),
         cmocka_unit_test(evaluates_with_baselines),
         cmocka_unit_test(embeds_and_informs),
         cmocka_unit_test(wrong_usage_is_explained),
