@@ -1,0 +1,128 @@
+#include "ir/text.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static void reserve(text_buffer *text, size_t extra) {
+    if (text->capacity - text->length > extra)
+        return;
+    size_t capacity = text->capacity ? text->capacity : 256;
+    while (capacity - text->length <= extra)
+        capacity *= 2;
+    char *data = realloc(text->data, capacity);
+    if (!data) {
+        fputs("cslc: error: out of memory\n", stderr);
+        exit(1);
+    }
+    text->data = data;
+    text->capacity = capacity;
+}
+
+void text_append_bytes(text_buffer *text, const char *bytes, size_t length) {
+    reserve(text, length);
+    if (length)
+        memcpy(text->data + text->length, bytes, length);
+    text->length += length;
+    text->data[text->length] = 0;
+}
+
+void text_append(text_buffer *text, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    int length = vsnprintf(NULL, 0, format, args);
+    va_end(args);
+    reserve(text, (size_t)length);
+    va_start(args, format);
+    vsnprintf(text->data + text->length, (size_t)length + 1, format, args);
+    va_end(args);
+    text->length += (size_t)length;
+}
+
+void text_free(text_buffer *text) {
+    free(text->data);
+    *text = (text_buffer){0};
+}
+
+void text_append_number(text_buffer *text, double value) {
+    if (isnan(value)) {
+        text_append(text, "nan");
+        return;
+    }
+    if (isinf(value)) {
+        text_append(text, value > 0 ? "inf" : "-inf");
+        return;
+    }
+    char digits[40];
+    for (int precision = 1; precision <= 17; precision++) {
+        snprintf(digits, sizeof digits, "%.*g", precision, value);
+        if (strtod(digits, NULL) == value)
+            break;
+    }
+    text_append(text, "%s", digits);
+}
+
+enum { FILE_LIMIT = 64 << 20 };
+
+char *text_read_file(const char *path, size_t *length) {
+    FILE *file = fopen(path, "rb");
+    if (!file)
+        return NULL;
+    text_buffer text = {0};
+    char block[1 << 16];
+    size_t got;
+    while ((got = fread(block, 1, sizeof block, file)) > 0 && text.length <= FILE_LIMIT)
+        text_append_bytes(&text, block, got);
+    int problem = ferror(file) ? (errno ? errno : EIO) : text.length > FILE_LIMIT ? EFBIG : 0;
+    fclose(file);
+    if (problem) {
+        text_free(&text);
+        errno = problem;
+        return NULL;
+    }
+    text_append_bytes(&text, "", 0);
+    *length = text.length;
+    return text.data;
+}
+
+static int write_all(int file, const char *data, size_t length) {
+    while (length > 0) {
+        ssize_t written = write(file, data, length);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written <= 0)
+            return -1;
+        data += written;
+        length -= (size_t)written;
+    }
+    return 0;
+}
+
+int text_write_file(const char *path, const char *data, size_t length) {
+    if (strcmp(path, "-") == 0)
+        return write_all(STDOUT_FILENO, data, length);
+    text_buffer temporary = {0};
+    text_append(&temporary, "%s.tmp", path);
+    int file = open(temporary.data, O_WRONLY | O_CREAT | O_TRUNC, 0666);
+    int status = file < 0 ? -1 : write_all(file, data, length);
+    if (status == 0)
+        status = fsync(file) && errno != EINVAL ? -1 : 0;
+    int problem = errno;
+    if (file >= 0 && close(file) != 0 && status == 0) {
+        problem = errno;
+        status = -1;
+    }
+    if (status == 0 && rename(temporary.data, path) != 0) {
+        problem = errno;
+        status = -1;
+    }
+    if (status != 0 && file >= 0)
+        unlink(temporary.data);
+    text_free(&temporary);
+    errno = problem;
+    return status;
+}
