@@ -15,6 +15,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 /* ---- the program ---- */
@@ -387,6 +388,31 @@ static void dumped_step_can_be_checked(void **state) {
     rt_safetensors_free(file);
 }
 
+/* First the checkpoint does not fit, then not even the log. */
+static void full_disk_is_reported(void **state) {
+    (void)state;
+    static const struct {
+        rlim_t room;
+        const char *file;
+    } cases[] = {{2500, "last.safetensors"}, {250, "metrics.jsonl"}};
+    struct rlimit former;
+    getrlimit(RLIMIT_FSIZE, &former);
+    signal(SIGXFSZ, SIG_IGN);
+    expect(0, "train " DATA " --epochs 1 --out full");
+    for (int i = 0; i < 2; i++) {
+        struct rlimit limit = {.rlim_cur = cases[i].room, .rlim_max = former.rlim_max};
+        setrlimit(RLIMIT_FSIZE, &limit);
+        int status = command(&tiny, "train " DATA " --epochs 3 --out full --resume");
+        setrlimit(RLIMIT_FSIZE, &former);
+        assert_int_equal(status, 1);
+        if (!strstr(messages, cases[i].file))
+            fail_msg("%s", messages);
+        expect(0, "info --checkpoint full/last.safetensors");
+        assert_non_null(strstr(said, "total_steps      5\n"));
+        assert_int_equal(access("full/last.safetensors.tmp", F_OK), -1);
+    }
+}
+
 static void earlier_run_is_set_aside(void **state) {
     (void)state;
     expect(0, "train " DATA " --epochs 1 --out aside");
@@ -492,6 +518,7 @@ int main(void) {
         cmocka_unit_test(resuming_checks_what_it_gets),
         cmocka_unit_test(not_a_number_stops),
         cmocka_unit_test(dumped_step_can_be_checked),
+        cmocka_unit_test(full_disk_is_reported),
         cmocka_unit_test(earlier_run_is_set_aside),
         cmocka_unit_test(evaluates_with_baselines),
         cmocka_unit_test(embeds_and_informs),
