@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-/* Binds where the name already is, else here. Built-in names are shadowed, not changed. */
+/* Binds where the name already is within this function, else here. */
 static void assign(fe_context *context, fe_scope *scope, const char *name, source_span span, fe_value value) {
     for (fe_scope *at = scope; at && at != context->library; at = at->parent) {
         fe_binding *found = fe_scope_find_here(at, name);
@@ -11,6 +11,8 @@ static void assign(fe_context *context, fe_scope *scope, const char *name, sourc
             found->value = value;
             return;
         }
+        if (at->body)
+            break;
     }
     fe_scope_bind(context->memory, scope, name, span, value);
 }

@@ -126,6 +126,7 @@ struct fe_scope {
     fe_scope *parent;
     fe_binding *bindings;
     int count, capacity;
+    bool body; /* of a function: assignments inside it do not reach further out */
 };
 
 fe_scope *fe_scope_new(arena *memory, fe_scope *parent);
