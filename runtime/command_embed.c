@@ -1,0 +1,97 @@
+#include "runtime/checkpoint.h"
+#include "runtime/commands.h"
+#include "runtime/features.h"
+#include "runtime/npy.h"
+#include "runtime/output_file.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { STATUS_FAILED = 1, STATUS_USAGE = 2 };
+
+/* What is embedded: pictures with their names, or one split of a data set. */
+typedef struct {
+    rt_dataset *images;
+    char **names; /* NULL for a data set */
+} embed_input;
+
+static int open_input(const rt_options *options, embed_input *input, rt_error *error) {
+    struct stat status;
+    int is_folder = stat(options->input, &status) == 0 && S_ISDIR(status.st_mode);
+    if (is_folder && !options->split) {
+        input->images = rt_dataset_open_unlabelled(options->input, &input->names, error);
+    } else {
+        rt_split split = options->split && !strcmp(options->split, "test") ? RT_SPLIT_TEST : RT_SPLIT_TRAIN;
+        input->images = rt_dataset_open(options->input, split, error);
+    }
+    return input->images ? 0 : -1;
+}
+
+static void close_input(embed_input *input) {
+    for (int64_t i = 0; input->names && i < input->images->count; i++)
+        free(input->names[i]);
+    free(input->names);
+    rt_dataset_free(input->images);
+}
+
+/* OUT.npy gives OUT.txt; freed by the caller. */
+static char *names_path(const char *out) {
+    size_t length = strlen(out);
+    if (length > 4 && !strcmp(out + length - 4, ".npy"))
+        length -= 4;
+    char *path = malloc(length + 5);
+    if (path) {
+        memcpy(path, out, length);
+        memcpy(path + length, ".txt", 5);
+    }
+    return path;
+}
+
+static int write_names(const char *path, const embed_input *input, rt_error *error) {
+    rt_output_file output;
+    if (rt_output_open(&output, path, error))
+        return -1;
+    for (int64_t i = 0; i < input->images->count; i++)
+        fprintf(output.stream, "%s\n", input->names[i]);
+    return rt_output_commit(&output, error);
+}
+
+static int embed(const rt_session *session, const rt_options *options, const embed_input *input, rt_error *error) {
+    rt_features features;
+    if (rt_features_encode(session, input->images, &features, error))
+        return -1;
+    int result = rt_npy_save(options->out, features.values, features.count, features.width, error);
+    if (result == 0)
+        printf("%s: %" PRId64 " images, %" PRId64 " features each\n", options->out, features.count, features.width);
+    rt_features_free(&features);
+    if (result || !input->names)
+        return result;
+    char *path = names_path(options->out);
+    result = path ? write_names(path, input, error) : rt_fail(error, "no memory to write the names");
+    free(path);
+    return result;
+}
+
+int rt_command_embed(const rt_program *program, const rt_options *options, rt_error *error) {
+    if (!options->input || !options->checkpoint || !options->out) {
+        rt_fail(error, "embed wants an input, --checkpoint FILE and -o OUT.npy");
+        return STATUS_USAGE;
+    }
+    if (options->split && strcmp(options->split, "train") && strcmp(options->split, "test")) {
+        rt_fail(error, "--split wants train or test, not '%.100s'", options->split);
+        return STATUS_USAGE;
+    }
+    rt_session session;
+    rt_training_position position;
+    embed_input input = {0};
+    if (rt_session_open(&session, program, options->threads > 0 ? (int)options->threads : 0, error))
+        return STATUS_FAILED;
+    int failed = rt_checkpoint_load(&session, options->checkpoint, &position, error) ||
+                 open_input(options, &input, error) || embed(&session, options, &input, error);
+    if (input.images)
+        close_input(&input);
+    rt_session_close(&session);
+    return failed ? STATUS_FAILED : 0;
+}

@@ -1,0 +1,130 @@
+#include "runtime/checkpoint.h"
+#include "runtime/commands.h"
+#include "runtime/evaluate.h"
+#include "runtime/output_file.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { STATUS_FAILED = 1, STATUS_USAGE = 2 };
+
+/* Reads a list such as "knn,mlp" into bits, one a name. */
+static int parse_list(const char *flag, const char *list, const char *(*name_of)(int), int name_count, unsigned *bits,
+                      rt_error *error) {
+    while (*list) {
+        size_t length = strcspn(list, ",");
+        int found = 0;
+        for (int i = 0; i < name_count && !found; i++) {
+            found = name_of(i) && strlen(name_of(i)) == length && !memcmp(list, name_of(i), length);
+            *bits |= found ? 1u << i : 0;
+        }
+        if (!found)
+            return rt_fail(error, "%s does not know '%.*s'", flag, (int)length, list);
+        list += length + (list[length] == ',');
+    }
+    return 0;
+}
+
+static const char *protocol_name(int protocol) {
+    return rt_protocol_name((rt_protocol)protocol);
+}
+
+/* The trained encoder comes from --checkpoint, so it is no baseline. */
+static const char *baseline_name(int encoder) {
+    return encoder == RT_TRAINED ? NULL : rt_encoder_name((rt_encoder)encoder);
+}
+
+typedef struct {
+    rt_session session;
+    const rt_options *options;
+    unsigned encoders; /* bit 1 << rt_encoder for each */
+    rt_evaluation_options evaluation;
+    rt_training_position position;
+    rt_evaluation_record records[RT_ENCODER_COUNT * RT_PROTOCOL_COUNT];
+    int count;
+} evaluation_run;
+
+static int parse_request(evaluation_run *run, rt_error *error) {
+    const rt_options *o = run->options;
+    if (o->protocol &&
+        parse_list("--protocol", o->protocol, protocol_name, RT_PROTOCOL_COUNT, &run->evaluation.protocols, error))
+        return -1;
+    if (o->baseline && parse_list("--baseline", o->baseline, baseline_name, RT_ENCODER_COUNT, &run->encoders, error))
+        return -1;
+    if (o->checkpoint)
+        run->encoders |= 1u << RT_TRAINED;
+    if (!run->encoders)
+        return rt_fail(error, "eval wants --checkpoint FILE, --baseline pixels,untrained, or both");
+    if (o->protocol && !run->evaluation.protocols)
+        return rt_fail(error, "--protocol names none");
+    return 0;
+}
+
+static int open_run(evaluation_run *run, const rt_program *program, rt_error *error) {
+    const rt_options *o = run->options;
+    if (rt_session_open(&run->session, program, o->threads > 0 ? (int)o->threads : 0, error))
+        return -1;
+    if (!run->evaluation.protocols)
+        run->evaluation.protocols = rt_protocols_of(run->session.manifest);
+    if (!run->evaluation.protocols)
+        return rt_fail(error, "the spec's `evaluate` section names no protocol; --protocol knn,linear,mlp chooses one");
+    /* the baseline is the untrained encoder that this very run began with */
+    if (o->checkpoint && rt_checkpoint_load(&run->session, o->checkpoint, &run->position, error))
+        return -1;
+    run->evaluation.k = o->k > 0 ? o->k : 0;
+    run->evaluation.temperature = o->temperature > 0 ? o->temperature : 0;
+    run->evaluation.seed = o->seed >= 0 ? (uint64_t)o->seed : (uint64_t)run->position.seed;
+    run->evaluation.train = rt_dataset_open(o->data, RT_SPLIT_TRAIN, error);
+    run->evaluation.test = run->evaluation.train ? rt_dataset_open(o->data, RT_SPLIT_TEST, error) : NULL;
+    return run->evaluation.test ? 0 : -1;
+}
+
+/* The trained encoder is first, while the checkpoint's states stand. */
+static int measure(evaluation_run *run, rt_error *error) {
+    for (int encoder = 0; encoder < RT_ENCODER_COUNT; encoder++) {
+        if (!(run->encoders & 1u << encoder))
+            continue;
+        if (encoder == RT_UNTRAINED && rt_session_init(&run->session, (int32_t)run->evaluation.seed, error))
+            return -1;
+        rt_evaluation_record *records = run->records + run->count;
+        int count = rt_evaluate(&run->session, (rt_encoder)encoder, &run->evaluation, records, error);
+        if (count < 0)
+            return -1;
+        for (int i = 0; i < count; i++)
+            rt_evaluation_print(stdout, &records[i]);
+        fflush(stdout);
+        run->count += count;
+    }
+    return 0;
+}
+
+static int write_records(const evaluation_run *run, rt_error *error) {
+    rt_output_file output;
+    if (rt_output_open(&output, run->options->out, error))
+        return -1;
+    rt_json_writer json = rt_json_to(output.stream);
+    int64_t step = run->position.step;
+    rt_json_open(&json, NULL, '[');
+    for (int i = 0; i < run->count; i++) {
+        int64_t epoch = run->position.steps_per_epoch ? step / run->position.steps_per_epoch : 0;
+        fputs(i ? ",\n" : "\n", output.stream);
+        json.comma = 0;
+        rt_evaluation_write(&json, run->session.manifest, &run->records[i], epoch, step);
+    }
+    fputs("\n", output.stream);
+    rt_json_close(&json, ']');
+    fputs("\n", output.stream);
+    return rt_output_commit(&output, error);
+}
+
+int rt_command_eval(const rt_program *program, const rt_options *options, rt_error *error) {
+    evaluation_run run = {.options = options};
+    if (parse_request(&run, error))
+        return STATUS_USAGE;
+    int failed = open_run(&run, program, error) || measure(&run, error) || (options->out && write_records(&run, error));
+    if (run.session.manifest)
+        rt_session_close(&run.session);
+    rt_dataset_free((rt_dataset *)run.evaluation.train);
+    rt_dataset_free((rt_dataset *)run.evaluation.test);
+    return failed ? STATUS_FAILED : 0;
+}

@@ -1,0 +1,116 @@
+#include "runtime/output_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char *append(const char *text, const char *ending) {
+    size_t length = strlen(text), extra = strlen(ending);
+    char *joined = malloc(length + extra + 1);
+    if (!joined)
+        return NULL;
+    memcpy(joined, text, length);
+    memcpy(joined + length, ending, extra + 1);
+    return joined;
+}
+
+static void forget(rt_output_file *output) {
+    free(output->path);
+    free(output->temporary);
+    *output = (rt_output_file){0};
+}
+
+int rt_output_open(rt_output_file *output, const char *path, rt_error *error) {
+    *output = (rt_output_file){.path = append(path, ""), .temporary = append(path, ".tmp")};
+    if (!output->path || !output->temporary) {
+        forget(output);
+        return rt_fail(error, "no memory to write %s", path);
+    }
+    struct stat status;
+    if (stat(path, &status) == 0 && S_ISDIR(status.st_mode)) {
+        forget(output);
+        return rt_fail(error, "cannot write %s: it is a folder", path);
+    }
+    output->stream = fopen(output->temporary, "wb");
+    if (!output->stream) {
+        int reason = errno;
+        forget(output);
+        return rt_fail(error, "cannot write %s: %s", path, strerror(reason));
+    }
+    return 0;
+}
+
+int rt_output_write(rt_output_file *output, const void *bytes, size_t size, rt_error *error) {
+    if (size == 0 || fwrite(bytes, 1, size, output->stream) == size)
+        return 0;
+    return rt_fail(error, "cannot write %s: %s", output->path, strerror(errno));
+}
+
+/* A rename is durable only once its folder is on the disk. Some file systems cannot sync folders: not an error. */
+static void sync_folder_of(const char *path) {
+    char *folder = append(path, "");
+    if (!folder)
+        return;
+    char *slash = strrchr(folder, '/');
+    if (slash)
+        slash[slash == folder ? 1 : 0] = 0;
+    int descriptor = open(slash ? folder : ".", O_RDONLY | O_DIRECTORY);
+    if (descriptor >= 0) {
+        (void)fsync(descriptor);
+        close(descriptor);
+    }
+    free(folder);
+}
+
+int rt_output_commit(rt_output_file *output, rt_error *error) {
+    int failed = ferror(output->stream) || fflush(output->stream) || fsync(fileno(output->stream));
+    int reason = errno;
+    if (fclose(output->stream) && !failed) {
+        failed = 1;
+        reason = errno;
+    }
+    output->stream = NULL;
+    if (!failed && rename(output->temporary, output->path)) {
+        failed = 1;
+        reason = errno;
+    }
+    if (failed) {
+        rt_fail(error, "cannot write %s: %s", output->path, strerror(reason));
+        rt_output_abandon(output);
+        return -1;
+    }
+    sync_folder_of(output->path);
+    forget(output);
+    return 0;
+}
+
+void rt_output_abandon(rt_output_file *output) {
+    if (output->stream)
+        fclose(output->stream);
+    if (output->temporary)
+        unlink(output->temporary);
+    forget(output);
+}
+
+int rt_make_folders(const char *path, rt_error *error) {
+    char *partial = append(path, "/");
+    if (!partial)
+        return rt_fail(error, "no memory to create the folder %s", path);
+    int result = 0;
+    for (char *at = partial + 1; *at && result == 0; at++) {
+        if (*at != '/')
+            continue;
+        *at = 0;
+        struct stat status;
+        if (mkdir(partial, 0777) && errno != EEXIST)
+            result = rt_fail(error, "cannot create the folder %s: %s", partial, strerror(errno));
+        else if (stat(partial, &status) || !S_ISDIR(status.st_mode))
+            result = rt_fail(error, "%s is not a folder", partial);
+        *at = '/';
+    }
+    free(partial);
+    return result;
+}

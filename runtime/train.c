@@ -1,0 +1,313 @@
+#include "runtime/train.h"
+#include "runtime/archive.h"
+#include "runtime/interrupt.h"
+#include "runtime/metrics.h"
+#include "runtime/output_file.h"
+#include "runtime/progress.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { STATUS_FAILED = 1, STATUS_USAGE = 2, STATUS_INTERRUPTED = 130 };
+
+typedef struct {
+    const rt_options *options;
+    rt_session session;
+    rt_stepper stepper;
+    rt_dataset *train, *test; /* test only where there is something to evaluate */
+    rt_metrics metrics;
+    rt_progress progress;
+    const rt_tensor *loss, *rate; /* outputs of train_step; rate may be NULL */
+    char *folder, *checkpoint;    /* FOLDER/last.safetensors */
+    int64_t saved_step;           /* of the checkpoint on disk, or -1 */
+    int64_t evaluated_step;
+} trainer;
+
+/* ---- opening ---- */
+
+static int open_data(trainer *t, rt_error *error) {
+    t->train = rt_dataset_open(t->options->data, RT_SPLIT_TRAIN, error);
+    if (!t->train)
+        return -1;
+    if (t->options->eval_every > 0 && t->options->dump_step < 0) {
+        t->test = rt_dataset_open(t->options->data, RT_SPLIT_TEST, error);
+        if (!t->test)
+            return -1;
+        if (!rt_protocols_of(t->session.manifest))
+            return rt_fail(error, "--eval-every has nothing to do: the spec's `evaluate` section names no protocol");
+    }
+    return 0;
+}
+
+static int open_program(trainer *t, const rt_program *program, rt_error *error) {
+    int threads = t->options->threads > 0 ? (int)t->options->threads : 0;
+    if (rt_session_open(&t->session, program, threads, error) || rt_stepper_open(&t->stepper, &t->session, error))
+        return -1;
+    t->loss = rt_find_output(t->stepper.train_step, "loss");
+    t->rate = rt_find_output(t->stepper.train_step, "lr");
+    return t->loss ? 0 : rt_fail(error, "internal error: train_step has no output 'loss'");
+}
+
+static int name_files(trainer *t, rt_error *error) {
+    const char *folder = t->options->out;
+    t->folder = folder ? strdup(folder) : rt_path_join("runs", t->session.manifest->method);
+    t->checkpoint = t->folder ? rt_path_join(t->folder, "last.safetensors") : NULL;
+    return t->checkpoint ? 0 : rt_fail(error, "no memory to begin training");
+}
+
+/* The number of steps that flags and spec ask for; the spec's settings count where no flag was given. */
+static int64_t wanted_steps(const trainer *t, int64_t steps_per_epoch) {
+    const rt_manifest *manifest = t->session.manifest;
+    double per_epoch = (double)steps_per_epoch, steps;
+    if (t->options->steps >= 0)
+        steps = (double)t->options->steps;
+    else if (t->options->epochs >= 0)
+        steps = (double)t->options->epochs * per_epoch;
+    else
+        steps = rt_setting_number(manifest, "steps", rt_setting_number(manifest, "epochs", 1) * per_epoch);
+    return steps >= 0 && steps <= INT32_MAX ? (int64_t)steps : -1;
+}
+
+static int resume(trainer *t, int64_t steps_per_epoch, rt_error *error) {
+    rt_training_position *position = &t->stepper.position;
+    const rt_options *options = t->options;
+    const char *path = *options->resume ? options->resume : t->checkpoint;
+    if (rt_checkpoint_load(&t->session, path, position, error))
+        return STATUS_FAILED;
+    if (position->steps_per_epoch != steps_per_epoch) {
+        rt_fail(error, "the checkpoint %s is of a run with %" PRId64 " steps an epoch, but %s gives %" PRId64, path,
+                position->steps_per_epoch, options->data, steps_per_epoch);
+        return STATUS_FAILED;
+    }
+    if (options->seed >= 0 && options->seed != position->seed) {
+        rt_fail(error, "the run that is resumed has seed %" PRId64 "; leave --seed %" PRId64 " out", position->seed,
+                options->seed);
+        return STATUS_USAGE;
+    }
+    if (!*options->resume)
+        t->saved_step = position->step;
+    printf("resumed from %s after %" PRId64 " steps\n", path, position->step);
+    if (options->epochs >= 0 || options->steps >= 0) {
+        int64_t total = wanted_steps(t, steps_per_epoch);
+        if (total != position->total_steps)
+            printf("note: the schedule now runs to step %" PRId64 " instead of %" PRId64
+                   ", so the result differs from an uninterrupted run's\n",
+                   total, position->total_steps);
+        position->total_steps = total;
+    }
+    return 0;
+}
+
+static int set_position(trainer *t, rt_error *error) {
+    rt_training_position *position = &t->stepper.position;
+    int64_t steps_per_epoch = t->train->count / t->stepper.batch;
+    if (steps_per_epoch < 1) {
+        rt_fail(error, "%s has %" PRId64 " training images, fewer than one batch of %" PRId64, t->options->data,
+                t->train->count, t->stepper.batch);
+        return STATUS_FAILED;
+    }
+    if (wanted_steps(t, steps_per_epoch) < 0) {
+        rt_fail(error, "more than %d steps are too many", INT32_MAX);
+        return STATUS_FAILED;
+    }
+    if (t->options->resume)
+        return resume(t, steps_per_epoch, error);
+    *position = (rt_training_position){.steps_per_epoch = steps_per_epoch,
+                                       .total_steps = wanted_steps(t, steps_per_epoch),
+                                       .seed = t->options->seed >= 0 ? t->options->seed : 0};
+    return rt_session_init(&t->session, (int32_t)position->seed, error) ? STATUS_FAILED : 0;
+}
+
+/* A new run in an old run's folder: the old checkpoint must not be taken for the new run's, nor be lost. */
+static int set_aside(const trainer *t, rt_error *error) {
+    char *previous = rt_path_join(t->folder, "previous.safetensors");
+    if (!previous)
+        return rt_fail(error, "no memory to begin training");
+    int result = 0;
+    if (access(t->checkpoint, F_OK) == 0) {
+        if (rename(t->checkpoint, previous))
+            result = rt_fail(error, "cannot rename %s: %s", t->checkpoint, strerror(errno));
+        else
+            printf("note: %s holds an earlier run, whose checkpoint is now %s; --resume would have continued it\n",
+                   t->folder, previous);
+    }
+    free(previous);
+    return result;
+}
+
+static int open_all(trainer *t, const rt_program *program, rt_error *error) {
+    if (open_program(t, program, error) || open_data(t, error) || name_files(t, error))
+        return STATUS_FAILED;
+    t->saved_step = t->evaluated_step = -1;
+    int status = set_position(t, error);
+    if (status)
+        return status;
+    if (t->options->dump_step < 0 &&
+        (rt_make_folders(t->folder, error) || (!t->options->resume && set_aside(t, error)) ||
+         rt_metrics_open(&t->metrics, t->folder, t->stepper.position.step, &t->evaluated_step, error)))
+        return STATUS_FAILED;
+    t->progress = rt_progress_begin(stdout, t->stepper.batch);
+    return rt_stepper_start(&t->stepper, t->train, error) ? STATUS_FAILED : 0;
+}
+
+static void close_all(trainer *t) {
+    rt_stepper_close(&t->stepper);
+    rt_metrics_close(&t->metrics);
+    rt_session_close(&t->session);
+    rt_dataset_free(t->train);
+    rt_dataset_free(t->test);
+    free(t->folder);
+    free(t->checkpoint);
+}
+
+/* ---- what happens between steps ---- */
+
+static int save(trainer *t, rt_error *error) {
+    const rt_training_position *position = &t->stepper.position;
+    if (t->saved_step == position->step)
+        return 0;
+    if (rt_checkpoint_save(&t->session, t->checkpoint, position, error))
+        return -1;
+    t->saved_step = position->step;
+    return 0;
+}
+
+static int evaluate(trainer *t, rt_error *error) {
+    const rt_training_position *position = &t->stepper.position;
+    rt_evaluation_record records[RT_PROTOCOL_COUNT];
+    rt_evaluation_options options = {.protocols = rt_protocols_of(t->session.manifest),
+                                     .seed = (uint64_t)position->seed,
+                                     .train = t->train,
+                                     .test = t->test};
+    int count = rt_evaluate(&t->session, RT_TRAINED, &options, records, error);
+    for (int i = 0; i < count; i++) {
+        int64_t epoch = position->step / position->steps_per_epoch;
+        rt_evaluation_print(stdout, &records[i]);
+        if (rt_metrics_evaluation(&t->metrics, t->session.manifest, &records[i], epoch, position->step, error))
+            return -1;
+    }
+    fflush(stdout);
+    if (count < 0) /* an evaluation that a signal cut short is no failure: the next resume repeats it */
+        return rt_interrupted() ? 0 : -1;
+    t->evaluated_step = position->step;
+    return 0;
+}
+
+/* Whether something that is done every `every` epochs (0: not at all) is due now; at the end it always is. */
+static int due(const rt_training_position *position, int64_t every) {
+    if (every <= 0 || position->step == 0)
+        return 0;
+    return position->step >= position->total_steps || position->step % (position->steps_per_epoch * every) == 0;
+}
+
+static int write_step(trainer *t, double loss, double seconds, rt_error *error) {
+    const rt_training_position *position = &t->stepper.position;
+    const rt_function_info *function = t->stepper.train_step;
+    rt_json_writer json = rt_metrics_begin(&t->metrics);
+    rt_json_integer(&json, "step", position->step);
+    rt_json_integer(&json, "epoch", position->step / position->steps_per_epoch + 1);
+    rt_json_real(&json, "loss", loss);
+    if (t->rate)
+        rt_json_real(&json, "lr", rt_tensor_scalar(t->rate, t->session.frame.arena));
+    rt_json_real(&json, "seconds", seconds);
+    for (int i = 0; i < function->output_count; i++) {
+        const rt_tensor *output = &function->outputs[i];
+        if (output != t->loss && output != t->rate && output->rank == 0)
+            rt_json_real(&json, output->name, rt_tensor_scalar(output, t->session.frame.arena));
+    }
+    return rt_metrics_end(&t->metrics, &json, error);
+}
+
+/* ---- steps ---- */
+
+static int step(trainer *t, rt_error *error) {
+    rt_training_position *position = &t->stepper.position;
+    double begin = rt_seconds();
+    if (rt_stepper_load(&t->stepper, error))
+        return -1;
+    rt_stepper_fill(&t->stepper, t->stepper.train_step);
+    rt_session_run(&t->session, t->stepper.train_step);
+    double seconds = rt_seconds() - begin, loss = rt_tensor_scalar(t->loss, t->session.frame.arena);
+    if (write_step(t, loss, seconds, error))
+        return -1;
+    if (!isfinite(loss)) {
+        rt_progress_break(&t->progress);
+        return rt_fail(error, "the loss is %g at step %" PRId64 "; %s%s", loss, position->step,
+                       t->saved_step >= 0 || t->options->resume ? "the last good checkpoint stays in "
+                                                                : "none saved in ",
+                       t->folder);
+    }
+    position->step++;
+    rt_progress_step(&t->progress, position, loss, t->rate ? rt_tensor_scalar(t->rate, t->session.frame.arena) : 0,
+                     seconds);
+    return 0;
+}
+
+static int stop(trainer *t, rt_error *error) {
+    rt_progress_break(&t->progress);
+    if (save(t, error))
+        return STATUS_FAILED;
+    printf("stopped after %" PRId64 " steps; %s is saved, --resume continues from it\n", t->stepper.position.step,
+           t->checkpoint);
+    return STATUS_INTERRUPTED;
+}
+
+static int finish_epoch(trainer *t, rt_error *error) {
+    const rt_training_position *position = &t->stepper.position;
+    int ended = position->step >= position->total_steps;
+    if ((ended || due(position, t->options->checkpoint_every)) && save(t, error))
+        return -1;
+    return due(position, t->options->eval_every) && t->evaluated_step < position->step ? evaluate(t, error) : 0;
+}
+
+static int run_steps(trainer *t, rt_error *error) {
+    const rt_training_position *position = &t->stepper.position;
+    /* a run that was stopped between its checkpoint and its evaluation makes up for the latter */
+    int failed = t->options->resume ? finish_epoch(t, error) : 0;
+    while (!failed && !rt_interrupted() && position->step < position->total_steps) {
+        failed = step(t, error);
+        if (!failed && !rt_interrupted())
+            failed = finish_epoch(t, error);
+    }
+    if (!failed && rt_interrupted())
+        return stop(t, error);
+    return failed ? STATUS_FAILED : save(t, error) ? STATUS_FAILED : 0;
+}
+
+/* Runs up to the wanted step and writes that one; no log, no checkpoint. */
+static int run_dump(trainer *t, rt_error *error) {
+    rt_training_position *position = &t->stepper.position;
+    if (position->step > t->options->dump_step) {
+        rt_fail(error, "step %" PRId64 " is over: the checkpoint has %" PRId64 " steps", t->options->dump_step,
+                position->step);
+        return STATUS_FAILED;
+    }
+    for (; position->step < t->options->dump_step; position->step++) {
+        if (rt_stepper_load(&t->stepper, error))
+            return STATUS_FAILED;
+        rt_stepper_fill(&t->stepper, t->stepper.train_step);
+        rt_session_run(&t->session, t->stepper.train_step);
+    }
+    if (rt_stepper_load(&t->stepper, error) || rt_dump_step(&t->stepper, t->options->dump_file, error))
+        return STATUS_FAILED;
+    printf("step %" PRId64 " is in %s\n", position->step, t->options->dump_file);
+    return 0;
+}
+
+int rt_train(const rt_program *program, const rt_options *options, rt_error *error) {
+    trainer t = {.options = options};
+    int status = open_all(&t, program, error);
+    if (status == 0 && options->dump_step >= 0) {
+        status = run_dump(&t, error);
+    } else if (status == 0) {
+        rt_interrupt_catch();
+        status = run_steps(&t, error);
+        rt_interrupt_release();
+    }
+    close_all(&t);
+    return status;
+}
