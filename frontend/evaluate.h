@@ -17,8 +17,10 @@ struct fe_context {
     diag_list *diags;
     const fe_options *options;
     ir_module *module;
-    fe_scope *library;   /* built-in functions and constants, then what `use` brings */
-    fe_builtin *builtins;
+    fe_scope *library; /* built-in functions, and scalars such as steps_per_epoch of the function being compiled */
+    fe_scope *globals; /* what the files declare */
+    fe_file **files;   /* the spec and the libraries that it uses */
+    int file_count, file_capacity;
     /* the function being compiled */
     ir_function *function;
     int epoch; /* its number: marks what belongs to it */
@@ -44,8 +46,7 @@ struct fe_context {
     int state_count, state_capacity;
     fe_instance **averages; /* EMA twins */
     int average_count, average_capacity;
-    const char *main_path; /* the spec, for "called from" notes */
-    int main_source;
+    int main_source; /* the spec, for "called from" notes */
     /* What a `return` gave. */
     bool returned;
     fe_value result;

@@ -1,0 +1,29 @@
+/* From a method to the functions of a module: shared by library.c, check.c, method.c, training.c, settings.c. */
+#ifndef FRONTEND_METHOD_H
+#define FRONTEND_METHOD_H
+
+#include "frontend/evaluate.h"
+
+#include <stdlib.h>
+
+/* library.c: reads the spec and everything it uses, and binds all declarations in context->globals. */
+bool fe_load_all(fe_context *context, const char *path, fe_file **spec);
+/* check.c */
+void fe_check_file(fe_context *context, const fe_file *file);
+
+/* What the train section asks for. */
+typedef struct {
+    const fe_partial *optimizer;
+    const fe_partial *schedule; /* or NULL */
+    source_span optimizer_span;
+} fe_training;
+
+/* settings.c: evaluates the data, train and evaluate sections into module settings. */
+bool fe_read_data(fe_context *context, fe_scope *scope, const fe_method *method);
+bool fe_read_training(fe_context *context, fe_scope *scope, const fe_method *method, fe_training *training);
+bool fe_read_evaluation(fe_context *context, fe_scope *scope, const fe_method *method);
+
+/* training.c: learning rate, gradients, optimizer, moving averages, at the end of train_step. Gives the learning rate. */
+ir_value *fe_train_parameters(fe_context *context, const fe_training *training, ir_value *loss);
+
+#endif
