@@ -126,7 +126,8 @@ bool fe_load_all(fe_context *context, const char *path, fe_file **spec) {
     use_libraries(context, file);
     fe_check_file(context, file);
     declare_all(context, file);
+    source_span start = {file->source, 1, 1, 1};
     if (!file->method && context->diags->error_count == 0)
-        diag_error(context->diags, (source_span){file->source, 1, 1, 1}, "this file holds no method; libraries are used by specs");
+        diag_error(context->diags, start, "this file holds no method; libraries are used by specs");
     return context->diags->error_count == 0;
 }

@@ -25,5 +25,7 @@ bool fe_read_evaluation(fe_context *context, fe_scope *scope, const fe_method *m
 
 /* training.c: learning rate, gradients, optimizer, moving averages, at the end of train_step. Gives the learning rate. */
 ir_value *fe_train_parameters(fe_context *context, const fe_training *training, ir_value *loss);
+/* Every moving-average twin takes a step towards its original; false after reporting. */
+bool fe_move_averages(fe_context *context);
 
 #endif

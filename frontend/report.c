@@ -124,6 +124,10 @@ static ir_value *time_to_tensor(fe_context *context, const fe_value *value) {
 
 ir_value *fe_to_tensor(fe_context *context, const fe_value *value, const char *what) {
     ir_builder builder = fe_builder(context, value->span);
+    if (!context->function && value->kind != FE_VALUE_ERROR) {
+        fe_fail(context, value->span, "tensors exist only in the sections extract, similarity, loss and after");
+        return NULL;
+    }
     switch (value->kind) {
     case FE_VALUE_TENSOR: return value->tensor;
     case FE_VALUE_STATE: return fe_state_read(context, value->as.state, value->span);

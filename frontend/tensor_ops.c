@@ -12,6 +12,10 @@ ir_value *fe_build(fe_context *context, ir_opcode opcode, ir_value *const *opera
                    const ir_attr *attrs, int attr_count, const ir_type *type, source_span span) {
     ir_type result = type ? *type : (ir_type){0};
     const char *why = NULL;
+    if (!context->function) {
+        fe_fail(context, span, "tensors exist only in the sections extract, similarity, loss and after");
+        return NULL;
+    }
     if (!ir_infer(context->memory, opcode, operands, operand_count, attrs, attr_count, &result, &why)) {
         fe_fail(context, span, "%s", why);
         return NULL;
