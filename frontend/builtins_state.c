@@ -156,8 +156,8 @@ static fe_value builtin_push(fe_context *context, fe_value *arguments, source_sp
 static fe_value builtin_ema(fe_context *context, fe_value *arguments, source_span span) {
     if (arguments[0].kind != FE_VALUE_INSTANCE)
         return fe_fail(context, span, "ema follows a module instance, not %s", fe_value_text(context->memory, &arguments[0]));
-    if (arguments[1].kind != FE_VALUE_NUMBER && arguments[1].kind != FE_VALUE_PARTIAL)
-        return fe_fail(context, span, "the momentum is a number or a schedule, not %s", fe_value_text(context->memory, &arguments[1]));
+    if (arguments[1].kind != FE_VALUE_NUMBER && arguments[1].kind != FE_VALUE_CHANGE)
+        return fe_fail(context, span, "the momentum is a number or a change a -> b, not %s", fe_value_text(context->memory, &arguments[1]));
     if (arguments[1].kind == FE_VALUE_NUMBER && (arguments[1].number < 0 || arguments[1].number > 1))
         return fe_fail(context, span, "a momentum lies in 0 .. 1");
     fe_instance *original = arguments[0].as.instance;
@@ -182,6 +182,6 @@ const fe_builtin fe_builtins_state[] = {
     {"unit_rows", "start", builtin_unit_rows, "the same with every vector along the last axis scaled to length 1", STATES, NULL, 0, false},
     {"update", "state, value", builtin_update, "gives a state its next value", STATES, NULL, 0, false},
     {"push", "queue, rows", builtin_push, "puts rows in front of a queue and drops its oldest", STATES, NULL, 0, false},
-    {"ema", "f, momentum", builtin_ema, "a twin of the instance f whose parameters are moving averages of f's; the momentum is a number or a schedule", STATES, NULL, 0, false},
+    {"ema", "f, momentum", builtin_ema, "a twin of the instance f whose parameters are moving averages of f's; the momentum is a number, or a change a -> b along half a cosine over the run", STATES, NULL, 0, false},
     {0},
 };

@@ -196,7 +196,8 @@ fe_value fe_run_closure(fe_context *context, const fe_closure *closure, fe_value
     fe_scope *scope = fe_scope_new(context->memory, closure->scope);
     scope->body = true;
     fe_value result = fe_error(span);
-    bool outer_returned = context->returned, outer_pipeline = context->in_pipeline;
+    bool outer_returned = context->returned, outer_pipeline = context->in_pipeline, outer_training = context->in_training;
+    context->in_training = decl->kind == FE_SCHEDULE;
     const char *outer_name = context->binding_name, *outer_label = context->label;
     context->returned = context->in_pipeline = false;
     context->binding_name = context->label = NULL;
@@ -210,6 +211,7 @@ fe_value fe_run_closure(fe_context *context, const fe_closure *closure, fe_value
     }
     context->returned = outer_returned;
     context->in_pipeline = outer_pipeline;
+    context->in_training = outer_training;
     context->binding_name = outer_name;
     context->label = outer_label;
     context->call_depth--;
@@ -229,9 +231,9 @@ static int given_by_training(const fe_decl *decl, const fe_expr *call) {
         return 2;
     if (decl->kind != FE_SCHEDULE)
         return 0;
-    /* A schedule may also be called in full, by another schedule. */
-    return call->arg_count > 0 && !call->args[0].name && decl->parameter_count > 0 && call->args[0].value->kind == FE_NAME &&
-                   strcmp(call->args[0].value->text, decl->parameters[0].name) == 0 ? 0 : 2;
+    /* A schedule may also be called in full, by another schedule that hands its own step on. */
+    const fe_expr *first = call->arg_count > 0 && !call->args[0].name ? call->args[0].value : NULL;
+    return first && first->kind == FE_NAME && strcmp(first->text, "step") == 0 ? 0 : 2;
 }
 
 static fe_value call_partial(fe_context *context, fe_scope *scope, const fe_closure *closure, int skip, const fe_expr *call) {

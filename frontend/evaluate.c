@@ -19,13 +19,14 @@ static bool spend_step(fe_context *context, source_span span) {
 /* ---- names and texts --------------------------------------------------------------------------------------------------- */
 
 static fe_value evaluate_name(fe_context *context, fe_scope *scope, const fe_expr *expr) {
-    fe_binding *found = fe_scope_find(scope, expr->text);
+    fe_binding *found = context->in_training ? fe_scope_find(scope, fe_training_name(context, expr->text)) : NULL;
+    if (!found)
+        found = fe_scope_find(scope, expr->text);
     if (!found)
         return fe_fail_suggest(context, expr->span, fe_scope_suggest(context->memory, scope, expr->text), "unknown name '%s'",
                                expr->text);
     fe_value value = found->value;
     value.span = expr->span;
-    /* `training` and the like are looked up where they are used, as they change from function to function. */
     return value;
 }
 

@@ -41,6 +41,7 @@ struct fe_context {
     int augment_count, augment_capacity;
     int draws; /* numbers given to random draws */
     bool in_pipeline;
+    bool in_training; /* names mean optimizers and schedules first: cosine(u, v) is a similarity elsewhere */
     /* all states */
     fe_state **states;
     int state_count, state_capacity;
@@ -159,6 +160,8 @@ void fe_print_builtins(text_buffer *out);
 /* ---- pipelines.c, training.c -------------------------------------------------------------------------------------------------- */
 
 bool fe_make_views(fe_context *context, fe_scope *scope, const fe_method *method);
+/* The name under which optimizers and schedules are bound, apart from functions. */
+const char *fe_training_name(fe_context *context, const char *name);
 /* The value of a pipeline: its augmentations as FE_VALUE_AUGMENTS. */
 fe_value fe_run_pipeline(fe_context *context, const fe_closure *closure, fe_value *arguments, source_span span);
 

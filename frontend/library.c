@@ -71,12 +71,21 @@ static bool declare(fe_context *context, const char *name, source_span span, fe_
     return true;
 }
 
+const char *fe_training_name(fe_context *context, const char *name) {
+    return arena_printf(context->memory, "train %s", name);
+}
+
+static bool is_for_training(const fe_decl *decl) {
+    return decl->kind == FE_OPTIMIZER || decl->kind == FE_SCHEDULE;
+}
+
 static void declare_all(fe_context *context, const fe_file *file) {
     for (int i = 0; i < file->declaration_count; i++) {
         fe_closure *closure = arena_alloc(context->memory, sizeof *closure);
         *closure = (fe_closure){file->declarations[i], context->globals};
         fe_value value = {.kind = FE_VALUE_CLOSURE, .span = closure->decl->span, .as.closure = closure};
-        declare(context, closure->decl->name, closure->decl->span, value);
+        const char *name = closure->decl->name;
+        declare(context, is_for_training(closure->decl) ? fe_training_name(context, name) : name, closure->decl->span, value);
     }
     for (int i = 0; i < file->constant_count; i++) {
         const fe_stmt *constant = file->constants[i];

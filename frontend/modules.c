@@ -48,7 +48,10 @@ void fe_states_flush(fe_context *context) {
 
 /* ---- children -------------------------------------------------------------------------------------------------------------- */
 
+/* The label `self` adds nothing: the part's names are its owner's. */
 static const char *join_path(fe_context *context, const char *path, const char *label) {
+    if (strcmp(label, "self") == 0)
+        return path;
     return *path ? arena_printf(context->memory, "%s.%s", path, label) : label;
 }
 

@@ -123,7 +123,7 @@ static bool at_binding(const fe_parser *parser) {
     return name_at(parser, distance) && symbol_at(parser, distance + 1, "=");
 }
 
-/* name(a, b = 1) = : a local function. The parenthesis holds parameters and `=` follows its end. */
+/* name(a, b = 1) = or {: a local function. The parenthesis holds parameters. */
 static bool at_local_function(const fe_parser *parser) {
     if (!name_at(parser, 0) || !symbol_at(parser, 1, "("))
         return false;
@@ -135,7 +135,7 @@ static bool at_local_function(const fe_parser *parser) {
         if (symbol_at(parser, distance, "(") || symbol_at(parser, distance, "["))
             depth++;
         if ((symbol_at(parser, distance, ")") || symbol_at(parser, distance, "]")) && --depth == 0)
-            return symbol_at(parser, distance + 1, "=");
+            return symbol_at(parser, distance + 1, "=") || symbol_at(parser, distance + 1, "{");
     }
     return false;
 }

@@ -98,7 +98,9 @@ bool fe_read_training(fe_context *context, fe_scope *scope, const fe_method *met
         if (item->kind == FE_BIND && item->name_count == 1) {
             good &= read_length(context, scope, item);
         } else if (item->kind == FE_EVALUATE) {
+            context->in_training = true;
             fe_value value = fe_evaluate(context, scope, item->value);
+            context->in_training = false;
             good &= read_partial(context, &value, item->span, training);
         } else {
             fe_fail(context, item->span, "train takes an optimizer, a schedule, epochs or steps");

@@ -112,6 +112,22 @@ static fe_state *find_state(const fe_context *context, const char *name) {
     return NULL;
 }
 
+/* a -> b: b - (b - a) (1 + cos(pi step / total)) / 2, as BYOL's (Grill et al. 2020). */
+static fe_value momentum_now(fe_context *context, const fe_value *momentum, source_span span) {
+    if (momentum->kind == FE_VALUE_NUMBER)
+        return *momentum;
+    fe_value step = library_value(context, "step"), total = library_value(context, "total_steps"), turn = library_value(context, "pi");
+    fe_value part = fe_operate(context, FE_DIV, &step, &total, span);
+    fe_value angle = fe_operate(context, FE_MUL, &part, &turn, span);
+    fe_value wave = fe_unary(context, IR_OP_cos, &angle, span);
+    fe_value one = fe_number(1, span), half = fe_number(0.5, span);
+    fe_value share = fe_operate(context, FE_ADD, &one, &wave, span);
+    share = fe_operate(context, FE_MUL, &share, &half, span);
+    fe_value distance = fe_operate(context, FE_SUB, &momentum->items[1], &momentum->items[0], span);
+    fe_value left = fe_operate(context, FE_MUL, &distance, &share, span);
+    return fe_operate(context, FE_SUB, &momentum->items[1], &left, span);
+}
+
 /* twin = momentum * twin + (1 - momentum) * parameter, after the parameter's update. */
 bool fe_move_averages(fe_context *context) {
     for (int i = 0; i < context->state_count; i++) {
@@ -125,8 +141,7 @@ bool fe_move_averages(fe_context *context) {
             fe_fail(context, info->span, "the moving average '%s' has no original '%s'; apply that instance too", state->name, state->initial.copied);
             return false;
         }
-        fe_value momentum = twin->momentum.kind == FE_VALUE_PARTIAL
-                                ? run_schedule(context, twin->momentum.as.partial, twin->span) : twin->momentum;
+        fe_value momentum = momentum_now(context, &twin->momentum, twin->span);
         fe_value before = fe_tensor(fe_state_read(context, state, twin->span), twin->span);
         fe_value now = fe_tensor(fe_state_read(context, original, twin->span), twin->span);
         fe_value one = fe_number(1, twin->span);
