@@ -92,6 +92,7 @@ typedef struct {
     int register_count, register_capacity;
     kir_block body; /* one iteration; register 0 is its number, 0 .. extent-1 of the launch */
     double flops;   /* of one iteration, estimated */
+    uint64_t hash;  /* of its structure, set when it joins a program */
     source_span span;
 } kir_kernel;
 
@@ -199,7 +200,19 @@ kir_reg kir_load(const kir_builder *builder, int argument, kir_index index, int 
 /* Lane i from index + i * stride. */
 kir_reg kir_load_strided(const kir_builder *builder, int argument, kir_index index, int lanes, int count,
                          int64_t stride);
+/* Lane i from index + offsets[i]; as many lanes as `offsets` (I32 or I64) has. */
+kir_reg kir_load_indexed(const kir_builder *builder, int argument, kir_index index, kir_reg offsets, int count);
 void kir_store(const kir_builder *builder, int argument, kir_index index, kir_reg value, int count);
+/* The scalar in every lane; with 1 lane the scalar itself. */
+kir_reg kir_splat(const kir_builder *builder, kir_reg a, int lanes);
+kir_reg kir_lane(const kir_builder *builder, kir_reg a, int lane);
+kir_reg kir_iota(const kir_builder *builder, kir_type type);
+/* KIR_random_uniform or KIR_random_normal: an F32 scalar. */
+kir_reg kir_random(const kir_builder *builder, kir_opcode opcode, kir_reg seed, kir_reg step, kir_reg element,
+                   int32_t stream);
+kir_reg kir_tile_zero(const kir_builder *builder, kir_type type);
+kir_reg kir_tile_load(const kir_builder *builder, int argument, kir_index index, kir_type type, int64_t stride);
+void kir_tile_store(const kir_builder *builder, int argument, kir_index index, kir_reg tile, int64_t stride);
 /* Opens a loop: returns its index register and a builder for its body. */
 kir_reg kir_loop(const kir_builder *builder, kir_index from, kir_index limit, int64_t step, kir_builder *body);
 void kir_if(const kir_builder *builder, kir_reg condition, kir_builder *yes, kir_builder *no); /* no may be NULL */
@@ -210,8 +223,9 @@ void kir_print(const kir_program *program, text_buffer *out);
 void kir_print_kernel(const kir_kernel *kernel, text_buffer *out);
 /* Checks types, argument use, index registers, one assignment before each use; false after adding diagnostics. */
 bool kir_verify(const kir_program *program, diag_list *diags);
-/* Adds a kernel, or finds an equal one (all but the name and spans) and returns its index, so that layers of one
- * shape share code. */
+/* Adds a kernel, or finds an equal one (all but names and spans) and returns its index, so that layers of one shape
+ * share code. A new kernel's name becomes a unique identifier: other characters turn into "_", a number follows a name
+ * that is taken. */
 int kir_program_add_kernel(kir_program *program, kir_kernel *kernel);
 /* The bytes of worker scratch that a kernel needs (its scratch arguments one after the other, each 64-aligned), and the
  * byte offset of scratch argument `argument`. */
@@ -219,5 +233,7 @@ int64_t kir_scratch_bytes(const kir_kernel *kernel);
 int64_t kir_scratch_offset(const kir_kernel *kernel, int argument);
 const char *kir_op_name(kir_opcode opcode);
 int kir_op_operands(kir_opcode opcode);
+const char *kir_element_name(kir_element element); /* "f32", "bf16", … */
+int64_t kir_element_bytes(kir_element element);    /* in memory; a BOOL is one byte */
 
 #endif
