@@ -1,0 +1,54 @@
+/* Inside the lowering: iteration over a tensor's elements in memory order, and the code of an element of a fused group. */
+#ifndef PASSES_LOWER_NEST_H
+#define PASSES_LOWER_NEST_H
+
+#include "passes/lower.h"
+
+/* Where along an axis: base + lane * (number of the vector's lane). */
+typedef struct {
+    kir_index base;
+    int64_t lane;
+} lower_coordinate;
+
+/* A kernel under construction: which program buffer stands behind each of its arguments. */
+typedef struct {
+    lower_context *context;
+    kir_kernel *kernel;
+    kir_builder builder; /* where code goes now */
+    int *buffers;        /* of each argument */
+    int buffer_count, buffer_capacity;
+    const ir_value *root; /* of the group: it and values outside of the group are not computed in place */
+} lower_kernel;
+
+kir_element lower_element(ir_dtype dtype);
+int64_t lower_element_bytes(kir_element element);
+/* Whether two layouts place all elements alike (axes of size 1 do not matter). */
+bool lower_same_memory(const ir_type *type, const ir_layout *a, const ir_layout *b);
+int lower_value_buffer(lower_context *context, const ir_value *value);
+void lower_copy(lower_context *context, const ir_type *type, int from, const ir_layout *from_layout, int to,
+                const ir_layout *to_layout, source_span span);
+
+lower_kernel lower_kernel_begin(lower_context *context, const char *name, const ir_value *root);
+/* The argument that reads (writes) a program buffer, added on first use. */
+int lower_argument(lower_kernel *kernel, int buffer, bool writes);
+void lower_kernel_launch(lower_kernel *kernel, int64_t extent);
+
+/* Whether the value is computed where it is used, as a member of its user's group. */
+bool lower_is_inlined(const ir_value *value);
+/* The element(s) of `value` at the coordinates of its axes: `lanes` of them, of which the first `count` are wanted. */
+kir_reg lower_element_at(lower_kernel *kernel, const ir_value *value, const lower_coordinate *at, int lanes, int count);
+/* Elements of a buffer that holds `type` in `layout`. */
+kir_reg lower_load_at(lower_kernel *kernel, int buffer, const ir_type *type, const ir_layout *layout,
+                      const lower_coordinate *at, int lanes, int count);
+void lower_store_at(lower_kernel *kernel, int buffer, const ir_type *type, const ir_layout *layout,
+                    const lower_coordinate *at, kir_reg value, int count);
+
+/* Splits the launch's iteration number into coordinates of the axes `axes[0 .. count)`, outermost first. */
+void lower_split_iteration(lower_kernel *kernel, const ir_type *type, const int8_t *axes, int count, lower_coordinate *at);
+
+bool lower_elementwise(lower_context *context, const ir_value *value);
+bool lower_reduction(lower_context *context, const ir_value *value);
+bool lower_shape(lower_context *context, const ir_value *value);
+bool lower_window(lower_context *context, const ir_value *value);
+
+#endif
