@@ -67,7 +67,7 @@ static void run_nest(lower_kernel *kernel, const nest *loops) {
 /* ---- elementwise groups ------------------------------------------------------------------------------------------------------------ */
 
 static bool is_dense_access(const ir_value *value, const ir_value *root) {
-    return ir_same_dims(&value->type, &root->type) && lower_same_memory(&root->type, &value->layout, &root->layout);
+    return ir_same_dims(&value->type, &root->type) && ir_layout_equal(&value->layout, &root->layout, root->type.rank);
 }
 
 /* Whether every stored operand is read in the order in which the result is written, so that the group is one flat loop. */
