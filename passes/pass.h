@@ -37,6 +37,9 @@ typedef struct {
     void *user;
 } pass_options;
 
+/* Runs one pass, verifies and reports it as the options say. */
+bool pass_run(pass_context *context, const pass_info *pass, const pass_options *options);
+
 /* Runs the pipeline; false after adding errors. */
 bool pass_run_pipeline(pass_context *context, const pass_options *options);
 

@@ -1,0 +1,131 @@
+/* plan-memory: one arena a function. Buffers whose lifetimes overlap get different places; greedy, the largest first, at the
+ * lowest offset that is free. Requires `lower`. */
+#include "passes/pass.h"
+
+#include <stdlib.h>
+
+enum { ALIGNMENT = 64 };
+
+typedef struct {
+    int buffer;
+    int first, last; /* launches between which its contents matter */
+    int64_t bytes, offset;
+} lifetime;
+
+static int64_t aligned(int64_t bytes) {
+    return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+}
+
+static int by_size(const void *a, const void *b) {
+    const lifetime *left = *(lifetime *const *)a, *right = *(lifetime *const *)b;
+    if (left->bytes != right->bytes)
+        return left->bytes < right->bytes ? 1 : -1;
+    return left->buffer - right->buffer;
+}
+
+static int by_offset(const void *a, const void *b) {
+    const lifetime *left = *(lifetime *const *)a, *right = *(lifetime *const *)b;
+    return left->offset < right->offset ? -1 : left->offset > right->offset;
+}
+
+typedef struct {
+    lifetime *items;
+    int count, capacity;
+    int *of_buffer; /* index in items, -1 for none */
+} lifetimes;
+
+static void touch(pass_context *context, lifetimes *all, int buffer, int first, int last) {
+    const kir_buffer *info = &context->program->buffers[buffer];
+    if (info->region != KIR_ARENA)
+        return;
+    if (all->of_buffer[buffer] < 0) {
+        all->of_buffer[buffer] = all->count;
+        lifetime item = {buffer, first, last, aligned(info->bytes), 0};
+        ARENA_PUSH(context->memory, all->items, all->count, all->capacity, item);
+        return;
+    }
+    lifetime *item = &all->items[all->of_buffer[buffer]];
+    item->first = first < item->first ? first : item->first;
+    item->last = last > item->last ? last : item->last;
+}
+
+static void find_lifetimes(pass_context *context, const kir_function *function, lifetimes *all) {
+    for (int i = 0; i < context->program->buffer_count; i++)
+        all->of_buffer[i] = -1;
+    for (int i = 0; i < function->input_count; i++)
+        touch(context, all, function->inputs[i].buffer, 0, function->launch_count);
+    for (int i = 0; i < function->output_count; i++)
+        touch(context, all, function->outputs[i].buffer, 0, function->launch_count);
+    for (int l = 0; l < function->launch_count; l++) {
+        const kir_kernel *kernel = context->program->kernels[function->launches[l].kernel];
+        for (int a = 0, b = 0; a < kernel->argument_count; a++)
+            if (!kernel->arguments[a].scratch)
+                touch(context, all, function->launches[l].buffers[b++], l, l);
+    }
+}
+
+/* The lowest offset at which `item` meets none of the placed ones that live at the same time. */
+static int64_t free_offset(const lifetime *item, lifetime **placed, int count, lifetime **meeting) {
+    int met = 0;
+    for (int i = 0; i < count; i++)
+        if (placed[i]->first <= item->last && item->first <= placed[i]->last)
+            meeting[met++] = placed[i];
+    if (met)
+        qsort(meeting, (size_t)met, sizeof *meeting, by_offset);
+    int64_t offset = 0;
+    for (int i = 0; i < met; i++) {
+        if (meeting[i]->offset - offset >= item->bytes)
+            break;
+        int64_t end = meeting[i]->offset + meeting[i]->bytes;
+        offset = end > offset ? end : offset;
+    }
+    return offset;
+}
+
+static void place(pass_context *context, kir_function *function, lifetimes *all) {
+    size_t size = (size_t)(all->count + 1) * sizeof(lifetime *);
+    lifetime **order = arena_alloc(context->memory, size), **meeting = arena_alloc(context->memory, size);
+    for (int i = 0; i < all->count; i++)
+        order[i] = &all->items[i];
+    if (all->count)
+        qsort(order, (size_t)all->count, sizeof *order, by_size);
+    for (int i = 0; i < all->count; i++) {
+        lifetime *item = order[i];
+        item->offset = free_offset(item, order, i, meeting);
+        context->program->buffers[item->buffer].offset = item->offset;
+        int64_t end = item->offset + item->bytes;
+        function->arena_bytes = end > function->arena_bytes ? end : function->arena_bytes;
+        function->naive_bytes += item->bytes;
+    }
+}
+
+static void find_lower_bound(pass_context *context, kir_function *function, const lifetimes *all) {
+    int64_t *change = arena_alloc(context->memory, (size_t)(function->launch_count + 2) * sizeof *change);
+    for (int i = 0; i < all->count; i++) {
+        change[all->items[i].first] += all->items[i].bytes;
+        change[all->items[i].last + 1] -= all->items[i].bytes;
+    }
+    int64_t alive = 0;
+    for (int l = 0; l <= function->launch_count; l++) {
+        alive += change[l];
+        function->lower_bound = alive > function->lower_bound ? alive : function->lower_bound;
+    }
+}
+
+bool pass_plan_memory(pass_context *context) {
+    kir_program *program = context->program;
+    if (!program) {
+        source_span nowhere = {0};
+        diag_error(context->diags, nowhere, "plan-memory needs 'lower' before it");
+        return false;
+    }
+    for (int i = 0; i < program->function_count; i++) {
+        kir_function *function = &program->functions[i];
+        lifetimes all = {.of_buffer = arena_alloc(context->memory, (size_t)(program->buffer_count + 1) * sizeof(int))};
+        function->arena_bytes = function->naive_bytes = function->lower_bound = 0;
+        find_lifetimes(context, function, &all);
+        place(context, function, &all);
+        find_lower_bound(context, function, &all);
+    }
+    return true;
+}
