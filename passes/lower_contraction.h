@@ -1,0 +1,38 @@
+/* Inside the lowering of contractions. */
+#ifndef PASSES_LOWER_CONTRACTION_H
+#define PASSES_LOWER_CONTRACTION_H
+
+#include "passes/lower_nest.h"
+#include "passes/register_tile.h"
+
+bool lower_dot(lower_context *context, const ir_value *value);
+bool lower_conv_forward(lower_context *context, const ir_value *value);
+bool lower_conv_input_grad(lower_context *context, const ir_value *value);
+bool lower_conv_weight_grad(lower_context *context, const ir_value *value);
+
+/* The sizes of a convolution: x [n, channels, height, width], y [n, filters, out_height, out_width]. */
+typedef struct {
+    int64_t n, channels, filters, groups;
+    int64_t size[2], out[2], kernel[2], stride[2], padding[4], dilation[2];
+} conv_shape;
+
+conv_shape lower_conv_shape(const ir_value *value, const ir_type *x, const ir_type *w, const ir_type *y);
+
+/* Copies of `images` maps with a margin of zeros, in the worker's own memory: taps never leave them. */
+typedef struct {
+    int argument;          /* the scratch, or the map itself where no margin is needed */
+    int64_t images;        /* copied at once */
+    int64_t rows, columns; /* with the margin */
+    int64_t channels;
+    int64_t margin[4];     /* top, bottom, left, right */
+    int64_t image, row;    /* strides; a column's is `channels` */
+    bool direct;           /* the map itself: no copy */
+} padded_maps;
+
+/* Decides the margins' memory and how many images to copy at once. `source` is the map's argument. */
+padded_maps lower_padded_maps(arena *memory, kir_kernel *kernel, int source, int64_t n, const int64_t size[2], int64_t channels,
+                              const int64_t margin[4]);
+/* Emits the copy of the images from `first` on; their elements then start at the returned index of maps->argument. */
+kir_index lower_copy_padded(kir_builder *builder, const padded_maps *maps, int source, const int64_t size[2], kir_index first, int lanes);
+
+#endif

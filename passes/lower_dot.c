@@ -1,0 +1,122 @@
+/* dot: batched matrix products. The operands are brought into the orders [batch, m, k] (or [batch, k, m]) and [batch, k, n];
+ * a launch's iteration computes a block of rows. */
+#include "passes/lower_contraction.h"
+
+#include <string.h>
+
+typedef struct {
+    int64_t batch, m, n, k;
+    int64_t left_row, left_step; /* strides of m and k in the left operand */
+    int left, right, target;     /* arguments */
+    int rows;
+    const kir_target *cpu;
+    kir_index left_base, right_base, target_base; /* of the block of rows */
+} product;
+
+static int append_free(const ir_type *type, const ir_attr *batch, const ir_attr *contract, int8_t *axes, int count) {
+    for (int axis = 0; axis < type->rank; axis++) {
+        bool used = false;
+        for (int i = 0; i < batch->count; i++)
+            used |= batch->as.ints[i] == axis;
+        for (int i = 0; i < contract->count; i++)
+            used |= contract->as.ints[i] == axis;
+        if (!used)
+            axes[count++] = (int8_t)axis;
+    }
+    return count;
+}
+
+static int append_named(const ir_attr *attr, int8_t *axes, int count) {
+    for (int i = 0; i < attr->count; i++)
+        axes[count++] = (int8_t)attr->as.ints[i];
+    return count;
+}
+
+/* The order batch, free, contracted (or with the last two exchanged). */
+static ir_layout operand_order(const ir_value *value, int side, bool contracted_last) {
+    const ir_attr *batch = ir_attr_get(value, side ? IR_ATTR_rhs_batch : IR_ATTR_lhs_batch);
+    const ir_attr *contract = ir_attr_get(value, side ? IR_ATTR_rhs_contract : IR_ATTR_lhs_contract);
+    ir_layout order = ir_layout_identity();
+    int count = append_named(batch, order.axis, 0);
+    if (!contracted_last)
+        count = append_named(contract, order.axis, count);
+    count = append_free(&value->operands[side]->type, batch, contract, order.axis, count);
+    if (contracted_last)
+        append_named(contract, order.axis, count);
+    return order;
+}
+
+static int64_t product_of(const ir_type *type, const ir_attr *axes) {
+    int64_t size = 1;
+    for (int i = 0; i < axes->count; i++)
+        size *= type->dims[axes->as.ints[i]];
+    return size;
+}
+
+static void emit_columns(kir_builder *builder, kir_index first, int64_t columns, void *user) {
+    const product *work = user;
+    register_tile tile = tile_new(builder, work->cpu, work->rows, columns);
+    tile_clear(builder, &tile);
+    kir_index rows[TILE_MAX_ROWS], targets[TILE_MAX_ROWS];
+    kir_builder body;
+    kir_reg k = kir_loop(builder, kir_at(0), kir_at(work->k), 1, &body);
+    for (int r = 0; r < work->rows; r++) {
+        rows[r] = kir_plus(work->left_base, work->left_step, k);
+        rows[r].base += r * work->left_row;
+        targets[r] = kir_plus_index(work->target_base, 1, first);
+        targets[r].base += r * work->n;
+    }
+    kir_index right = kir_plus(kir_plus_index(work->right_base, 1, first), work->n, k);
+    tile_multiply(&body, &tile, work->left, rows, work->right, right);
+    tile_store(builder, &tile, work->target, targets);
+}
+
+/* One launch for all blocks of `rows` rows from row `first` on. */
+static void launch_rows(lower_context *context, product work, const int *buffers, int64_t first, int64_t blocks, const ir_value *value) {
+    const char *name = arena_printf(context->memory, "dot_%lldx%lldx%lld", (long long)work.m, (long long)work.n, (long long)work.k);
+    kir_kernel *kernel = kir_kernel_new(context->memory, name, value->span);
+    work.left = kir_argument_add(context->memory, kernel, "left", KIR_F32, work.batch * work.m * work.k, true, false);
+    work.right = kir_argument_add(context->memory, kernel, "right", KIR_F32, work.batch * work.k * work.n, true, false);
+    work.target = kir_argument_add(context->memory, kernel, "result", KIR_F32, work.batch * work.m * work.n, false, true);
+    kernel->flops = 2.0 * (double)work.rows * (double)work.n * (double)work.k;
+    kir_builder builder = {context->memory, kernel, &kernel->body, value->span};
+    kir_index batch = kir_at(0), block = kir_plus(kir_at(0), 1, 0);
+    if (work.batch > 1) {
+        kir_reg count = kir_value(&builder, kir_at(blocks));
+        batch = kir_plus(kir_at(0), 1, kir_op2(&builder, KIR_div, 0, count));
+        block = kir_plus(kir_at(0), 1, kir_op2(&builder, KIR_rem, 0, count));
+    }
+    kir_index row = kir_plus_index(kir_at(first), work.rows, block);
+    work.left_base = kir_plus_index(kir_plus_index(kir_at(0), work.m * work.k, batch), work.left_row, row);
+    work.right_base = kir_plus_index(kir_at(0), work.k * work.n, batch);
+    work.target_base = kir_plus_index(kir_plus_index(kir_at(0), work.m * work.n, batch), work.n, row);
+    tile_blocks(&builder, work.n, (int64_t)tile_vectors_for(work.cpu, work.n) * work.cpu->lanes, emit_columns, &work);
+    lower_launch(context, kernel, work.batch * blocks, buffers, value->span);
+}
+
+bool lower_dot(lower_context *context, const ir_value *value) {
+    const ir_value *left = value->operands[0], *right = value->operands[1];
+    product work = {.cpu = &context->pass->target};
+    work.batch = product_of(&left->type, ir_attr_get(value, IR_ATTR_lhs_batch));
+    work.k = product_of(&left->type, ir_attr_get(value, IR_ATTR_lhs_contract));
+    work.m = ir_type_elements(&left->type) / (work.batch * work.k);
+    work.n = ir_type_elements(&right->type) / (work.batch * work.k);
+    ir_layout by_row = operand_order(value, 0, true), by_step = operand_order(value, 0, false);
+    bool transposed = !lower_same_memory(&left->type, &left->layout, &by_row) && lower_same_memory(&left->type, &left->layout, &by_step);
+    work.left_row = transposed ? 1 : work.k;
+    work.left_step = transposed ? work.m : 1;
+    ir_layout identity = ir_layout_identity();
+    int buffers[] = {lower_buffer_in_layout(context, left, transposed ? by_step : by_row),
+                     lower_buffer_in_layout(context, right, operand_order(value, 1, false)),
+                     lower_result_buffer_in_layout(context, value, identity)};
+    int rows = tile_rows_for(work.cpu, tile_vectors_for(work.cpu, work.n));
+    int64_t blocks = work.m / rows;
+    work.rows = rows;
+    if (blocks > 0)
+        launch_rows(context, work, buffers, 0, blocks, value);
+    work.rows = (int)(work.m - blocks * rows);
+    if (work.rows > 0)
+        launch_rows(context, work, buffers, blocks * rows, 1, value);
+    lower_finish_result(context, value, identity, buffers[2]);
+    return true;
+}

@@ -1,0 +1,80 @@
+#include "passes/register_tile.h"
+
+int tile_rows_for(const kir_target *target, int vectors) {
+    int rows = (target->vector_registers - vectors - 2) / vectors;
+    return rows > TILE_MAX_ROWS ? TILE_MAX_ROWS : rows < 1 ? 1 : rows;
+}
+
+int tile_vectors_for(const kir_target *target, int64_t columns) {
+    int64_t vectors = (columns + target->lanes - 1) / target->lanes;
+    if (vectors <= TILE_MAX_VECTORS)
+        return (int)vectors;
+    return vectors % 2 != 0 && vectors % 3 == 0 ? 3 : 2;
+}
+
+register_tile tile_new(const kir_builder *builder, const kir_target *target, int rows, int64_t columns) {
+    register_tile tile = {.rows = rows, .lanes = target->lanes};
+    tile.vectors = (int)((columns + target->lanes - 1) / target->lanes);
+    tile.last_count = (int)(columns - (int64_t)(tile.vectors - 1) * target->lanes);
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < tile.vectors; v++)
+            tile.sums[r][v] = kir_register(builder, kir_vector_type(KIR_F32, tile.lanes));
+    return tile;
+}
+
+static int count_of(const register_tile *tile, int vector) {
+    return vector == tile->vectors - 1 ? tile->last_count : tile->lanes;
+}
+
+void tile_clear(const kir_builder *builder, register_tile *tile) {
+    kir_reg zero = kir_number(builder, kir_vector_type(KIR_F32, tile->lanes), 0);
+    for (int r = 0; r < tile->rows; r++)
+        for (int v = 0; v < tile->vectors; v++)
+            kir_assign(builder, tile->sums[r][v], zero);
+}
+
+void tile_multiply(const kir_builder *builder, register_tile *tile, int left, const kir_index *rows, int right, kir_index columns) {
+    kir_reg vectors[TILE_MAX_VECTORS];
+    for (int v = 0; v < tile->vectors; v++) {
+        vectors[v] = kir_load(builder, right, columns, tile->lanes, count_of(tile, v));
+        columns.base += tile->lanes;
+    }
+    for (int r = 0; r < tile->rows; r++) {
+        kir_reg scalar = kir_splat(builder, kir_load(builder, left, rows[r], 1, 1), tile->lanes);
+        for (int v = 0; v < tile->vectors; v++)
+            kir_into(builder, tile->sums[r][v], KIR_fma, scalar, vectors[v], tile->sums[r][v]);
+    }
+}
+
+void tile_load(const kir_builder *builder, register_tile *tile, int argument, const kir_index *rows) {
+    for (int r = 0; r < tile->rows; r++) {
+        kir_index at = rows[r];
+        for (int v = 0; v < tile->vectors; v++) {
+            kir_assign(builder, tile->sums[r][v], kir_load(builder, argument, at, tile->lanes, count_of(tile, v)));
+            at.base += tile->lanes;
+        }
+    }
+}
+
+void tile_store(const kir_builder *builder, const register_tile *tile, int argument, const kir_index *rows) {
+    for (int r = 0; r < tile->rows; r++) {
+        kir_index at = rows[r];
+        for (int v = 0; v < tile->vectors; v++) {
+            kir_store(builder, argument, at, tile->sums[r][v], count_of(tile, v));
+            at.base += tile->lanes;
+        }
+    }
+}
+
+void tile_blocks(kir_builder *builder, int64_t count, int64_t size, emit_block emit, void *user) {
+    int64_t whole = count / size * size;
+    if (whole == size) {
+        emit(builder, kir_at(0), size, user);
+    } else if (whole > 0) {
+        kir_builder body;
+        kir_reg index = kir_loop(builder, kir_at(0), kir_at(whole), size, &body);
+        emit(&body, kir_plus(kir_at(0), 1, index), size, user);
+    }
+    if (whole < count)
+        emit(builder, kir_at(whole), count - whole, user);
+}

@@ -1,0 +1,34 @@
+/* The core of all contractions: a tile of accumulators held in registers, rows of scalars times vectors of columns. */
+#ifndef PASSES_REGISTER_TILE_H
+#define PASSES_REGISTER_TILE_H
+
+#include "ir/kernel.h"
+
+enum { TILE_MAX_ROWS = 12, TILE_MAX_VECTORS = 3 };
+
+/* rows x vectors accumulators; the last vector may hold fewer lanes. */
+typedef struct {
+    int rows, vectors, lanes;
+    int last_count; /* lanes of the last vector */
+    kir_reg sums[TILE_MAX_ROWS][TILE_MAX_VECTORS];
+} register_tile;
+
+/* Rows that, with `vectors` columns, fill the target's registers but leave room for the operands. */
+int tile_rows_for(const kir_target *target, int vectors);
+/* How many vectors of `columns` one tile takes: at most 2, or 3 where that divides better. */
+int tile_vectors_for(const kir_target *target, int64_t columns);
+
+/* New accumulators for columns first .. first + columns - 1 of at most `vectors` vectors. */
+register_tile tile_new(const kir_builder *builder, const kir_target *target, int rows, int64_t columns);
+void tile_clear(const kir_builder *builder, register_tile *tile);
+/* sums[r][v] += left[rows[r]] * right[columns + v * lanes …]: one step of the summation. */
+void tile_multiply(const kir_builder *builder, register_tile *tile, int left, const kir_index *rows, int right, kir_index columns);
+/* Row r from or to `argument` at rows[r]. */
+void tile_load(const kir_builder *builder, register_tile *tile, int argument, const kir_index *rows);
+void tile_store(const kir_builder *builder, const register_tile *tile, int argument, const kir_index *rows);
+
+/* Runs `emit` for blocks of `size` out of `count`: a loop over whole ones, then the rest by itself. */
+typedef void (*emit_block)(kir_builder *builder, kir_index first, int64_t size, void *user);
+void tile_blocks(kir_builder *builder, int64_t count, int64_t size, emit_block emit, void *user);
+
+#endif
