@@ -42,6 +42,10 @@ typedef struct {
 } interp_io;
 bool interp_run(const ir_function *function, const interp_io *io, diag_list *diags);
 
+/* An executable by way of generated C and the system's C compiler. */
+bool cgen_link(const kir_program *program, const kir_target *target, const char *runtime_library, const char *output_path,
+               diag_list *diags);
+
 /* Links an object file with the runtime library into an executable, by the system's C compiler; the result appears
  * under its name only when complete. */
 bool backend_link(const char *object_path, const char *runtime_library, const char *output_path, diag_list *diags);

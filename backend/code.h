@@ -1,0 +1,13 @@
+/* A program compiled into this process: shared by the back ends. */
+#ifndef BACKEND_CODE_H
+#define BACKEND_CODE_H
+
+#include "backend/backend.h"
+
+struct backend_code {
+    const rt_program *program;
+    void *handle;                   /* the back end's own */
+    void (*release)(void *handle);
+};
+
+#endif
