@@ -1,0 +1,27 @@
+/* Single augmentation steps on 8-bit interleaved pictures, with the arithmetic of the Python Imaging Library, whose results
+ * the published pipelines were tuned on. */
+#ifndef RT_AUGMENT_STEPS_H
+#define RT_AUGMENT_STEPS_H
+
+#include "runtime/augment.h"
+
+/* A part of `source` resized: separable, antialiased when shrinking, 8 bits after each pass. `work` holds a picture of
+ * target width x part height and the filters' coefficients (rt_resize_workspace bytes). */
+void rt_resize(const rt_image *source, int top, int left, int height, int width, rt_image *target, rt_interpolation interpolation, void *work);
+int64_t rt_resize_workspace(int64_t largest_side);
+
+void rt_flip(rt_image *image);
+/* target = source moved by dx, dy over its mirrored border (the edge itself is not repeated). */
+void rt_translate_reflect(const rt_image *source, int dx, int dy, rt_image *target);
+/* target = the part of the source, padded by zeros, at top, left (in padded coordinates minus the padding). */
+void rt_crop(const rt_image *source, int top, int left, rt_image *target);
+
+void rt_brightness(rt_image *image, double factor);
+void rt_contrast(rt_image *image, double factor);
+void rt_saturation(rt_image *image, double factor);
+void rt_hue(rt_image *image, double shift);
+void rt_grayscale(rt_image *image);
+/* `work` holds 2 * width * height * 3 floats. */
+void rt_gaussian_blur(rt_image *image, int kernel, double sigma, float *work);
+
+#endif
