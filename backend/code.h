@@ -10,4 +10,12 @@ struct backend_code {
     void (*release)(void *handle);
 };
 
+/* A runtime function that compiled code calls. */
+typedef struct {
+    const char *name;
+    void (*address)(void);
+} backend_symbol;
+
+const backend_symbol *backend_runtime_symbols(int *count);
+
 #endif

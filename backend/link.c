@@ -105,6 +105,8 @@ static void close_library(void *handle) {
 /* Loads the shared object and looks up the program in it. */
 static backend_code *load(const char *path, diag_list *diags) {
     source_span nowhere = {0};
+    int count;
+    backend_runtime_symbols(&count); /* keeps them in the executable, where the library finds them */
     void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     const rt_program *program = library ? dlsym(library, "csl_program") : NULL;
     backend_code *code = program ? calloc(1, sizeof *code) : NULL;
