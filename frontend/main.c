@@ -20,7 +20,7 @@ static const char help[] =
     "  -D NAME=VALUE         set a parameter of the method\n"
     "  -I FOLDER             look for libraries there too\n"
     "  -o FILE               where the output goes (- is standard output)\n"
-    "  --backend=NAME        c or interp, for run (default c)\n"
+    "  --backend=NAME        c, tcc or interp, for run (default c)\n"
     "  --target=NAME         amx, avx512, avx2, portable or scalar (default: this machine)\n"
     "  --print-after=PASS    print the IR after a pass, or after all\n"
     "  --disable-pass=PASS   leave a pass out\n"
@@ -311,16 +311,35 @@ static int build(session *work) {
                ? STATUS_GOOD : STATUS_FAILED;
 }
 
+/* The back ends of `run`. */
+static backend_code *run_c(session *work) {
+    return cgen_compile(work->passes.program, &work->passes.target, &work->diags);
+}
+
+static backend_code *run_tcc(session *work) {
+    return tcc_compile(work->passes.program, &work->diags);
+}
+
+static backend_code *run_interp(session *work) {
+    return interp_compile(work->passes.module, work->passes.program, &work->diags);
+}
+
+enum { BACKEND_COUNT = 3 };
+static const char *const backend_names[BACKEND_COUNT] = {"c", "tcc", "interp"};
+static backend_code *(*const backend_compilers[BACKEND_COUNT])(session *work) = {run_c, run_tcc, run_interp};
+
 static int run(session *work) {
     const options *chosen = work->options;
-    const char *backend = chosen->backend ? chosen->backend : "c";
-    static const char *const names[] = {"c", "interp"};
-    if (strcmp(backend, "c") != 0 && strcmp(backend, "interp") != 0)
-        return usage_error("no back end '%s'", backend, diag_suggest(backend, names, 2));
+    int backend = 0;
+    while (chosen->backend && backend < BACKEND_COUNT && strcmp(chosen->backend, backend_names[backend]) != 0)
+        backend++;
+    if (backend == BACKEND_COUNT)
+        return usage_error("no back end '%s'", chosen->backend, diag_suggest(chosen->backend, backend_names, BACKEND_COUNT));
+    if (backend_compilers[backend] == run_tcc)
+        kir_target_named("scalar", &work->passes.target); /* all that libtcc can compile */
     if (!compile_program(work, NULL))
         return STATUS_FAILED;
-    backend_code *code = strcmp(backend, "interp") == 0 ? interp_compile(work->passes.module, work->passes.program, &work->diags)
-                                                        : cgen_compile(work->passes.program, &work->passes.target, &work->diags);
+    backend_code *code = backend_compilers[backend](work);
     if (!code)
         return STATUS_FAILED;
     int count = chosen->program_argument_count + 1;
