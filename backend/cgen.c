@@ -1,58 +1,101 @@
 /* The C back end: one file from a planned kernel program. */
 #include "backend/cgen.h"
 
-#include <string.h>
+#include <inttypes.h>
 
 static void append_string_literal(const char *text, text_buffer *out) {
     text_append(out, "    \"");
     for (; *text; text++) {
-        if (*text == '\n')
+        unsigned char c = (unsigned char)*text;
+        if (c == '\n')
             text_append(out, text[1] ? "\\n\"\n    \"" : "\\n");
-        else if (*text == '"' || *text == '\\')
-            text_append(out, "\\%c", *text);
+        else if (c == '"' || c == '\\')
+            text_append(out, "\\%c", c);
+        else if (c < 32 || c == 127)
+            text_append(out, "\\%03o", c);
         else
             text_append_bytes(out, text, 1);
     }
     text_append(out, "\"");
 }
 
+/* Text from outside within a comment, which it must not end. */
+static void append_in_comment(const char *text, text_buffer *out) {
+    for (; *text; text++)
+        text_append_bytes(out, *text == '\n' || (text[0] == '*' && text[1] == '/') ? " " : text, 1);
+}
+
+/* "path:line" of the spec, or nothing where the place is unknown. */
+static void append_place(const kir_program *program, source_span span, text_buffer *out) {
+    const source_table *sources = program->module->sources;
+    if (span.line <= 0 || !sources || span.file < 0 || span.file >= sources->count)
+        return;
+    append_in_comment(sources->files[span.file].path, out);
+    text_append(out, ":%d", span.line);
+}
+
 static void write_launch(const kir_program *program, const kir_launch *launch, text_buffer *out) {
     const kir_kernel *kernel = program->kernels[launch->kernel];
-    const source_table *sources = program->module->sources;
-    if (launch->span.line > 0 && sources && launch->span.file < sources->count)
-        text_append(out, "    /* %s:%d */\n", sources->files[launch->span.file].path, launch->span.line);
-    text_append(out, "    { void *const args[] = {");
+    text_append(out, "    { /* ");
+    append_place(program, launch->span, out);
+    text_append(out, " */\n        void *const args[] = {");
     int bound = 0;
     for (int i = 0; i < kernel->argument_count; i++) {
         if (kernel->arguments[i].scratch)
             continue;
         const kir_buffer *buffer = &program->buffers[launch->buffers[bound]];
-        text_append(out, "%sframe->%s + %lld", bound ? ", " : "", buffer->region == KIR_STATE ? "state" : "arena",
-                    (long long)(buffer->offset + launch->byte_offsets[bound]));
+        int64_t offset = buffer->offset + (launch->byte_offsets ? launch->byte_offsets[bound] : 0);
+        text_append(out, "%sframe->%s + %" PRId64, bound ? ", " : "", buffer->region == KIR_STATE ? "state" : "arena",
+                    offset);
         bound++;
     }
-    text_append(out, "};\n      rt_launch(frame, k_%s, args, %lld); }\n", kernel->name, (long long)launch->extent);
+    text_append(out, "};\n        rt_launch(frame, k_%s, args, %" PRId64 ");\n    }\n", kernel->name, launch->extent);
 }
 
 static void write_function(const kir_program *program, const kir_function *function, text_buffer *out) {
-    text_append(out, "static void csl_%s(const rt_frame *frame, void *context) {\n    (void)context; (void)frame;\n", function->name);
+    text_append(out,
+                "static void csl_%s(const rt_frame *frame, void *context) {\n    (void)context;\n    (void)frame;\n",
+                function->name);
     for (int i = 0; i < function->launch_count; i++)
         write_launch(program, &function->launches[i], out);
     text_append(out, "}\n\n");
 }
 
-static int lanes_of(const kir_program *program) {
-    for (int k = 0; k < program->kernel_count; k++)
-        for (int r = 0; r < program->kernels[k]->register_count; r++)
-            if (program->kernels[k]->registers[r].lanes > 1)
-                return program->kernels[k]->registers[r].lanes;
-    return 1;
+static void write_comment(const kir_program *program, text_buffer *out) {
+    const source_table *sources = program->module->sources;
+    text_append(out, "/* ");
+    append_in_comment(program->module->name, out);
+    if (sources && sources->count) {
+        text_append(out, " from ");
+        append_in_comment(sources->files[0].path, out);
+    }
+    text_append(
+        out,
+        ", compiled by cslc. With the sources of cslc at DIR and its runtime library:\n"
+        " *   cc -O3 -march=native -fno-math-errno -I DIR THIS.c libcslrt.a -lopenblas -ljpeg -lpng -lz -lpthread -lm\n"
+        " * A kernel's rN are the registers of --emit=kernels; -DCSL_NO_MAIN leaves out main. */\n");
+}
+
+/* libtcc would take a vector for a scalar without a word. */
+static bool check_scalar(const kir_program *program, diag_list *diags) {
+    for (int k = 0; k < program->kernel_count; k++) {
+        const kir_kernel *kernel = program->kernels[k];
+        for (int r = 0; r < kernel->register_count; r++) {
+            if (kernel->registers[r].lanes == 1 && kernel->registers[r].rows == 0)
+                continue;
+            diag_error(diags, kernel->span, "kernel %s has vectors, which scalar C cannot express", kernel->name);
+            return false;
+        }
+    }
+    return true;
 }
 
 bool cgen_emit(const kir_program *program, const kir_target *target, text_buffer *out, diag_list *diags) {
-    (void)diags;
-    int lanes = lanes_of(program);
-    cgen_head(program, target->lanes == 1 ? 1 : lanes > 1 ? lanes : target->lanes, out);
+    bool scalar = target->lanes == 1;
+    if (scalar && !check_scalar(program, diags))
+        return false;
+    write_comment(program, out);
+    cgen_head(program, scalar, out);
     for (int i = 0; i < program->kernel_count; i++)
         cgen_kernel(program->kernels[i], out);
     for (int i = 0; i < program->function_count; i++)
@@ -63,7 +106,7 @@ bool cgen_emit(const kir_program *program, const kir_target *target, text_buffer
     for (int i = 0; i < program->function_count; i++)
         text_append(out, "    {\"%s\", csl_%s, 0},\n", program->functions[i].name, program->functions[i].name);
     text_append(out, "};\n\nconst rt_program csl_program = {manifest, %d, entries};\n", program->function_count);
-    if (target->lanes > 1)
-        text_append(out, "\n#ifndef CSL_NO_MAIN\nint main(int argc, char **argv) {\n    return rt_main(argc, argv, &csl_program);\n}\n#endif\n");
+    text_append(out, "\n#ifndef CSL_NO_MAIN\nint main(int argc, char **argv) {\n"
+                     "    return rt_main(argc, argv, &csl_program);\n}\n#endif\n");
     return true;
 }

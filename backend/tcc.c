@@ -6,11 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What the code calls in the C library. libtcc gets them by name, so that it needs no library of its own to be installed;
- * memmove and memset are what it makes of copies and initial values of structures. */
+/* What the code calls in the C library. libtcc gets them by name, so that it needs no library of its own to be
+ * installed; memmove and memset are what it makes of copies and initial values of structures. */
 static const backend_symbol library_symbols[] = {
-    {"sqrtf", (void (*)(void))sqrtf},   {"floorf", (void (*)(void))floorf}, {"sinf", (void (*)(void))sinf},
-    {"cosf", (void (*)(void))cosf},     {"powf", (void (*)(void))powf},     {"fmodf", (void (*)(void))fmodf},
+    {"sqrtf", (void (*)(void))sqrtf},     {"floorf", (void (*)(void))floorf}, {"sinf", (void (*)(void))sinf},
+    {"cosf", (void (*)(void))cosf},       {"powf", (void (*)(void))powf},     {"fmodf", (void (*)(void))fmodf},
     {"memmove", (void (*)(void))memmove}, {"memset", (void (*)(void))memset},
 };
 
@@ -28,6 +28,7 @@ static void add_symbols(TCCState *state, const backend_symbol *symbols, int coun
 
 static bool build(TCCState *state, const text_buffer *source) {
     tcc_set_options(state, "-nostdlib");
+    tcc_define_symbol(state, "CSL_NO_MAIN", NULL);
     if (tcc_set_output_type(state, TCC_OUTPUT_MEMORY) != 0 || tcc_compile_string(state, source->data) != 0)
         return false;
     int runtime_count;
