@@ -34,7 +34,8 @@ backend_code *cgen_compile(const kir_program *program, const kir_target *target,
 backend_code *interp_compile(const ir_module *module, const kir_program *program, diag_list *diags);
 
 /* For tests: evaluates one function of a module in double precision. Values of inputs and states come from, and values
- * of outputs and written states go to, callbacks by name with row-major doubles. Returns false after adding an error. */
+ * of outputs and written states go to, callbacks by name with row-major doubles. Returns false after adding an error.
+ */
 typedef struct {
     void *user;
     void (*get)(void *user, bool state, const char *name, const ir_type *type, double *elements);
@@ -43,8 +44,8 @@ typedef struct {
 bool interp_run(const ir_function *function, const interp_io *io, diag_list *diags);
 
 /* An executable by way of generated C and the system's C compiler. */
-bool cgen_link(const kir_program *program, const kir_target *target, const char *runtime_library, const char *output_path,
-               diag_list *diags);
+bool cgen_link(const kir_program *program, const kir_target *target, const char *runtime_library,
+               const char *output_path, diag_list *diags);
 
 /* Links an object file with the runtime library into an executable, by the system's C compiler; the result appears
  * under its name only when complete. */

@@ -6,7 +6,7 @@
 
 struct backend_code {
     const rt_program *program;
-    void *handle;                   /* the back end's own */
+    void *handle; /* the back end's own */
     void (*release)(void *handle);
 };
 

@@ -1,5 +1,5 @@
-/* The interpreter as a back end: functions of a module run in double precision on the memory that a compiled program would
- * use, so that the runtime cannot tell the difference. */
+/* The interpreter as a back end: functions of a module run in double precision on the memory that a compiled program
+ * would use, so that the runtime cannot tell the difference. */
 #include "backend/code.h"
 
 #include <assert.h>
@@ -56,15 +56,17 @@ static void copy_state(const interpreted_function *running, const char *name, do
     for (int i = 0; i < program->module->state_count; i++) {
         const ir_state *state = &program->module->states[i];
         if (strcmp(state->name, name) == 0)
-            copy_elements(running->frame->state + program->state_offsets[i], &state->type, &state->layout, elements, way);
+            copy_elements(running->frame->state + program->state_offsets[i], &state->type, &state->layout, elements,
+                          way);
     }
 }
 
-static void copy_port(const interpreted_function *running, const kir_port *ports, int count, const char *name, double *elements, direction way) {
+static void copy_port(const interpreted_function *running, const kir_port *ports, int count, const char *name,
+                      double *elements, direction way) {
     for (int i = 0; i < count; i++)
         if (strcmp(ports[i].name, name) == 0)
-            copy_elements(running->frame->arena + running->owner->program->buffers[ports[i].buffer].offset, &ports[i].type,
-                          &ports[i].layout, elements, way);
+            copy_elements(running->frame->arena + running->owner->program->buffers[ports[i].buffer].offset,
+                          &ports[i].type, &ports[i].layout, elements, way);
 }
 
 static void get(void *user, bool state, const char *name, const ir_type *type, double *elements) {

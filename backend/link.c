@@ -85,8 +85,8 @@ bool backend_link(const char *object_path, const char *runtime_library, const ch
         diag_error(diags, nowhere, "the output path is too long");
         return false;
     }
-    const char *arguments[MAX_ARGUMENTS] = {compiler(), "-o", temporary, object_path, runtime_library, "-lopenblas", "-ljpeg",
-                                            "-lpng", "-lz", "-lpthread", "-lm", NULL};
+    const char *arguments[MAX_ARGUMENTS] = {compiler(), "-o",    temporary, object_path, runtime_library, "-lopenblas",
+                                            "-ljpeg",   "-lpng", "-lz",     "-lpthread", "-lm",           NULL};
     bool good = compile(arguments, diags, "linking");
     if (good && rename(temporary, output_path) != 0) {
         source_span nowhere = {0};
@@ -130,8 +130,20 @@ backend_code *cgen_compile(const kir_program *program, const kir_target *target,
     snprintf(source, sizeof source, "%s/program.c", folder);
     snprintf(object, sizeof object, "%s/program.so", folder);
     backend_code *code = NULL;
-    const char *arguments[MAX_ARGUMENTS] = {compiler(), "-O3", "-march=native", "-fno-math-errno", "-w", "-shared", "-fPIC", "-DCSL_NO_MAIN",
-                                            "-I", CSL_INCLUDE_FOLDER, "-o", object, source, NULL};
+    const char *arguments[MAX_ARGUMENTS] = {compiler(),
+                                            "-O3",
+                                            "-march=native",
+                                            "-fno-math-errno",
+                                            "-w",
+                                            "-shared",
+                                            "-fPIC",
+                                            "-DCSL_NO_MAIN",
+                                            "-I",
+                                            CSL_INCLUDE_FOLDER,
+                                            "-o",
+                                            object,
+                                            source,
+                                            NULL};
     if (text_write_file(source, text.data, text.length) != 0) {
         source_span nowhere = {0};
         diag_error(diags, nowhere, "cannot write '%s': %s", source, strerror(errno));
@@ -143,7 +155,8 @@ backend_code *cgen_compile(const kir_program *program, const kir_target *target,
     return code;
 }
 
-bool cgen_link(const kir_program *program, const kir_target *target, const char *runtime_library, const char *output_path, diag_list *diags) {
+bool cgen_link(const kir_program *program, const kir_target *target, const char *runtime_library,
+               const char *output_path, diag_list *diags) {
     char folder[256], source[300], temporary[4096];
     text_buffer text = {0};
     source_span nowhere = {0};
@@ -153,9 +166,26 @@ bool cgen_link(const kir_program *program, const kir_target *target, const char 
     }
     snprintf(source, sizeof source, "%s/program.c", folder);
     snprintf(temporary, sizeof temporary, "%s.tmp", output_path);
-    const char *arguments[MAX_ARGUMENTS] = {compiler(), "-O3", "-march=native", "-fno-math-errno", "-w", "-I", CSL_INCLUDE_FOLDER, "-o", temporary,
-                                            source, runtime_library, "-lopenblas", "-ljpeg", "-lpng", "-lz", "-lpthread", "-lm", NULL};
-    bool good = text_write_file(source, text.data, text.length) == 0 && compile(arguments, diags, "compiling the program");
+    const char *arguments[MAX_ARGUMENTS] = {compiler(),
+                                            "-O3",
+                                            "-march=native",
+                                            "-fno-math-errno",
+                                            "-w",
+                                            "-I",
+                                            CSL_INCLUDE_FOLDER,
+                                            "-o",
+                                            temporary,
+                                            source,
+                                            runtime_library,
+                                            "-lopenblas",
+                                            "-ljpeg",
+                                            "-lpng",
+                                            "-lz",
+                                            "-lpthread",
+                                            "-lm",
+                                            NULL};
+    bool good =
+        text_write_file(source, text.data, text.length) == 0 && compile(arguments, diags, "compiling the program");
     if (good && rename(temporary, output_path) != 0) {
         diag_error(diags, nowhere, "cannot write '%s': %s", output_path, strerror(errno));
         good = false;

@@ -1,11 +1,12 @@
 /* The manifest: what the runtime needs to know of a program, as text. */
 #include "backend/backend.h"
 
-static void append_tensor(const char *kind, const char *name, const char *role, const ir_type *type, const ir_layout *layout,
-                          int64_t offset, text_buffer *out) {
+static void append_tensor(const char *kind, const char *name, const char *role, const ir_type *type,
+                          const ir_layout *layout, int64_t offset, text_buffer *out) {
     int64_t strides[IR_MAX_RANK];
     ir_strides(type, layout, strides);
-    text_append(out, "%s %s%s%s %s %lld %d", kind, name, role ? " " : "", role ? role : "", ir_dtype_name(type->dtype), (long long)offset, type->rank);
+    text_append(out, "%s %s%s%s %s %lld %d", kind, name, role ? " " : "", role ? role : "", ir_dtype_name(type->dtype),
+                (long long)offset, type->rank);
     for (int i = 0; i < type->rank; i++)
         text_append(out, " %lld", (long long)type->dims[i]);
     for (int i = 0; i < type->rank; i++)
@@ -16,13 +17,16 @@ static void append_tensor(const char *kind, const char *name, const char *role, 
 static void append_states(const kir_program *program, text_buffer *out) {
     for (int i = 0; i < program->module->state_count; i++) {
         const ir_state *state = &program->module->states[i];
-        append_tensor("state", state->name, ir_role_name(state->role), &state->type, &state->layout, program->state_offsets[i], out);
+        append_tensor("state", state->name, ir_role_name(state->role), &state->type, &state->layout,
+                      program->state_offsets[i], out);
     }
 }
 
-static void append_ports(const kir_program *program, const char *kind, const kir_port *ports, int count, text_buffer *out) {
+static void append_ports(const kir_program *program, const char *kind, const kir_port *ports, int count,
+                         text_buffer *out) {
     for (int i = 0; i < count; i++)
-        append_tensor(kind, ports[i].name, NULL, &ports[i].type, &ports[i].layout, program->buffers[ports[i].buffer].offset, out);
+        append_tensor(kind, ports[i].name, NULL, &ports[i].type, &ports[i].layout,
+                      program->buffers[ports[i].buffer].offset, out);
 }
 
 static void append_functions(const kir_program *program, text_buffer *out) {
@@ -37,7 +41,8 @@ static void append_functions(const kir_program *program, text_buffer *out) {
 static void append_views(const ir_module *module, text_buffer *out) {
     for (int i = 0; i < module->view_count; i++) {
         const ir_view *view = &module->views[i];
-        text_append(out, "view %s %lld %lld %lld\n", view->name, (long long)view->channels, (long long)view->height, (long long)view->width);
+        text_append(out, "view %s %lld %lld %lld\n", view->name, (long long)view->channels, (long long)view->height,
+                    (long long)view->width);
         for (int a = 0; a < view->count; a++)
             text_append(out, "augment %s\n", view->augments[a].text);
     }
@@ -70,7 +75,8 @@ const char *backend_manifest(arena *memory, const kir_program *program) {
     const char *spec = module->sources && module->sources->count ? module->sources->files[0].path : "-";
     text_append(&out, "cslc-program 1\nmethod %s\nspec %s\nfingerprint %016llx\nprecision f32\n", module->name, spec,
                 (unsigned long long)fingerprint(module));
-    text_append(&out, "bytes state %lld arena %lld scratch %lld\n", (long long)program->state_bytes, (long long)arena_bytes, (long long)scratch_bytes);
+    text_append(&out, "bytes state %lld arena %lld scratch %lld\n", (long long)program->state_bytes,
+                (long long)arena_bytes, (long long)scratch_bytes);
     append_states(program, &out);
     append_functions(program, &out);
     append_views(module, &out);

@@ -34,8 +34,22 @@ typedef enum {
 } fe_expr_kind;
 
 typedef enum {
-    FE_ADD, FE_SUB, FE_MUL, FE_DIV, FE_REM, FE_POW,
-    FE_EQ, FE_NE, FE_LT, FE_LE, FE_GT, FE_GE, FE_AND, FE_OR, FE_NEG, FE_NOT
+    FE_ADD,
+    FE_SUB,
+    FE_MUL,
+    FE_DIV,
+    FE_REM,
+    FE_POW,
+    FE_EQ,
+    FE_NE,
+    FE_LT,
+    FE_LE,
+    FE_GT,
+    FE_GE,
+    FE_AND,
+    FE_OR,
+    FE_NEG,
+    FE_NOT
 } fe_operator;
 
 const char *fe_operator_text(fe_operator op);
@@ -49,7 +63,7 @@ typedef struct {
 
 struct fe_expr {
     fe_expr_kind kind;
-    source_span span;    /* the whole expression's first line; for binary, the operator; for calls, the callee's name */
+    source_span span; /* the whole expression's first line; for binary, the operator; for calls, the callee's name */
     double number;
     const char *text;
     fe_operator op;
@@ -64,8 +78,8 @@ struct fe_expr {
 typedef struct {
     const char *name;
     source_span span;
-    fe_expr *initial;      /* default, or NULL */
-    const char **choices;  /* `a | b | c`: the words; the first is the default; NULL otherwise */
+    fe_expr *initial;     /* default, or NULL */
+    const char **choices; /* `a | b | c`: the words; the first is the default; NULL otherwise */
     int choice_count, choice_capacity;
 } fe_parameter;
 
@@ -75,13 +89,13 @@ typedef struct {
 } fe_block;
 
 typedef enum {
-    FE_BIND,    /* names = value; several names take a tuple apart */
+    FE_BIND,      /* names = value; several names take a tuple apart */
     FE_CHANGE_BY, /* names[0] op= value */
-    FE_LOCAL,   /* declaration: name(params) = value */
-    FE_IF,      /* value, body, otherwise */
-    FE_FOR,     /* names[0] in value, body */
-    FE_RETURN,  /* value, a FE_TUPLE when several */
-    FE_EVALUATE /* value for its effect, or as an item of train/evaluate/pipeline */
+    FE_LOCAL,     /* declaration: name(params) = value */
+    FE_IF,        /* value, body, otherwise */
+    FE_FOR,       /* names[0] in value, body */
+    FE_RETURN,    /* value, a FE_TUPLE when several */
+    FE_EVALUATE   /* value for its effect, or as an item of train/evaluate/pipeline */
 } fe_stmt_kind;
 
 struct fe_stmt {
@@ -106,7 +120,7 @@ struct fe_decl {
     source_span span;
     fe_parameter *parameters;
     int parameter_count, parameter_capacity;
-    fe_block body;   /* of a one-line function: a single FE_RETURN */
+    fe_block body; /* of a one-line function: a single FE_RETURN */
 };
 
 /* `view a = t`, `shared flip = …`, `evaluate = t` of an augment section. */
@@ -117,8 +131,17 @@ typedef struct {
 } fe_named;
 
 typedef enum {
-    FE_DATA, FE_AUGMENT, FE_ENCODER, FE_STATE, FE_EXTRACT, FE_SIMILARITY, FE_LOSS_SECTION, FE_AFTER, FE_TRAIN,
-    FE_EVALUATE_SECTION, FE_SECTION_COUNT
+    FE_DATA,
+    FE_AUGMENT,
+    FE_ENCODER,
+    FE_STATE,
+    FE_EXTRACT,
+    FE_SIMILARITY,
+    FE_LOSS_SECTION,
+    FE_AFTER,
+    FE_TRAIN,
+    FE_EVALUATE_SECTION,
+    FE_SECTION_COUNT
 } fe_section_kind;
 
 const char *fe_section_name(fe_section_kind kind);

@@ -67,7 +67,8 @@ void fe_builtins_bind(fe_context *context) {
             fe_scope_bind(context->memory, context->library, builtin->name, (source_span){0}, value);
         }
     fe_scope_bind(context->memory, context->library, "inf", (source_span){0}, fe_number(INFINITY, (source_span){0}));
-    fe_scope_bind(context->memory, context->library, "pi", (source_span){0}, fe_number(3.14159265358979323846, (source_span){0}));
+    fe_scope_bind(context->memory, context->library, "pi", (source_span){0},
+                  fe_number(3.14159265358979323846, (source_span){0}));
 }
 
 void fe_print_builtins(text_buffer *out) {
@@ -81,7 +82,8 @@ void fe_print_builtins(text_buffer *out) {
         }
 }
 
-/* ---- arguments that many functions take --------------------------------------------------------------------------------- */
+/* ---- arguments that many functions take
+ * --------------------------------------------------------------------------------- */
 
 fe_value fe_wrap(ir_value *value, source_span span) {
     return value ? fe_tensor(value, span) : fe_error(span);
@@ -110,7 +112,8 @@ bool fe_to_axes(fe_context *context, const fe_value *value, const ir_type *type,
     const fe_value *items = value->kind == FE_VALUE_NUMBER ? &single : value->items;
     int item_count = value->kind == FE_VALUE_NUMBER ? 1 : value->item_count;
     if (value->kind != FE_VALUE_NUMBER && value->kind != FE_VALUE_LIST && value->kind != FE_VALUE_TUPLE) {
-        fe_fail(context, value->span, "axes are a list of whole numbers, not %s", fe_value_text(context->memory, value));
+        fe_fail(context, value->span, "axes are a list of whole numbers, not %s",
+                fe_value_text(context->memory, value));
         return false;
     }
     for (int i = 0; i < item_count; i++) {

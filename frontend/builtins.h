@@ -20,7 +20,8 @@ bool fe_to_shape(fe_context *context, const fe_value *value, ir_type *type);
 fe_value fe_wrap(ir_value *value, source_span span);
 
 /* Reductions on plain or masked tensors. */
-fe_value fe_sum(fe_context *context, const fe_value *value, const int64_t *axes, int count, bool keep, source_span span);
+fe_value fe_sum(fe_context *context, const fe_value *value, const int64_t *axes, int count, bool keep,
+                source_span span);
 /* Sum of products along the last axis: one contraction where the operands allow, never a broadcast product. */
 fe_value fe_dot(fe_context *context, const fe_value *left, const fe_value *right, source_span span);
 

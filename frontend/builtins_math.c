@@ -3,10 +3,11 @@
 
 #include <math.h>
 
-/* ---- elementwise: on numbers while compiling, on tensors in the program ---------------------------------------------------- */
+/* ---- elementwise: on numbers while compiling, on tensors in the program
+ * ---------------------------------------------------- */
 
 #define ELEMENTWISE(name, opcode, formula)                                                                             \
-    static fe_value builtin_##name(fe_context *context, fe_value *arguments, source_span span) {                      \
+    static fe_value builtin_##name(fe_context *context, fe_value *arguments, source_span span) {                       \
         double x = arguments[0].number;                                                                                \
         if (arguments[0].kind == FE_VALUE_NUMBER)                                                                      \
             return fe_number(formula, span);                                                                           \
@@ -72,7 +73,8 @@ static fe_value builtin_float(fe_context *context, fe_value *arguments, source_s
     return fe_wrap(tensor ? ir_convert(&builder, tensor, IR_F32) : NULL, span);
 }
 
-/* ---- reductions ------------------------------------------------------------------------------------------------------------ */
+/* ---- reductions
+ * ------------------------------------------------------------------------------------------------------------ */
 
 /* The masked elements as `absent`. */
 static ir_value *filled(fe_context *context, const fe_value *value, double absent, source_span span) {
@@ -91,7 +93,8 @@ static bool keeps(const fe_value *argument) {
     return argument->kind == FE_VALUE_TRUTH && argument->number != 0;
 }
 
-fe_value fe_sum(fe_context *context, const fe_value *value, const int64_t *axes, int count, bool keep, source_span span) {
+fe_value fe_sum(fe_context *context, const fe_value *value, const int64_t *axes, int count, bool keep,
+                source_span span) {
     ir_value *tensor = as_float(context, filled(context, value, 0, span), span);
     return tensor ? fe_reduce(context, IR_OP_reduce_sum, tensor, axes, count, keep, span) : fe_error(span);
 }
@@ -102,12 +105,13 @@ static fe_value builtin_sum(fe_context *context, fe_value *arguments, source_spa
     ir_value *tensor = filled(context, &arguments[0], 0, span);
     if (!tensor || !fe_to_axes(context, &arguments[1], &tensor->type, 0, axes, &count))
         return fe_error(span);
-    return fe_reduce(context, IR_OP_reduce_sum, as_float(context, tensor, span), axes, count, keeps(&arguments[2]), span);
+    return fe_reduce(context, IR_OP_reduce_sum, as_float(context, tensor, span), axes, count, keeps(&arguments[2]),
+                     span);
 }
 
 /* How many elements each mean is over: a number, or counted from the mask. */
-static fe_value element_count(fe_context *context, const fe_value *value, const ir_type *type, const int64_t *axes, int count,
-                              bool keep, source_span span) {
+static fe_value element_count(fe_context *context, const fe_value *value, const ir_type *type, const int64_t *axes,
+                              int count, bool keep, source_span span) {
     if (value->kind == FE_VALUE_MASKED) {
         ir_value *ones = as_float(context, value->mask, span);
         return fe_reduce(context, IR_OP_reduce_sum, ones, axes, count, keep, span);
@@ -199,7 +203,7 @@ static fe_value builtin_fill(fe_context *context, fe_value *arguments, source_sp
     return fe_wrap(filled(context, &arguments[0], number, span), span);
 }
 
-#define MATH "Numbers, element by element"
+#define MATH       "Numbers, element by element"
 #define REDUCTIONS "Reductions"
 const fe_builtin fe_builtins_math[] = {
     {"exp", "x", builtin_exp, "e^x", MATH, NULL, 0, false},
@@ -216,14 +220,19 @@ const fe_builtin fe_builtins_math[] = {
     {"relu", "x", builtin_relu, "max(x, 0)", MATH, NULL, 0, false},
     {"min", "x, y", builtin_min, "the smaller of two", MATH, NULL, 0, false},
     {"logaddexp", "x, y", builtin_logaddexp, "log(e^x + e^y) without overflow", MATH, NULL, 0, false},
-    {"select", "condition, x, y", builtin_select, "x where the condition (a tensor) holds, else y", MATH, NULL, 0, false},
+    {"select", "condition, x, y", builtin_select, "x where the condition (a tensor) holds, else y", MATH, NULL, 0,
+     false},
     {"float", "x", builtin_float, "whole numbers or truth values as real numbers", MATH, NULL, 0, false},
     {"stop_gradient", "x", builtin_stop_gradient, "x, through which no gradient flows", MATH, NULL, 0, false},
-    {"sum", "x, axes =, keep = false", builtin_sum, "sum over `axes` (all); `keep` leaves them with size 1", REDUCTIONS, NULL, 0, false},
+    {"sum", "x, axes =, keep = false", builtin_sum, "sum over `axes` (all); `keep` leaves them with size 1", REDUCTIONS,
+     NULL, 0, false},
     {"mean", "x, axes =, keep = false", builtin_mean, "mean over `axes` (all)", REDUCTIONS, NULL, 0, false},
-    {"max", "x, y =, axes =, keep = false", builtin_max, "the larger of x and y or, without y, the maximum over `axes` (all)", REDUCTIONS, NULL, 0, false},
-    {"logsumexp", "x, axes =, keep = false", builtin_logsumexp, "log of the sum of e^x over `axes` (all but the first)", REDUCTIONS, NULL, 0, false},
+    {"max", "x, y =, axes =, keep = false", builtin_max,
+     "the larger of x and y or, without y, the maximum over `axes` (all)", REDUCTIONS, NULL, 0, false},
+    {"logsumexp", "x, axes =, keep = false", builtin_logsumexp, "log of the sum of e^x over `axes` (all but the first)",
+     REDUCTIONS, NULL, 0, false},
     {"argmax", "x, axis = 1", builtin_argmax, "index of the first maximum along `axis`", REDUCTIONS, NULL, 0, false},
-    {"fill", "x, value", builtin_fill, "a masked tensor with `value` in the elements that the mask leaves out", REDUCTIONS, NULL, 0, false},
+    {"fill", "x, value", builtin_fill, "a masked tensor with `value` in the elements that the mask leaves out",
+     REDUCTIONS, NULL, 0, false},
     {0},
 };

@@ -81,10 +81,15 @@ static fe_value builtin_avg_pool(fe_context *context, fe_value *arguments, sourc
 
 #define NETWORK "Products, convolutions, pools"
 const fe_builtin fe_builtins_network[] = {
-    {"matmul", "a, b", builtin_matmul, "matrix product over the last two axes; leading axes are equal", NETWORK, NULL, 0, false},
+    {"matmul", "a, b", builtin_matmul, "matrix product over the last two axes; leading axes are equal", NETWORK, NULL,
+     0, false},
     {"conv2d", "x, weight, stride = 1, padding = 0, dilation = 1, groups = 1", builtin_conv2d,
-     "x [N, C, H, W] with weights [O, C / groups, KH, KW]; padding: one number, [height, width] or [top, bottom, left, right]", NETWORK, NULL, 0, false},
-    {"max_pool", "x, kernel, stride =, padding = 0", builtin_max_pool, "maximum of each window; the stride is the kernel's size unless given", NETWORK, NULL, 0, false},
-    {"avg_pool", "x, kernel, stride =, padding = 0", builtin_avg_pool, "mean of each window, padding counted", NETWORK, NULL, 0, false},
+     "x [N, C, H, W] with weights [O, C / groups, KH, KW]; padding: one number, [height, width] or [top, bottom, left, "
+     "right]",
+     NETWORK, NULL, 0, false},
+    {"max_pool", "x, kernel, stride =, padding = 0", builtin_max_pool,
+     "maximum of each window; the stride is the kernel's size unless given", NETWORK, NULL, 0, false},
+    {"avg_pool", "x, kernel, stride =, padding = 0", builtin_avg_pool, "mean of each window, padding counted", NETWORK,
+     NULL, 0, false},
     {0},
 };

@@ -29,7 +29,8 @@ static fe_value builtin_flatten(fe_context *context, fe_value *arguments, source
     if (!tensor)
         return fe_error(span);
     if (tensor->type.rank < 2)
-        return fe_fail(context, span, "flatten needs at least 2 axes, not %s", ir_shape_text(context->memory, &tensor->type));
+        return fe_fail(context, span, "flatten needs at least 2 axes, not %s",
+                       ir_shape_text(context->memory, &tensor->type));
     ir_type type = ir_type_make(tensor->type.dtype, 2, (int64_t[]){tensor->type.dims[0], 1});
     type.dims[1] = ir_type_elements(&tensor->type) / tensor->type.dims[0];
     return fe_wrap(fe_build(context, IR_OP_reshape, &tensor, 1, NULL, 0, &type, span), span);
@@ -89,9 +90,11 @@ static fe_value builtin_diagonal(fe_context *context, fe_value *arguments, sourc
         return fe_error(span);
     const ir_type *type = &tensor->type;
     if (type->rank < 2 || type->dims[0] != type->dims[1])
-        return fe_fail(context, span, "a diagonal needs two equal first axes, not %s", ir_shape_text(context->memory, type));
+        return fe_fail(context, span, "a diagonal needs two equal first axes, not %s",
+                       ir_shape_text(context->memory, type));
     ir_value *operands[] = {tensor, fe_iota(context, type->dims, 1, 0, span)};
-    ir_attr attrs[] = {ir_attr_int_make(context->memory, IR_ATTR_axis, 1), ir_attr_int_make(context->memory, IR_ATTR_batch, 1)};
+    ir_attr attrs[] = {ir_attr_int_make(context->memory, IR_ATTR_axis, 1),
+                       ir_attr_int_make(context->memory, IR_ATTR_batch, 1)};
     return fe_wrap(fe_build(context, IR_OP_gather, operands, 2, attrs, 2, NULL, span), span);
 }
 
@@ -144,7 +147,8 @@ static fe_value builtin_length(fe_context *context, fe_value *arguments, source_
 
 static fe_value builtin_append(fe_context *context, fe_value *arguments, source_span span) {
     if (arguments[0].kind != FE_VALUE_LIST)
-        return fe_fail(context, span, "append adds to a list, not to %s", fe_value_text(context->memory, &arguments[0]));
+        return fe_fail(context, span, "append adds to a list, not to %s",
+                       fe_value_text(context->memory, &arguments[0]));
     int count = arguments[0].item_count;
     fe_value *items = arena_grow(context->memory, arguments[0].items, (size_t)count, (size_t)count + 1, sizeof *items);
     items[count] = arguments[1];
@@ -160,7 +164,8 @@ static fe_value builtin_require(fe_context *context, fe_value *arguments, source
     return truth ? fe_none(span) : fe_fail(context, span, "%s", arguments[1].text);
 }
 
-/* ---- random numbers -------------------------------------------------------------------------------------------------------- */
+/* ---- random numbers
+ * -------------------------------------------------------------------------------------------------------- */
 
 static ir_value *named_scalar(fe_context *context, const char *name, source_span span) {
     const fe_binding *bound = fe_scope_find(context->library, name);
@@ -193,7 +198,8 @@ static fe_value builtin_random_normal(fe_context *context, fe_value *arguments, 
 /* `count` whole numbers, uniform in 0 .. below-1: floor(u * below), at most below - 1. */
 static fe_value builtin_random_index(fe_context *context, fe_value *arguments, source_span span) {
     int64_t count, below;
-    if (!fe_to_size(context, &arguments[0], "count", 1, &count) || !fe_to_size(context, &arguments[1], "below", 1, &below))
+    if (!fe_to_size(context, &arguments[0], "count", 1, &count) ||
+        !fe_to_size(context, &arguments[1], "below", 1, &below))
         return fe_error(span);
     if (below > 1 << 24)
         return fe_fail(context, span, "random_index reaches up to 2^24");
@@ -210,15 +216,18 @@ static fe_value builtin_random_index(fe_context *context, fe_value *arguments, s
 }
 
 #define SHAPES "Making and rearranging tensors"
-#define LISTS "Lists and checks"
+#define LISTS  "Lists and checks"
 #define RANDOM "Random numbers"
 const fe_builtin fe_builtins_shape[] = {
     {"reshape", "x, shape", builtin_reshape, "the same elements in row-major order", SHAPES, NULL, 0, false},
     {"transpose", "x, axes", builtin_transpose, "axis i of the result is axis axes[i] of x", SHAPES, NULL, 0, false},
     {"flatten", "x", builtin_flatten, "[N, …] as [N, F]", SHAPES, NULL, 0, false},
-    {"concat", "axis = 0, parts...", builtin_concat, "tensors, or a list of them, one after the other along `axis` (given by name)", SHAPES, NULL, 0, false},
-    {"pad", "x, low, high, value = 0", builtin_pad, "`value` around x: so many before and after each axis", SHAPES, NULL, 0, false},
-    {"gather", "x, indices, axis = 0, batch = 0", builtin_gather, "the parts of `axis` that `indices` name; the first `batch` axes are shared", SHAPES, NULL, 0, false},
+    {"concat", "axis = 0, parts...", builtin_concat,
+     "tensors, or a list of them, one after the other along `axis` (given by name)", SHAPES, NULL, 0, false},
+    {"pad", "x, low, high, value = 0", builtin_pad, "`value` around x: so many before and after each axis", SHAPES,
+     NULL, 0, false},
+    {"gather", "x, indices, axis = 0, batch = 0", builtin_gather,
+     "the parts of `axis` that `indices` name; the first `batch` axes are shared", SHAPES, NULL, 0, false},
     {"diagonal", "x", builtin_diagonal, "x[i, i, …]", SHAPES, NULL, 0, false},
     {"full", "shape, value", builtin_full, "a tensor of one number", SHAPES, NULL, 0, false},
     {"zeros", "shape", builtin_zeros, "zeros", SHAPES, NULL, 0, false},
@@ -227,9 +236,11 @@ const fe_builtin fe_builtins_shape[] = {
     {"roll", "count, by", builtin_roll, "(i + by) % count for each i below count", SHAPES, NULL, 0, false},
     {"length", "list", builtin_length, "number of items", LISTS, NULL, 0, false},
     {"append", "list, item", builtin_append, "the list with one more item", LISTS, NULL, 0, false},
-    {"require", "condition, message", builtin_require, "an error with this message unless the condition holds", LISTS, NULL, 0, false},
+    {"require", "condition, message", builtin_require, "an error with this message unless the condition holds", LISTS,
+     NULL, 0, false},
     {"random_uniform", "shape", builtin_random_uniform, "numbers in [0, 1), new in each step", RANDOM, NULL, 0, false},
     {"random_normal", "shape", builtin_random_normal, "numbers from N(0, 1), new in each step", RANDOM, NULL, 0, false},
-    {"random_index", "count, below", builtin_random_index, "whole numbers in 0 .. below - 1, new in each step", RANDOM, NULL, 0, false},
+    {"random_index", "count, below", builtin_random_index, "whole numbers in 0 .. below - 1, new in each step", RANDOM,
+     NULL, 0, false},
     {0},
 };

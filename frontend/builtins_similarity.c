@@ -3,7 +3,8 @@
 
 #include <string.h>
 
-/* ---- products along the last axis --------------------------------------------------------------------------------------------- */
+/* ---- products along the last axis
+ * --------------------------------------------------------------------------------------------- */
 
 /* Whether axis `i` is repeated by one operand alone: size 1 there and larger in the other. */
 typedef struct {
@@ -25,7 +26,8 @@ static axis_split split_axes(const ir_type *left, const ir_type *right) {
 }
 
 /* Drops the axes that the other operand alone has, leaving shared, own, last. */
-static ir_value *drop_axes(fe_context *context, ir_value *value, const int64_t *dropped, int count, int64_t *place, source_span span) {
+static ir_value *drop_axes(fe_context *context, ir_value *value, const int64_t *dropped, int count, int64_t *place,
+                           source_span span) {
     ir_type type = {.dtype = value->type.dtype};
     for (int i = 0; i < value->type.rank; i++) {
         bool drop = false;
@@ -39,7 +41,8 @@ static ir_value *drop_axes(fe_context *context, ir_value *value, const int64_t *
 }
 
 /* The dot's axes come as shared, left free, right free; puts them back in their places. */
-static ir_value *restore_order(fe_context *context, ir_value *value, const axis_split *split, int rank, source_span span) {
+static ir_value *restore_order(fe_context *context, ir_value *value, const axis_split *split, int rank,
+                               source_span span) {
     int64_t from[IR_MAX_RANK], permutation[IR_MAX_RANK];
     int count = 0;
     for (int i = 0; i < split->shared_count; i++)
@@ -90,7 +93,8 @@ fe_value fe_dot(fe_context *context, const fe_value *left, const fe_value *right
         diag_entry *entry = diag_error(context->diags, span, "these vectors have different lengths or axes");
         diag_add_label(context->diags, entry, u->span, "%s from here", ir_shape_text(context->memory, a));
         diag_add_label(context->diags, entry, v->span, "%s from here", ir_shape_text(context->memory, b));
-        diag_add_note(context->diags, entry, "a dot product needs equal last axes; project one of them, e.g. with linear");
+        diag_add_note(context->diags, entry,
+                      "a dot product needs equal last axes; project one of them, e.g. with linear");
         fe_add_call_places(context, entry);
         return fe_error(span);
     }
@@ -149,7 +153,8 @@ static fe_value builtin_cosine(fe_context *context, fe_value *arguments, source_
     return u.kind == FE_VALUE_ERROR || v.kind == FE_VALUE_ERROR ? fe_error(span) : fe_dot(context, &u, &v, span);
 }
 
-/* ---- many against many ----------------------------------------------------------------------------------------------------------- */
+/* ---- many against many
+ * ----------------------------------------------------------------------------------------------------------- */
 
 /* Puts axes of size 1: `before` at the front and `after` ahead of the last axis. */
 static fe_value widen(fe_context *context, ir_value *value, int before, int after, source_span span) {
@@ -175,7 +180,8 @@ static fe_value builtin_pairwise(fe_context *context, fe_value *arguments, sourc
     int rank = u->type.rank + v->type.rank - 2;
     if (rank + 1 > IR_MAX_RANK)
         return fe_fail(context, span, "pairwise of %s and %s would have more than %d axes",
-                       ir_shape_text(context->memory, &u->type), ir_shape_text(context->memory, &v->type), IR_MAX_RANK - 1);
+                       ir_shape_text(context->memory, &u->type), ir_shape_text(context->memory, &v->type),
+                       IR_MAX_RANK - 1);
     fe_value pair[] = {widen(context, u, 0, v->type.rank - 1, span), widen(context, v, u->type.rank - 1, 0, span)};
     pair[0].span = arguments[1].span;
     pair[1].span = arguments[2].span;
@@ -202,7 +208,8 @@ const fe_builtin fe_builtins_similarity[] = {
     {"norm", "v", builtin_norm, "length along the last axis", SIMILARITY, NULL, 0, false},
     {"unit", "v", builtin_unit, "v / max(norm(v), 1e-12)", SIMILARITY, NULL, 0, false},
     {"cosine", "u, v", builtin_cosine, "dot(unit(u), unit(v))", SIMILARITY, NULL, 0, false},
-    {"pairwise", "s, U, V", builtin_pairwise, "s(u, v) for every row u of U [A…, D] and v of V [B…, D]: [A…, B…]", SIMILARITY, NULL, 0, false},
+    {"pairwise", "s, U, V", builtin_pairwise, "s(u, v) for every row u of U [A…, D] and v of V [B…, D]: [A…, B…]",
+     SIMILARITY, NULL, 0, false},
     {"rowwise", "s, u, v", builtin_rowwise, "s(u, v) row by row", SIMILARITY, NULL, 0, false},
     {0},
 };

@@ -3,7 +3,8 @@
 
 #include <string.h>
 
-/* ---- initialisers ---------------------------------------------------------------------------------------------------------- */
+/* ---- initialisers
+ * ---------------------------------------------------------------------------------------------------------- */
 
 static fe_value initialiser(fe_context *context, fe_initialiser initial, source_span span) {
     fe_initialiser *kept = arena_alloc(context->memory, sizeof *kept);
@@ -48,7 +49,9 @@ static fe_value builtin_unit_rows(fe_context *context, fe_value *arguments, sour
     return initialiser(context, initial, span);
 }
 
-/* ---- states ------------------------------------------------------------------------------------------------------------------- */
+/* ---- states
+ * -------------------------------------------------------------------------------------------------------------------
+ */
 
 static fe_value make_state(fe_context *context, ir_role role, fe_value *arguments, source_span span) {
     ir_type type;
@@ -113,7 +116,8 @@ static fe_value builtin_update(fe_context *context, fe_value *arguments, source_
         value = fe_stretch(context, value, type->dims, type->rank, span);
     if (!value || !ir_type_equal(&value->type, type))
         return fe_fail(context, span, "the new value %s does not fit the state '%s' %s",
-                       value ? ir_shape_text(context->memory, &value->type) : "", state->name, ir_shape_text(context->memory, type));
+                       value ? ir_shape_text(context->memory, &value->type) : "", state->name,
+                       ir_shape_text(context->memory, type));
     fe_state_update(context, state, value);
     return fe_none(span);
 }
@@ -128,8 +132,9 @@ static fe_value builtin_push(fe_context *context, fe_value *arguments, source_sp
         return fe_error(span);
     int rank = queue->type.rank;
     if (rank < 1 || rows->type.rank != rank || rows->type.dims[0] > queue->type.dims[0])
-        return fe_fail(context, span, "rows %s do not fit into the queue '%s' %s", ir_shape_text(context->memory, &rows->type),
-                       state->name, ir_shape_text(context->memory, &queue->type));
+        return fe_fail(context, span, "rows %s do not fit into the queue '%s' %s",
+                       ir_shape_text(context->memory, &rows->type), state->name,
+                       ir_shape_text(context->memory, &queue->type));
     if (rows->type.dims[0] == queue->type.dims[0]) {
         fe_state_update(context, state, rows);
         return fe_none(span);
@@ -145,7 +150,8 @@ static fe_value builtin_push(fe_context *context, fe_value *arguments, source_sp
                        ir_attr_ints_make(context->memory, IR_ATTR_stride, stride, rank)};
     ir_value *kept = fe_build(context, IR_OP_slice, &queue, 1, attrs, 3, NULL, span);
     ir_attr axis = ir_attr_int_make(context->memory, IR_ATTR_axis, 0);
-    ir_value *joined = kept ? fe_build(context, IR_OP_concat, (ir_value *[]){rows, kept}, 2, &axis, 1, NULL, span) : NULL;
+    ir_value *joined =
+        kept ? fe_build(context, IR_OP_concat, (ir_value *[]){rows, kept}, 2, &axis, 1, NULL, span) : NULL;
     if (!joined)
         return fe_error(span);
     fe_state_update(context, state, joined);
@@ -155,9 +161,11 @@ static fe_value builtin_push(fe_context *context, fe_value *arguments, source_sp
 /* A twin of an instance whose parameters follow those of the original. */
 static fe_value builtin_ema(fe_context *context, fe_value *arguments, source_span span) {
     if (arguments[0].kind != FE_VALUE_INSTANCE)
-        return fe_fail(context, span, "ema follows a module instance, not %s", fe_value_text(context->memory, &arguments[0]));
+        return fe_fail(context, span, "ema follows a module instance, not %s",
+                       fe_value_text(context->memory, &arguments[0]));
     if (arguments[1].kind != FE_VALUE_NUMBER && arguments[1].kind != FE_VALUE_CHANGE)
-        return fe_fail(context, span, "the momentum is a number or a change a -> b, not %s", fe_value_text(context->memory, &arguments[1]));
+        return fe_fail(context, span, "the momentum is a number or a change a -> b, not %s",
+                       fe_value_text(context->memory, &arguments[1]));
     if (arguments[1].kind == FE_VALUE_NUMBER && (arguments[1].number < 0 || arguments[1].number > 1))
         return fe_fail(context, span, "a momentum lies in 0 .. 1");
     fe_instance *original = arguments[0].as.instance;
@@ -173,15 +181,22 @@ static fe_value builtin_ema(fe_context *context, fe_value *arguments, source_spa
 
 #define STATES "Parameters and other state"
 const fe_builtin fe_builtins_state[] = {
-    {"parameter", "shape, start = 0", builtin_parameter, "a trained tensor of the module, named by its variable or label", STATES, NULL, 0, false},
-    {"statistic", "shape, start = 0", builtin_statistic, "a tensor that is kept but not trained, such as a running mean", STATES, NULL, 0, false},
+    {"parameter", "shape, start = 0", builtin_parameter,
+     "a trained tensor of the module, named by its variable or label", STATES, NULL, 0, false},
+    {"statistic", "shape, start = 0", builtin_statistic,
+     "a tensor that is kept but not trained, such as a running mean", STATES, NULL, 0, false},
     {"state", "shape, start = 0", builtin_state, "a queue, bank or other memory of the method", STATES, NULL, 0, false},
     {"slot", "p, start = 0", builtin_slot, "an optimizer's memory beside the parameter p", STATES, NULL, 0, false},
-    {"normal", "mean = 0, std = 1", builtin_normal, "a start with random numbers from N(mean, std^2)", STATES, NULL, 0, false},
+    {"normal", "mean = 0, std = 1", builtin_normal, "a start with random numbers from N(mean, std^2)", STATES, NULL, 0,
+     false},
     {"uniform", "low = 0, high = 1", builtin_uniform, "a start with uniform random numbers", STATES, NULL, 0, false},
-    {"unit_rows", "start", builtin_unit_rows, "the same with every vector along the last axis scaled to length 1", STATES, NULL, 0, false},
+    {"unit_rows", "start", builtin_unit_rows, "the same with every vector along the last axis scaled to length 1",
+     STATES, NULL, 0, false},
     {"update", "state, value", builtin_update, "gives a state its next value", STATES, NULL, 0, false},
     {"push", "queue, rows", builtin_push, "puts rows in front of a queue and drops its oldest", STATES, NULL, 0, false},
-    {"ema", "f, momentum", builtin_ema, "a twin of the instance f whose parameters are moving averages of f's; the momentum is a number, or a change a -> b along half a cosine over the run", STATES, NULL, 0, false},
+    {"ema", "f, momentum", builtin_ema,
+     "a twin of the instance f whose parameters are moving averages of f's; the momentum is a number, or a change a -> "
+     "b along half a cosine over the run",
+     STATES, NULL, 0, false},
     {0},
 };

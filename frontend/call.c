@@ -3,7 +3,8 @@
 
 #include <string.h>
 
-/* ---- arguments ----------------------------------------------------------------------------------------------------------- */
+/* ---- arguments
+ * ----------------------------------------------------------------------------------------------------------- */
 
 static int find_parameter(const fe_signature *signature, const char *name) {
     for (int i = 0; i < signature->count; i++)
@@ -20,7 +21,8 @@ static const char *suggest_parameter(fe_context *context, const fe_signature *si
 }
 
 /* A bare word for a parameter that declares choices: one of them, or a name bound to a word. */
-static fe_value evaluate_word(fe_context *context, fe_scope *scope, const fe_parameter *parameter, const fe_expr *expr) {
+static fe_value evaluate_word(fe_context *context, fe_scope *scope, const fe_parameter *parameter,
+                              const fe_expr *expr) {
     fe_value value = {.kind = FE_VALUE_WORD, .span = expr->span, .choices = parameter};
     const fe_binding *bound = expr->kind == FE_NAME ? fe_scope_find(scope, expr->text) : NULL;
     const char *word = expr->kind == FE_NAME ? expr->text : NULL;
@@ -40,13 +42,15 @@ static fe_value evaluate_word(fe_context *context, fe_scope *scope, const fe_par
     text_buffer choices = {0};
     for (int i = 0; i < parameter->choice_count; i++)
         text_append(&choices, "%s%s", i ? ", " : "", parameter->choices[i]);
-    fe_value error = fe_fail_suggest(context, expr->span, word ? diag_suggest(word, parameter->choices, parameter->choice_count) : NULL,
+    fe_value error = fe_fail_suggest(context, expr->span,
+                                     word ? diag_suggest(word, parameter->choices, parameter->choice_count) : NULL,
                                      "'%s' must be one of: %s", parameter->name, choices.data);
     text_free(&choices);
     return error;
 }
 
-static fe_value evaluate_argument(fe_context *context, fe_scope *scope, const fe_parameter *parameter, const fe_expr *expr) {
+static fe_value evaluate_argument(fe_context *context, fe_scope *scope, const fe_parameter *parameter,
+                                  const fe_expr *expr) {
     return parameter->choice_count ? evaluate_word(context, scope, parameter, expr) : fe_evaluate(context, scope, expr);
 }
 
@@ -64,8 +68,8 @@ typedef struct {
 
 static void complain_unknown(binder *bind, const char *name, source_span span) {
     const fe_signature *signature = bind->signature;
-    fe_fail_suggest(bind->context, span, suggest_parameter(bind->context, signature, name), "'%s' takes no argument '%s'",
-                    signature->name, name);
+    fe_fail_suggest(bind->context, span, suggest_parameter(bind->context, signature, name),
+                    "'%s' takes no argument '%s'", signature->name, name);
     bind->good = false;
 }
 
@@ -96,8 +100,9 @@ static void bind_all(binder *bind, const fe_expr *call) {
     for (int i = 0; i < call->arg_count; i++) {
         const fe_argument *argument = &call->args[i];
         /* After a named argument, a bare name is short for name = name. */
-        const char *name = argument->name ? argument->name
-                           : named && argument->value->kind == FE_NAME ? argument->value->text : NULL;
+        const char *name = argument->name                              ? argument->name
+                           : named && argument->value->kind == FE_NAME ? argument->value->text
+                                                                       : NULL;
         source_span span = argument->name ? argument->name_span : argument->value->span;
         named |= argument->name != NULL;
         if (name) {
@@ -109,8 +114,8 @@ static void bind_all(binder *bind, const fe_expr *call) {
         } else if (signature->rest && position >= signature->count - 1) {
             bind_rest(bind, argument->value);
         } else if (position >= signature->count) {
-            fe_fail(bind->context, span, "'%s' takes %d argument%s", signature->name, signature->count - signature->skip,
-                    signature->count - signature->skip == 1 ? "" : "s");
+            fe_fail(bind->context, span, "'%s' takes %d argument%s", signature->name,
+                    signature->count - signature->skip, signature->count - signature->skip == 1 ? "" : "s");
             bind->good = false;
             return;
         } else {
@@ -123,9 +128,11 @@ static void check_missing(binder *bind, const fe_expr *call) {
     const fe_signature *signature = bind->signature;
     for (int i = signature->skip; i < signature->count; i++) {
         const fe_parameter *parameter = &signature->parameters[i];
-        if (bind->given[i] || parameter->initial || parameter->choice_count || (signature->rest && i == signature->count - 1))
+        if (bind->given[i] || parameter->initial || parameter->choice_count ||
+            (signature->rest && i == signature->count - 1))
             continue;
-        diag_entry *entry = diag_error(bind->context->diags, call->span, "'%s' needs the argument '%s'", signature->name, parameter->name);
+        diag_entry *entry = diag_error(bind->context->diags, call->span, "'%s' needs the argument '%s'",
+                                       signature->name, parameter->name);
         if (signature->span.line > 0)
             diag_add_label(bind->context->diags, entry, signature->span, "declared here");
         bind->good = false;
@@ -156,7 +163,8 @@ fe_value *fe_bind_arguments(fe_context *context, fe_scope *scope, const fe_signa
 static fe_value default_value(fe_context *context, fe_scope *scope, const fe_parameter *parameter) {
     if (parameter->choice_count == 0)
         return fe_evaluate(context, scope, parameter->initial);
-    return (fe_value){.kind = FE_VALUE_WORD, .span = parameter->span, .text = parameter->choices[0], .choices = parameter};
+    return (fe_value){
+        .kind = FE_VALUE_WORD, .span = parameter->span, .text = parameter->choices[0], .choices = parameter};
 }
 
 bool fe_bind_parameters(fe_context *context, fe_scope *scope, const fe_parameter *parameters, int count, int skip,
@@ -172,7 +180,8 @@ bool fe_bind_parameters(fe_context *context, fe_scope *scope, const fe_parameter
     return good;
 }
 
-/* ---- running ------------------------------------------------------------------------------------------------------------- */
+/* ---- running
+ * ------------------------------------------------------------------------------------------------------------- */
 
 static bool enter_call(fe_context *context, source_span span, const char *name) {
     if (context->call_depth == FE_MAX_CALLS) {
@@ -196,7 +205,8 @@ fe_value fe_run_closure(fe_context *context, const fe_closure *closure, fe_value
     fe_scope *scope = fe_scope_new(context->memory, closure->scope);
     scope->body = true;
     fe_value result = fe_error(span);
-    bool outer_returned = context->returned, outer_pipeline = context->in_pipeline, outer_training = context->in_training;
+    bool outer_returned = context->returned, outer_pipeline = context->in_pipeline,
+         outer_training = context->in_training;
     context->in_training = decl->kind == FE_SCHEDULE;
     const char *outer_name = context->binding_name, *outer_label = context->label;
     context->returned = context->in_pipeline = false;
@@ -236,7 +246,8 @@ static int given_by_training(const fe_decl *decl, const fe_expr *call) {
     return first && first->kind == FE_NAME && strcmp(first->text, "step") == 0 ? 0 : 2;
 }
 
-static fe_value call_partial(fe_context *context, fe_scope *scope, const fe_closure *closure, int skip, const fe_expr *call) {
+static fe_value call_partial(fe_context *context, fe_scope *scope, const fe_closure *closure, int skip,
+                             const fe_expr *call) {
     if (closure->decl->parameter_count < skip)
         return fe_fail(context, closure->decl->span, "this needs two first parameters: %s",
                        closure->decl->kind == FE_OPTIMIZER ? "the parameter and its gradient" : "step and total steps");
@@ -316,7 +327,8 @@ fe_value fe_call_value(fe_context *context, const fe_value *callee, fe_value *ar
     for (int i = count; i < wanted; i++)
         fits &= parameters[i].initial != NULL;
     if (!fits)
-        return fe_fail(context, span, "'%s' cannot be called with %d argument%s here", name, count, count == 1 ? "" : "s");
+        return fe_fail(context, span, "'%s' cannot be called with %d argument%s here", name, count,
+                       count == 1 ? "" : "s");
     if (!builtin)
         return fe_run_closure(context, callee->as.closure, all, span);
     fill_defaults(callee->as.builtin, all);

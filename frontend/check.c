@@ -3,7 +3,8 @@
 
 #include <string.h>
 
-/* ---- does a name occur? -------------------------------------------------------------------------------------------------------- */
+/* ---- does a name occur?
+ * -------------------------------------------------------------------------------------------------------- */
 
 static bool expr_reads(const fe_expr *expr, const char *name);
 static bool block_reads(const fe_block *block, const char *name);
@@ -64,10 +65,12 @@ static bool section_reads(const fe_section *section, const char *name) {
            named_read(section->views, section->view_count, name) || expr_reads(section->evaluate, name);
 }
 
-/* ---- complaints ------------------------------------------------------------------------------------------------------------------ */
+/* ---- complaints
+ * ------------------------------------------------------------------------------------------------------------------ */
 
 static void complain(fe_context *context, const fe_parameter *parameters, int count, int unread, const char *owner) {
-    diag_entry *entry = diag_error(context->diags, parameters[unread].span, "parameter '%s' of '%s' is never read", parameters[unread].name, owner);
+    diag_entry *entry = diag_error(context->diags, parameters[unread].span, "parameter '%s' of '%s' is never read",
+                                   parameters[unread].name, owner);
     const char **others = arena_alloc(context->memory, (size_t)count * sizeof *others);
     int other_count = 0;
     for (int i = 0; i < count; i++)

@@ -7,8 +7,7 @@
 static bool spend_step(fe_context *context, source_span span) {
     if (context->exhausted)
         return false;
-    if (++context->steps > FE_STEP_BUDGET ||
-        (context->function && context->function->value_count > FE_MAX_VALUES)) {
+    if (++context->steps > FE_STEP_BUDGET || (context->function && context->function->value_count > FE_MAX_VALUES)) {
         context->exhausted = true;
         fe_fail(context, span, "this description takes too long to evaluate; is there an endless or huge loop?");
         return false;
@@ -16,15 +15,16 @@ static bool spend_step(fe_context *context, source_span span) {
     return true;
 }
 
-/* ---- names and texts --------------------------------------------------------------------------------------------------- */
+/* ---- names and texts
+ * --------------------------------------------------------------------------------------------------- */
 
 static fe_value evaluate_name(fe_context *context, fe_scope *scope, const fe_expr *expr) {
     fe_binding *found = context->in_training ? fe_scope_find(scope, fe_training_name(context, expr->text)) : NULL;
     if (!found)
         found = fe_scope_find(scope, expr->text);
     if (!found)
-        return fe_fail_suggest(context, expr->span, fe_scope_suggest(context->memory, scope, expr->text), "unknown name '%s'",
-                               expr->text);
+        return fe_fail_suggest(context, expr->span, fe_scope_suggest(context->memory, scope, expr->text),
+                               "unknown name '%s'", expr->text);
     fe_value value = found->value;
     value.span = expr->span;
     return value;
@@ -51,7 +51,8 @@ static fe_value evaluate_string(fe_context *context, fe_scope *scope, const fe_e
     return value;
 }
 
-/* ---- collections --------------------------------------------------------------------------------------------------------- */
+/* ---- collections
+ * --------------------------------------------------------------------------------------------------------- */
 
 static fe_value evaluate_parts(fe_context *context, fe_scope *scope, const fe_expr *expr, fe_value_kind kind) {
     fe_value *items = arena_alloc(context->memory, (size_t)expr->part_count * sizeof *items);
@@ -97,7 +98,8 @@ static fe_value evaluate_time(fe_context *context, fe_scope *scope, const fe_exp
     return (fe_value){.kind = FE_VALUE_TIME, .span = expr->span, .number = number, .text = expr->text};
 }
 
-/* ---- fields ---------------------------------------------------------------------------------------------------------------- */
+/* ---- fields
+ * ---------------------------------------------------------------------------------------------------------------- */
 
 static fe_value tensor_field(fe_context *context, const fe_value *value, const fe_expr *expr) {
     static const struct {
@@ -120,7 +122,8 @@ static fe_value tensor_field(fe_context *context, const fe_value *value, const f
         if (strcmp(expr->text, sizes[i].name) == 0) {
             int axis = sizes[i].axis < 0 ? type->rank + sizes[i].axis : sizes[i].axis;
             if (axis < 0 || axis >= type->rank)
-                return fe_fail(context, expr->span, "a tensor %s has no %s", ir_shape_text(context->memory, type), expr->text);
+                return fe_fail(context, expr->span, "a tensor %s has no %s", ir_shape_text(context->memory, type),
+                               expr->text);
             return fe_number((double)type->dims[axis], expr->span);
         }
     static const char *const names[] = {"rank", "shape", "channels", "rows", "columns"};
@@ -145,10 +148,12 @@ static fe_value evaluate_field(fe_context *context, fe_scope *scope, const fe_ex
     const char **names = arena_alloc(context->memory, (size_t)value.item_count * sizeof *names);
     for (int i = 0; i < value.item_count; i++)
         names[i] = value.fields[i].name;
-    return fe_fail_suggest(context, expr->span, diag_suggest(expr->text, names, value.item_count), "no field '%s'", expr->text);
+    return fe_fail_suggest(context, expr->span, diag_suggest(expr->text, names, value.item_count), "no field '%s'",
+                           expr->text);
 }
 
-/* ---- operators ------------------------------------------------------------------------------------------------------------- */
+/* ---- operators
+ * ------------------------------------------------------------------------------------------------------------- */
 
 /* stem == cifar: the right side may be a word that the left side's parameter declares. */
 static fe_value compare_words(fe_context *context, fe_scope *scope, const fe_expr *expr, const fe_value *left) {
@@ -163,9 +168,9 @@ static fe_value compare_words(fe_context *context, fe_scope *scope, const fe_exp
     }
     if (!word)
         return fe_fail_suggest(context, expr->right->span,
-                               expr->right->kind == FE_NAME
-                                   ? diag_suggest(expr->right->text, left->choices->choices, left->choices->choice_count)
-                                   : NULL,
+                               expr->right->kind == FE_NAME ? diag_suggest(expr->right->text, left->choices->choices,
+                                                                           left->choices->choice_count)
+                                                            : NULL,
                                "'%s' is compared with something that is none of its choices", left->choices->name);
     bool equal = strcmp(left->text, word) == 0;
     return fe_truth(equal == (expr->op == FE_EQ), expr->span);

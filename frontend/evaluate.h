@@ -7,9 +7,9 @@
 #include "frontend/value.h"
 
 enum {
-    FE_MAX_CALLS = 100,         /* nested calls: deeper ones are recursion */
-    FE_STEP_BUDGET = 20000000,  /* evaluated expressions in one compilation */
-    FE_MAX_VALUES = 400000      /* tensor IR values in one function */
+    FE_MAX_CALLS = 100,        /* nested calls: deeper ones are recursion */
+    FE_STEP_BUDGET = 20000000, /* evaluated expressions in one compilation */
+    FE_MAX_VALUES = 400000     /* tensor IR values in one function */
 };
 
 struct fe_context {
@@ -33,7 +33,7 @@ struct fe_context {
     source_span *calls; /* call places, outermost first */
     int call_depth;
     int64_t steps;
-    bool exhausted; /* the budget is spent, and said so */
+    bool exhausted;           /* the budget is spent, and said so */
     const char *binding_name; /* the name that the value being computed will have, or NULL */
     const char *label;        /* the label before the call being evaluated, or NULL */
     /* pipelines */
@@ -53,7 +53,8 @@ struct fe_context {
     fe_value result;
 };
 
-/* ---- errors: all return an error value ------------------------------------------------------------------------------- */
+/* ---- errors: all return an error value
+ * ------------------------------------------------------------------------------- */
 
 fe_value fe_fail(fe_context *context, source_span span, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* The same with a suggestion when there is one. */
@@ -62,7 +63,8 @@ fe_value fe_fail_suggest(fe_context *context, source_span span, const char *sugg
 /* Adds "called from" labels to the newest diagnostic. */
 void fe_add_call_places(fe_context *context, diag_entry *entry);
 
-/* ---- evaluate.c, statement.c, call.c ------------------------------------------------------------------------------------ */
+/* ---- evaluate.c, statement.c, call.c
+ * ------------------------------------------------------------------------------------ */
 
 fe_value fe_evaluate(fe_context *context, fe_scope *scope, const fe_expr *expr);
 /* Runs statements until a `return`; new names are bound in `scope`. */
@@ -75,22 +77,23 @@ fe_value fe_run_closure(fe_context *context, const fe_closure *closure, fe_value
 
 /* Names and defaults of what is called, the same for closures and built-in functions. */
 typedef struct {
-    const char *name;      /* of the callee */
-    source_span span;      /* of its declaration; nowhere for built-in functions */
+    const char *name; /* of the callee */
+    source_span span; /* of its declaration; nowhere for built-in functions */
     const fe_parameter *parameters;
     int count;
-    int skip;              /* the first parameters that the call may not give */
-    bool rest;             /* the last parameter takes all further positional arguments as a list */
+    int skip;  /* the first parameters that the call may not give */
+    bool rest; /* the last parameter takes all further positional arguments as a list */
 } fe_signature;
 
-/* Binds a call's arguments to parameters. Missing ones with a default are FE_VALUE_NONE with *defaulted set by the caller's
- * fe_fill_defaults. Returns NULL after reporting. */
+/* Binds a call's arguments to parameters. Missing ones with a default are FE_VALUE_NONE with *defaulted set by the
+ * caller's fe_fill_defaults. Returns NULL after reporting. */
 fe_value *fe_bind_arguments(fe_context *context, fe_scope *scope, const fe_signature *signature, const fe_expr *call);
 /* Evaluates the defaults of parameters not given, in order, binding all of them in `scope`. */
 bool fe_bind_parameters(fe_context *context, fe_scope *scope, const fe_parameter *parameters, int count, int skip,
                         const fe_value *arguments);
 
-/* ---- conversions of values, reporting what is wrong --------------------------------------------------------------------- */
+/* ---- conversions of values, reporting what is wrong
+ * --------------------------------------------------------------------- */
 
 bool fe_to_number(fe_context *context, const fe_value *value, const char *what, double *number);
 bool fe_to_size(fe_context *context, const fe_value *value, const char *what, int64_t lowest, int64_t *size);
@@ -98,10 +101,12 @@ bool fe_to_truth(fe_context *context, const fe_value *value, const char *what, b
 /* A list of whole numbers, or one number meaning `repeat` equal ones (0: not allowed). */
 bool fe_to_sizes(fe_context *context, const fe_value *value, const char *what, int64_t lowest, int limit, int repeat,
                  int64_t *sizes, int *count);
-/* A tensor: states are read, times become scalars, numbers stay numbers unless `dims` is given. NULL after reporting. */
+/* A tensor: states are read, times become scalars, numbers stay numbers unless `dims` is given. NULL after reporting.
+ */
 ir_value *fe_to_tensor(fe_context *context, const fe_value *value, const char *what);
 
-/* ---- tensor_ops.c --------------------------------------------------------------------------------------------------------- */
+/* ---- tensor_ops.c
+ * --------------------------------------------------------------------------------------------------------- */
 
 ir_builder fe_builder(const fe_context *context, source_span span);
 /* Builds an operation after checking its shapes; NULL after reporting at `span`. */
@@ -109,7 +114,8 @@ ir_value *fe_build(fe_context *context, ir_opcode opcode, ir_value *const *opera
                    const ir_attr *attrs, int attr_count, const ir_type *type, source_span span);
 fe_value fe_unary(fe_context *context, ir_opcode opcode, const fe_value *operand, source_span span);
 /* Elementwise operation on numbers (folded), tensors, or both, under the language's rule for shapes. */
-fe_value fe_binary(fe_context *context, ir_opcode opcode, const fe_value *left, const fe_value *right, source_span span);
+fe_value fe_binary(fe_context *context, ir_opcode opcode, const fe_value *left, const fe_value *right,
+                   source_span span);
 fe_value fe_operate(fe_context *context, fe_operator op, const fe_value *left, const fe_value *right, source_span span);
 /* Gives both operands the same dims by repeating axes of size 1; false after reporting. */
 bool fe_match_shapes(fe_context *context, const fe_value *left, const fe_value *right, ir_value **left_tensor,
@@ -122,7 +128,8 @@ fe_value fe_where(fe_context *context, fe_scope *scope, const fe_expr *expr);
 /* i64-free index along an axis, as i32 tensor of the given dims. */
 ir_value *fe_iota(fe_context *context, const int64_t *dims, int rank, int axis, source_span span);
 
-/* ---- modules.c ------------------------------------------------------------------------------------------------------------- */
+/* ---- modules.c
+ * ------------------------------------------------------------------------------------------------------------- */
 
 /* A module called with its input (applied as a child of the running body) or without (an instance). */
 fe_value fe_call_module(fe_context *context, fe_scope *scope, const fe_closure *closure, const fe_expr *call);
@@ -139,14 +146,15 @@ void fe_state_update(fe_context *context, fe_state *state, ir_value *value);
 /* At the end of a function: one write a changed state. */
 void fe_states_flush(fe_context *context);
 
-/* ---- builtins ----------------------------------------------------------------------------------------------------------------- */
+/* ---- builtins
+ * ----------------------------------------------------------------------------------------------------------------- */
 
 struct fe_builtin {
     const char *name;
     const char *signature; /* "x, axes =, keep = false": a default is nothing (absent), a number or a truth value */
     fe_value (*call)(fe_context *context, fe_value *arguments, source_span span);
     const char *doc;
-    const char *group; /* heading in the documentation */
+    const char *group;        /* heading in the documentation */
     fe_parameter *parameters; /* of the signature, filled in by fe_builtins_bind */
     int parameter_count;
     bool rest;
@@ -157,7 +165,8 @@ void fe_builtins_bind(fe_context *context);
 /* The section "Built-in functions" of docs/language.md. */
 void fe_print_builtins(text_buffer *out);
 
-/* ---- pipelines.c, training.c -------------------------------------------------------------------------------------------------- */
+/* ---- pipelines.c, training.c
+ * -------------------------------------------------------------------------------------------------- */
 
 bool fe_make_views(fe_context *context, fe_scope *scope, const fe_method *method);
 /* The name under which optimizers and schedules are bound, apart from functions. */

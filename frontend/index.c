@@ -20,7 +20,8 @@ static bool take_end(fe_context *context, const fe_value *end, int64_t size, int
     return true;
 }
 
-static bool select_axis(fe_context *context, fe_scope *scope, const fe_expr *part, const ir_type *type, int axis, selection *chosen) {
+static bool select_axis(fe_context *context, fe_scope *scope, const fe_expr *part, const ir_type *type, int axis,
+                        selection *chosen) {
     int64_t size = type->dims[axis];
     fe_value value = fe_evaluate(context, scope, part);
     if (value.kind == FE_VALUE_RANGE) {
@@ -48,7 +49,8 @@ static bool select_axis(fe_context *context, fe_scope *scope, const fe_expr *par
 static fe_value index_tensor(fe_context *context, fe_scope *scope, const fe_expr *expr, ir_value *tensor) {
     const ir_type *type = &tensor->type;
     if (expr->part_count > type->rank)
-        return fe_fail(context, expr->span, "%d indices for a tensor %s", expr->part_count, ir_shape_text(context->memory, type));
+        return fe_fail(context, expr->span, "%d indices for a tensor %s", expr->part_count,
+                       ir_shape_text(context->memory, type));
     selection chosen = {0};
     for (int axis = 0; axis < type->rank; axis++) {
         chosen.limit[axis] = type->dims[axis];

@@ -31,7 +31,8 @@ static const char *const long_symbols[] = {"..", "->", "==", "!=", "<=", ">=", "
 
 /* Whether a statement cannot end after the last token, so that a newline there means nothing. */
 static bool continues_after(const lexer *lex) {
-    static const char *const joining[] = {",", "+", "-", "*", "/", "%", "^", "=", "==", "!=", "<", "<=", ">", ">=", "->", "|"};
+    static const char *const joining[] = {",",  "+",  "-", "*",  "/", "%",  "^",  "=",
+                                          "==", "!=", "<", "<=", ">", ">=", "->", "|"};
     static const char *const words[] = {"and", "or", "not", "then", "else", "where", "in", "if"};
     if (lex->tokens.count == 0)
         return true;
@@ -61,7 +62,8 @@ static void lex_name(lexer *lex) {
     const char *begin = lex->at;
     while (lex->at < lex->end && (isalnum((unsigned char)*lex->at) || *lex->at == '_'))
         lex->at++;
-    push(lex, FE_TOKEN_NAME, span_of(lex, begin, lex->at), arena_strndup(lex->memory, begin, (size_t)(lex->at - begin)), 0);
+    push(lex, FE_TOKEN_NAME, span_of(lex, begin, lex->at), arena_strndup(lex->memory, begin, (size_t)(lex->at - begin)),
+         0);
 }
 
 static void skip_digits(lexer *lex) {

@@ -5,7 +5,7 @@
 #include "ir/diag.h"
 
 typedef enum {
-    FE_TOKEN_END, /* of the file */
+    FE_TOKEN_END,       /* of the file */
     FE_TOKEN_SEPARATOR, /* newline or ; between statements */
     FE_TOKEN_NAME,
     FE_TOKEN_NUMBER,
@@ -26,8 +26,8 @@ typedef struct {
     int count, capacity;
 } fe_token_list;
 
-/* Splits the text of a source file, or the piece [begin, end) of it that starts at `line` and `column`, into tokens; the
- * last one is FE_TOKEN_END. Newlines inside ( ) and [ ], and after an operator or comma, are dropped. */
+/* Splits the text of a source file, or the piece [begin, end) of it that starts at `line` and `column`, into tokens;
+ * the last one is FE_TOKEN_END. Newlines inside ( ) and [ ], and after an operator or comma, are dropped. */
 fe_token_list fe_lex(arena *memory, diag_list *diags, int source, const char *begin, const char *end, int line,
                      int column);
 

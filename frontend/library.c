@@ -4,7 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
-/* ---- finding and parsing ---------------------------------------------------------------------------------------------------- */
+/* ---- finding and parsing
+ * ---------------------------------------------------------------------------------------------------- */
 
 static fe_file *load(arena *memory, diag_list *diags, const char *path) {
     size_t length = 0;
@@ -44,7 +45,8 @@ static const char *folder_of(fe_context *context, const char *path) {
 /* The using file's folder, its lib/, then the library path. NULL if nowhere. */
 static const char *find_library(fe_context *context, const char *user, const char *name) {
     const char *folder = folder_of(context, user);
-    const char *prefix = strcmp(folder, ".") == 0 && !strchr(user, '/') ? "" : arena_printf(context->memory, "%s/", folder);
+    const char *prefix =
+        strcmp(folder, ".") == 0 && !strchr(user, '/') ? "" : arena_printf(context->memory, "%s/", folder);
     const char *candidates[2] = {arena_printf(context->memory, "%s%s.csl", prefix, name),
                                  arena_printf(context->memory, "%slib/%s.csl", prefix, name)};
     for (int i = 0; i < 2; i++)
@@ -58,7 +60,8 @@ static const char *find_library(fe_context *context, const char *user, const cha
     return NULL;
 }
 
-/* ---- binding what a file declares --------------------------------------------------------------------------------------------- */
+/* ---- binding what a file declares
+ * --------------------------------------------------------------------------------------------- */
 
 static bool declare(fe_context *context, const char *name, source_span span, fe_value value) {
     fe_binding *found = fe_scope_find_here(context->globals, name);
@@ -85,12 +88,14 @@ static void declare_all(fe_context *context, const fe_file *file) {
         *closure = (fe_closure){file->declarations[i], context->globals};
         fe_value value = {.kind = FE_VALUE_CLOSURE, .span = closure->decl->span, .as.closure = closure};
         const char *name = closure->decl->name;
-        declare(context, is_for_training(closure->decl) ? fe_training_name(context, name) : name, closure->decl->span, value);
+        declare(context, is_for_training(closure->decl) ? fe_training_name(context, name) : name, closure->decl->span,
+                value);
     }
     for (int i = 0; i < file->constant_count; i++) {
         const fe_stmt *constant = file->constants[i];
         if (constant->kind == FE_BIND && constant->name_count == 1)
-            declare(context, constant->names[0], constant->name_spans[0], fe_evaluate(context, context->globals, constant->value));
+            declare(context, constant->names[0], constant->name_spans[0],
+                    fe_evaluate(context, context->globals, constant->value));
         else
             fe_fail(context, constant->span, "a file declares constants as NAME = value");
     }
@@ -103,7 +108,8 @@ static void use_library(fe_context *context, const fe_file *user, int use) {
     const char *path = find_library(context, user_path, user->uses[use]);
     if (!path) {
         diag_entry *entry = diag_error(context->diags, user->use_spans[use], "no library '%s'", user->uses[use]);
-        diag_add_note(context->diags, entry, "looked for %s.csl beside the file, in its lib folder and in the library path", user->uses[use]);
+        diag_add_note(context->diags, entry,
+                      "looked for %s.csl beside the file, in its lib folder and in the library path", user->uses[use]);
         return;
     }
     for (int i = 0; i < context->file_count; i++)

@@ -10,24 +10,23 @@
 
 enum { STATUS_GOOD = 0, STATUS_FAILED = 1, STATUS_USAGE = 2, MAX_LIST = 256 };
 
-static const char help[] =
-    "usage: cslc SPEC [options] -o PROGRAM         compile to an executable\n"
-    "       cslc run SPEC [options] -- ARGUMENTS   compile in memory and run its command line\n"
-    "       cslc SPEC [options] --emit=KIND        print a stage: ast, ir, kernels, c or dot\n"
-    "       cslc opt --passes=A,B FILE [-o FILE]   read IR, run passes, print it\n"
-    "\n"
-    "options\n"
-    "  -D NAME=VALUE         set a parameter of the method\n"
-    "  -I FOLDER             look for libraries there too\n"
-    "  -o FILE               where the output goes (- is standard output)\n"
-    "  --backend=NAME        c, tcc or interp, for run (default c)\n"
-    "  --target=NAME         amx, avx512, avx2, portable or scalar (default: this machine)\n"
-    "  --print-after=PASS    print the IR after a pass, or after all\n"
-    "  --disable-pass=PASS   leave a pass out\n"
-    "  --list-passes         list the passes\n"
-    "  --time-passes         print the time of each pass\n"
-    "  --verify              check the IR after every pass\n"
-    "  -h, --help            this text\n";
+static const char help[] = "usage: cslc SPEC [options] -o PROGRAM         compile to an executable\n"
+                           "       cslc run SPEC [options] -- ARGUMENTS   compile in memory and run its command line\n"
+                           "       cslc SPEC [options] --emit=KIND        print a stage: ast, ir, kernels, c or dot\n"
+                           "       cslc opt --passes=A,B FILE [-o FILE]   read IR, run passes, print it\n"
+                           "\n"
+                           "options\n"
+                           "  -D NAME=VALUE         set a parameter of the method\n"
+                           "  -I FOLDER             look for libraries there too\n"
+                           "  -o FILE               where the output goes (- is standard output)\n"
+                           "  --backend=NAME        c, tcc or interp, for run (default c)\n"
+                           "  --target=NAME         amx, avx512, avx2, portable or scalar (default: this machine)\n"
+                           "  --print-after=PASS    print the IR after a pass, or after all\n"
+                           "  --disable-pass=PASS   leave a pass out\n"
+                           "  --list-passes         list the passes\n"
+                           "  --time-passes         print the time of each pass\n"
+                           "  --verify              check the IR after every pass\n"
+                           "  -h, --help            this text\n";
 
 typedef struct {
     const char *command; /* "compile", "run", "opt" */
@@ -56,7 +55,9 @@ static int usage_error(const char *format, const char *detail, const char *sugge
     return STATUS_USAGE;
 }
 
-/* ---- options --------------------------------------------------------------------------------------------------------------------- */
+/* ---- options
+ * ---------------------------------------------------------------------------------------------------------------------
+ */
 
 static bool append(const char **list, int *count, const char *value) {
     if (*count == MAX_LIST)
@@ -90,8 +91,11 @@ static bool take_named(options *chosen, int *at, int count, char **arguments) {
     const struct {
         const char *name;
         const char **place;
-    } named[] = {{"--emit", &chosen->emit},     {"--backend", &chosen->backend}, {"--target", &chosen->target},
-                 {"--passes", &chosen->passes}, {"--print-after", &chosen->print_after}};
+    } named[] = {{"--emit", &chosen->emit},
+                 {"--backend", &chosen->backend},
+                 {"--target", &chosen->target},
+                 {"--passes", &chosen->passes},
+                 {"--print-after", &chosen->print_after}};
     const char *argument = arguments[*at], *value;
     for (size_t i = 0; i < sizeof named / sizeof *named; i++)
         if ((value = long_value(argument, named[i].name, at, count, arguments))) {
@@ -115,7 +119,9 @@ static bool take_flag(options *chosen, const char *argument) {
     const struct {
         const char *name;
         bool *place;
-    } flags[] = {{"--time-passes", &chosen->time_passes}, {"--verify", &chosen->verify}, {"--list-passes", &chosen->list_passes}};
+    } flags[] = {{"--time-passes", &chosen->time_passes},
+                 {"--verify", &chosen->verify},
+                 {"--list-passes", &chosen->list_passes}};
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
         if (strcmp(argument, flags[i].name) == 0)
             return *flags[i].place = true;
@@ -123,8 +129,8 @@ static bool take_flag(options *chosen, const char *argument) {
 }
 
 static int unknown_option(const char *argument) {
-    static const char *const known[] = {"--emit", "--backend", "--target", "--passes", "--print-after", "--disable-pass",
-                                        "--list-passes", "--time-passes", "--verify", "--help"};
+    static const char *const known[] = {"--emit",         "--backend",     "--target",      "--passes", "--print-after",
+                                        "--disable-pass", "--list-passes", "--time-passes", "--verify", "--help"};
     char name[64];
     snprintf(name, sizeof name, "%.*s", (int)strcspn(argument, "="), argument);
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
@@ -187,7 +193,9 @@ static int list_passes(void) {
     return STATUS_GOOD;
 }
 
-/* ---- sessions --------------------------------------------------------------------------------------------------------------------- */
+/* ---- sessions
+ * ---------------------------------------------------------------------------------------------------------------------
+ */
 
 static bool session_begin(session *work, const options *chosen) {
     *work = (session){.memory = arena_new(), .options = chosen};
@@ -230,7 +238,8 @@ static void after_pass(void *user, const pass_info *pass, const pass_context *co
     const options *chosen = user;
     if (chosen->time_passes)
         fprintf(stderr, "%-24s %8.2f ms\n", pass->name, 1e3 * seconds);
-    if (!chosen->print_after || (strcmp(chosen->print_after, "all") != 0 && strcmp(chosen->print_after, pass->name) != 0))
+    if (!chosen->print_after ||
+        (strcmp(chosen->print_after, "all") != 0 && strcmp(chosen->print_after, pass->name) != 0))
         return;
     text_buffer text = {0};
     print_module_or_program(context, &text);
@@ -239,8 +248,12 @@ static void after_pass(void *user, const pass_info *pass, const pass_context *co
 }
 
 static pass_options pass_options_of(const options *chosen, const char *stop_before) {
-    return (pass_options){.disabled = chosen->disabled, .disabled_count = chosen->disabled_count, .verify = chosen->verify,
-                          .stop_before = stop_before, .after = after_pass, .user = (void *)(uintptr_t)chosen};
+    return (pass_options){.disabled = chosen->disabled,
+                          .disabled_count = chosen->disabled_count,
+                          .verify = chosen->verify,
+                          .stop_before = stop_before,
+                          .after = after_pass,
+                          .user = (void *)(uintptr_t)chosen};
 }
 
 /* The library path: -I folders, then the libraries that come with the compiler. */
@@ -261,7 +274,9 @@ static bool compile_program(session *work, const char *stop_before) {
     return work->passes.module && pass_run_pipeline(&work->passes, &passes);
 }
 
-/* ---- commands --------------------------------------------------------------------------------------------------------------------- */
+/* ---- commands
+ * ---------------------------------------------------------------------------------------------------------------------
+ */
 
 static int emit_ast(session *work) {
     fe_file *file = fe_load(work->memory, &work->diags, work->options->input);
@@ -281,7 +296,8 @@ static int emit(session *work) {
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         known |= strcmp(kind, kinds[i]) == 0;
     if (!known)
-        return usage_error("nothing to emit called '%s'", kind, diag_suggest(kind, kinds, sizeof kinds / sizeof *kinds));
+        return usage_error("nothing to emit called '%s'", kind,
+                           diag_suggest(kind, kinds, sizeof kinds / sizeof *kinds));
     if (strcmp(kind, "ast") == 0)
         return emit_ast(work);
     bool module_only = strcmp(kind, "ir") == 0 || strcmp(kind, "dot") == 0;
@@ -307,8 +323,10 @@ static int build(session *work) {
         return usage_error("compiling '%s' needs -o PROGRAM or --emit=KIND", work->options->input, NULL);
     if (!compile_program(work, NULL))
         return STATUS_FAILED;
-    return cgen_link(work->passes.program, &work->passes.target, CSL_RUNTIME_LIBRARY, work->options->output, &work->diags)
-               ? STATUS_GOOD : STATUS_FAILED;
+    return cgen_link(work->passes.program, &work->passes.target, CSL_RUNTIME_LIBRARY, work->options->output,
+                     &work->diags)
+               ? STATUS_GOOD
+               : STATUS_FAILED;
 }
 
 /* The back ends of `run`. */
@@ -334,7 +352,8 @@ static int run(session *work) {
     while (chosen->backend && backend < BACKEND_COUNT && strcmp(chosen->backend, backend_names[backend]) != 0)
         backend++;
     if (backend == BACKEND_COUNT)
-        return usage_error("no back end '%s'", chosen->backend, diag_suggest(chosen->backend, backend_names, BACKEND_COUNT));
+        return usage_error("no back end '%s'", chosen->backend,
+                           diag_suggest(chosen->backend, backend_names, BACKEND_COUNT));
     if (backend_compilers[backend] == run_tcc)
         kir_target_named("scalar", &work->passes.target); /* all that libtcc can compile */
     if (!compile_program(work, NULL))

@@ -3,7 +3,8 @@
 
 #include <string.h>
 
-/* ---- parameters ----------------------------------------------------------------------------------------------------------------- */
+/* ---- parameters
+ * ----------------------------------------------------------------------------------------------------------------- */
 
 /* The value of -D NAME=VALUE for `name`, parsed; NULL without one. */
 static fe_expr *definition_of(fe_context *context, const char *name) {
@@ -14,7 +15,8 @@ static fe_expr *definition_of(fe_context *context, const char *name) {
         if (strncmp(text, name, length) != 0 || text[length] != '=')
             continue;
         const char *value = text + length + 1;
-        int source = source_add(context->diags->sources, arena_printf(context->memory, "-D %s", text), value, strlen(value));
+        int source =
+            source_add(context->diags->sources, arena_printf(context->memory, "-D %s", text), value, strlen(value));
         found = fe_parse_expression(context->memory, context->diags, source);
     }
     return found;
@@ -66,7 +68,8 @@ static bool bind_method_parameters(fe_context *context, fe_scope *scope, const f
 static bool read_batch(fe_context *context, fe_scope *scope, const fe_method *method) {
     fe_binding *batch = fe_scope_find_here(scope, "batch");
     if (!batch) {
-        fe_fail(context, method->span, "method '%s' needs 'param batch = …', the number of images in a step", method->name);
+        fe_fail(context, method->span, "method '%s' needs 'param batch = …', the number of images in a step",
+                method->name);
         return false;
     }
     if (!fe_to_size(context, &batch->value, "batch", 1, &context->batch))
@@ -75,11 +78,14 @@ static bool read_batch(fe_context *context, fe_scope *scope, const fe_method *me
         fe_fail(context, batch->value.span, "batch is at most 1048576");
         return false;
     }
-    ir_setting_add(context->module, "batch", arena_printf(context->memory, "%lld", (long long)context->batch), batch->span);
+    ir_setting_add(context->module, "batch", arena_printf(context->memory, "%lld", (long long)context->batch),
+                   batch->span);
     return true;
 }
 
-/* ---- functions --------------------------------------------------------------------------------------------------------------------- */
+/* ---- functions
+ * ---------------------------------------------------------------------------------------------------------------------
+ */
 
 static ir_value *scalar_input(fe_context *context, const char *name, source_span span) {
     ir_builder builder = fe_builder(context, span);
@@ -108,7 +114,8 @@ static void bind_training_inputs(fe_context *context, source_span span) {
 }
 
 static void unbind_training_inputs(fe_context *context, source_span span) {
-    static const char *const names[] = {"step", "total_steps", "steps_per_epoch", "random_step", "random_seed", "labels", "index"};
+    static const char *const names[] = {"step",   "total_steps", "steps_per_epoch", "random_step", "random_seed",
+                                        "labels", "index"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         fe_scope_bind(context->memory, context->library, names[i], span, fe_none(span));
 }
@@ -127,8 +134,9 @@ static void begin_function(fe_context *context, const char *name, bool training,
 
 static ir_type image_type(fe_context *context) {
     const fe_value *shape = &fe_scope_find(context->library, "image_shape")->value;
-    return ir_type_make(IR_F32, 4, (int64_t[]){context->batch, (int64_t)shape->items[0].number,
-                                               (int64_t)shape->items[1].number, (int64_t)shape->items[2].number});
+    return ir_type_make(IR_F32, 4,
+                        (int64_t[]){context->batch, (int64_t)shape->items[0].number, (int64_t)shape->items[1].number,
+                                    (int64_t)shape->items[2].number});
 }
 
 static void bind_views(fe_context *context, fe_scope *scope) {
@@ -161,8 +169,9 @@ static fe_value run_loss(fe_context *context, fe_scope *scope, const fe_method *
     int errors = context->diags->error_count;
     context->returned = false;
     fe_run(context, scope, &body);
-    fe_value loss = context->returned ? context->result
-                    : last->kind == FE_EVALUATE && !context->exhausted ? fe_evaluate(context, scope, last->value) : fe_error(section->span);
+    fe_value loss = context->returned                                  ? context->result
+                    : last->kind == FE_EVALUATE && !context->exhausted ? fe_evaluate(context, scope, last->value)
+                                                                       : fe_error(section->span);
     if (!context->returned && last->kind != FE_EVALUATE && context->diags->error_count == errors)
         fe_fail(context, section->span, "the loss section ends without a return");
     context->returned = false;
@@ -172,7 +181,8 @@ static fe_value run_loss(fe_context *context, fe_scope *scope, const fe_method *
     if (!tensor)
         return fe_error(section->span);
     if (tensor->type.rank != 0 || tensor->type.dtype != IR_F32)
-        return fe_fail(context, loss.span, "the loss must be one number; this is %s (is a mean missing?)", fe_value_text(context->memory, &loss));
+        return fe_fail(context, loss.span, "the loss must be one number; this is %s (is a mean missing?)",
+                       fe_value_text(context->memory, &loss));
     return fe_tensor(tensor, loss.span);
 }
 
@@ -187,7 +197,8 @@ static ir_value *run_forward(fe_context *context, fe_scope *scope, const fe_meth
     return context->diags->error_count == errors && loss.kind == FE_VALUE_TENSOR ? loss.tensor : NULL;
 }
 
-static bool make_train_step(fe_context *context, fe_scope *method_scope, const fe_method *method, const fe_training *training) {
+static bool make_train_step(fe_context *context, fe_scope *method_scope, const fe_method *method,
+                            const fe_training *training) {
     begin_function(context, "train_step", true, method->span);
     fe_scope *scope = fe_scope_new(context->memory, method_scope);
     ir_value *loss = run_forward(context, scope, method);
@@ -222,7 +233,9 @@ static bool make_gradients(fe_context *context, fe_scope *method_scope, const fe
     return true;
 }
 
-/* ---- embed -------------------------------------------------------------------------------------------------------------------------- */
+/* ---- embed
+ * --------------------------------------------------------------------------------------------------------------------------
+ */
 
 static const fe_stmt *find_features(const fe_method *method) {
     const fe_block *body = &method->sections[FE_EVALUATE_SECTION].body;
@@ -251,7 +264,8 @@ static fe_value represent(fe_context *context, fe_scope *scope, const fe_method 
         const fe_field *pooled = result.kind == FE_VALUE_RECORD ? fe_record_find(&result, "pooled") : NULL;
         return pooled ? *pooled->value : result;
     }
-    return fe_fail(context, method->span, "the encoder section holds no module; say features(x) = … in the evaluate section");
+    return fe_fail(context, method->span,
+                   "the encoder section holds no module; say features(x) = … in the evaluate section");
 }
 
 static bool make_embed(fe_context *context, fe_scope *method_scope, const fe_method *method) {
@@ -264,8 +278,8 @@ static bool make_embed(fe_context *context, fe_scope *method_scope, const fe_met
     if (!features)
         return false;
     if (features->type.rank < 2 || features->type.dims[0] != context->batch) {
-        fe_fail(context, result.span, "the representation is one vector an image, [%lld, F], not %s", (long long)context->batch,
-                ir_shape_text(context->memory, &features->type));
+        fe_fail(context, result.span, "the representation is one vector an image, [%lld, F], not %s",
+                (long long)context->batch, ir_shape_text(context->memory, &features->type));
         return false;
     }
     builder.span = features->span;
@@ -274,9 +288,12 @@ static bool make_embed(fe_context *context, fe_scope *method_scope, const fe_met
     return true;
 }
 
-/* ---- init --------------------------------------------------------------------------------------------------------------------------- */
+/* ---- init
+ * ---------------------------------------------------------------------------------------------------------------------------
+ */
 
-static ir_value *random_start(fe_context *context, const fe_initialiser *initial, const ir_type *type, ir_value *seed, ir_value *step, source_span span) {
+static ir_value *random_start(fe_context *context, const fe_initialiser *initial, const ir_type *type, ir_value *seed,
+                              ir_value *step, source_span span) {
     ir_opcode opcode = initial->kind == FE_INITIAL_UNIFORM ? IR_OP_random_uniform : IR_OP_random_normal;
     ir_attr attr = ir_attr_int_make(context->memory, IR_ATTR_stream, context->random_streams++);
     fe_value random = fe_tensor(fe_build(context, opcode, (ir_value *[]){seed, step}, 2, &attr, 1, type, span), span);
@@ -296,8 +313,9 @@ static ir_value *start_of(fe_context *context, const fe_state *state, ir_value *
     const ir_state *info = &context->module->states[state->state];
     const fe_initialiser *initial = &state->initial;
     ir_builder builder = fe_builder(context, info->span);
-    ir_value *value = initial->kind == FE_INITIAL_CONSTANT ? ir_constant(&builder, &info->type, initial->a)
-                                                           : random_start(context, initial, &info->type, seed, step, info->span);
+    ir_value *value = initial->kind == FE_INITIAL_CONSTANT
+                          ? ir_constant(&builder, &info->type, initial->a)
+                          : random_start(context, initial, &info->type, seed, step, info->span);
     return initial->unit && info->type.rank > 0 ? unit_rows(context, value, info->span) : value;
 }
 
@@ -319,7 +337,8 @@ static bool make_init(fe_context *context, const fe_method *method) {
                 if (strcmp(context->states[j]->name, state->initial.copied) == 0)
                     value = context->states[j]->current;
             if (copy && !value) {
-                fe_fail(context, context->module->states[state->state].span, "'%s' copies '%s', which nothing makes", state->name, state->initial.copied);
+                fe_fail(context, context->module->states[state->state].span, "'%s' copies '%s', which nothing makes",
+                        state->name, state->initial.copied);
                 return false;
             }
             fe_state_update(context, state, copy ? value : start_of(context, state, seed, step));
@@ -328,13 +347,16 @@ static bool make_init(fe_context *context, const fe_method *method) {
     return true;
 }
 
-/* ---- the whole ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- the whole
+ * ----------------------------------------------------------------------------------------------------------------------
+ */
 
 static bool compile_method(fe_context *context, const fe_method *method) {
     fe_scope *scope = fe_scope_new(context->memory, context->globals);
     fe_training training = {0};
     context->module = ir_module_new(context->memory, context->diags->sources, method->name);
-    if (!bind_method_parameters(context, scope, method) || !read_batch(context, scope, method) || !fe_read_data(context, scope, method))
+    if (!bind_method_parameters(context, scope, method) || !read_batch(context, scope, method) ||
+        !fe_read_data(context, scope, method))
         return false;
     /* Independent sections report their errors together. */
     if (!method->sections[FE_AUGMENT].present)

@@ -23,7 +23,8 @@ bool fe_read_data(fe_context *context, fe_scope *scope, const fe_method *method)
 bool fe_read_training(fe_context *context, fe_scope *scope, const fe_method *method, fe_training *training);
 bool fe_read_evaluation(fe_context *context, fe_scope *scope, const fe_method *method);
 
-/* training.c: learning rate, gradients, optimizer, moving averages, at the end of train_step. Gives the learning rate. */
+/* training.c: learning rate, gradients, optimizer, moving averages, at the end of train_step. Gives the learning rate.
+ */
 ir_value *fe_train_parameters(fe_context *context, const fe_training *training, ir_value *loss);
 /* Every moving-average twin takes a step towards its original; false after reporting. */
 bool fe_move_averages(fe_context *context);

@@ -4,7 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- states -------------------------------------------------------------------------------------------------------------- */
+/* ---- states
+ * -------------------------------------------------------------------------------------------------------------- */
 
 fe_state *fe_state_new(fe_context *context, const char *name, ir_role role, ir_type type, fe_initialiser initial,
                        source_span span) {
@@ -46,7 +47,8 @@ void fe_states_flush(fe_context *context) {
     }
 }
 
-/* ---- children -------------------------------------------------------------------------------------------------------------- */
+/* ---- children
+ * -------------------------------------------------------------------------------------------------------------- */
 
 /* The label `self` adds nothing: the part's names are its owner's. */
 static const char *join_path(fe_context *context, const char *path, const char *label) {
@@ -94,7 +96,8 @@ static const char *default_label(fe_context *context, const char *name) {
     return label;
 }
 
-/* ---- parameters -------------------------------------------------------------------------------------------------------------- */
+/* ---- parameters
+ * -------------------------------------------------------------------------------------------------------------- */
 
 /* The counterpart of a path below an EMA twin: "k.conv1.weight" of "q" is "q.conv1.weight". */
 static const char *averaged_name(fe_context *context, const fe_instance *instance, const char *name) {
@@ -133,7 +136,8 @@ fe_state *fe_child_state(fe_context *context, const char *label, ir_role role, i
     return child->state;
 }
 
-/* ---- instances ----------------------------------------------------------------------------------------------------------------- */
+/* ---- instances
+ * ----------------------------------------------------------------------------------------------------------------- */
 
 fe_instance *fe_instance_new(fe_context *context, const fe_closure *closure, fe_value *arguments, const char *label,
                              source_span span) {
@@ -191,7 +195,8 @@ static bool gives_input(fe_context *context, fe_scope *scope, const fe_decl *dec
     /* Whatever is computed from a call, an operation or an index is the input: settings are names and numbers. */
     (void)context;
     return first->kind == FE_CALL || first->kind == FE_LABEL || first->kind == FE_INDEX || first->kind == FE_FIELD ||
-           first->kind == FE_BINARY || first->kind == FE_CONDITIONAL || first->kind == FE_TUPLE || first->kind == FE_RECORD;
+           first->kind == FE_BINARY || first->kind == FE_CONDITIONAL || first->kind == FE_TUPLE ||
+           first->kind == FE_RECORD;
 }
 
 static fe_value make_instance(fe_context *context, fe_scope *scope, const fe_closure *closure, const char *label,
@@ -233,13 +238,15 @@ fe_value fe_call_module(fe_context *context, fe_scope *scope, const fe_closure *
     context->label = context->binding_name = NULL;
     fe_value result;
     if (closure->decl->parameter_count == 0)
-        result = fe_fail(context, call->span, "a module's first parameter is its input; '%s' has none", closure->decl->name);
+        result =
+            fe_fail(context, call->span, "a module's first parameter is its input; '%s' has none", closure->decl->name);
     else if (gives_input(context, scope, closure->decl, call))
         result = apply_inline(context, scope, closure, label, call);
     else if (context->instance == context->root)
         result = make_instance(context, scope, closure, label ? label : binding ? binding : closure->decl->name, call);
     else
-        result = make_instance(context, scope, closure, label ? label : default_label(context, closure->decl->name), call);
+        result =
+            make_instance(context, scope, closure, label ? label : default_label(context, closure->decl->name), call);
     context->label = label;
     context->binding_name = binding;
     return result;

@@ -14,11 +14,13 @@ static void add_part(const fe_parser *parser, fe_expr *expr, fe_expr *part) {
     ARENA_PUSH(parser->memory, expr->parts, expr->part_count, expr->part_capacity, part);
 }
 
-/* ---- strings ------------------------------------------------------------------------------------------------------ */
+/* ---- strings ------------------------------------------------------------------------------------------------------
+ */
 
 /* The expression between braces that starts at `begin` of the token's text. */
 static fe_expr *parse_inserted(fe_parser *parser, const fe_token *token, const char *begin, const char *end) {
-    fe_parser inner = {.memory = parser->memory, .diags = parser->diags, .source = parser->source, .nesting = parser->nesting};
+    fe_parser inner = {
+        .memory = parser->memory, .diags = parser->diags, .source = parser->source, .nesting = parser->nesting};
     int column = token->span.column + 1 + (int)(begin - token->text);
     inner.tokens = fe_lex(parser->memory, parser->diags, parser->source, begin, end, token->span.line, column);
     fe_expr *expr = fe_parse_expr(&inner);
@@ -56,7 +58,8 @@ fe_expr *fe_parse_string(fe_parser *parser, const fe_token *token) {
     return string;
 }
 
-/* ---- primary expressions --------------------------------------------------------------------------------------------- */
+/* ---- primary expressions
+ * --------------------------------------------------------------------------------------------- */
 
 static fe_expr *parse_number(fe_parser *parser) {
     const fe_token *token = fe_advance(parser);
@@ -180,7 +183,8 @@ static fe_expr *parse_primary(fe_parser *parser) {
     return fe_expr_new(parser, FE_NUMBER, token->span);
 }
 
-/* ---- calls, indices, fields, times ------------------------------------------------------------------------------------ */
+/* ---- calls, indices, fields, times
+ * ------------------------------------------------------------------------------------ */
 
 /* One axis of an index: `:`, a number, or a range with either end open. */
 static fe_expr *parse_axis(fe_parser *parser) {
@@ -251,7 +255,8 @@ static fe_expr *parse_postfix(fe_parser *parser) {
     return expr;
 }
 
-/* ---- operators -------------------------------------------------------------------------------------------------------- */
+/* ---- operators
+ * -------------------------------------------------------------------------------------------------------- */
 
 typedef struct {
     const char *text;
@@ -259,14 +264,25 @@ typedef struct {
     int strength; /* larger binds tighter */
 } binary_operator;
 
-enum { STRENGTH_CHANGE = 1, STRENGTH_WHERE, STRENGTH_OR, STRENGTH_AND, STRENGTH_NOT, STRENGTH_COMPARE, STRENGTH_RANGE,
-       STRENGTH_ADD, STRENGTH_MULTIPLY, STRENGTH_NEGATE, STRENGTH_POWER };
+enum {
+    STRENGTH_CHANGE = 1,
+    STRENGTH_WHERE,
+    STRENGTH_OR,
+    STRENGTH_AND,
+    STRENGTH_NOT,
+    STRENGTH_COMPARE,
+    STRENGTH_RANGE,
+    STRENGTH_ADD,
+    STRENGTH_MULTIPLY,
+    STRENGTH_NEGATE,
+    STRENGTH_POWER
+};
 
 static const binary_operator binary_operators[] = {
-    {"or", FE_OR, STRENGTH_OR},      {"and", FE_AND, STRENGTH_AND},   {"==", FE_EQ, STRENGTH_COMPARE},
-    {"!=", FE_NE, STRENGTH_COMPARE}, {"<", FE_LT, STRENGTH_COMPARE},  {"<=", FE_LE, STRENGTH_COMPARE},
-    {">", FE_GT, STRENGTH_COMPARE},  {">=", FE_GE, STRENGTH_COMPARE}, {"+", FE_ADD, STRENGTH_ADD},
-    {"-", FE_SUB, STRENGTH_ADD},     {"*", FE_MUL, STRENGTH_MULTIPLY}, {"/", FE_DIV, STRENGTH_MULTIPLY},
+    {"or", FE_OR, STRENGTH_OR},       {"and", FE_AND, STRENGTH_AND},    {"==", FE_EQ, STRENGTH_COMPARE},
+    {"!=", FE_NE, STRENGTH_COMPARE},  {"<", FE_LT, STRENGTH_COMPARE},   {"<=", FE_LE, STRENGTH_COMPARE},
+    {">", FE_GT, STRENGTH_COMPARE},   {">=", FE_GE, STRENGTH_COMPARE},  {"+", FE_ADD, STRENGTH_ADD},
+    {"-", FE_SUB, STRENGTH_ADD},      {"*", FE_MUL, STRENGTH_MULTIPLY}, {"/", FE_DIV, STRENGTH_MULTIPLY},
     {"%", FE_REM, STRENGTH_MULTIPLY}, {"^", FE_POW, STRENGTH_POWER},
 };
 
@@ -307,7 +323,8 @@ static bool range_ends_here(const fe_parser *parser) {
     return fe_at_symbol(parser, "]") || fe_at_symbol(parser, ",") || fe_at_symbol(parser, ")");
 }
 
-static fe_expr *finish_binary(fe_parser *parser, fe_expr *left, fe_expr_kind kind, const binary_operator *found, int right) {
+static fe_expr *finish_binary(fe_parser *parser, fe_expr *left, fe_expr_kind kind, const binary_operator *found,
+                              int right) {
     fe_expr *binary = fe_expr_new(parser, kind, fe_advance(parser)->span);
     if (found)
         binary->op = found->op;

@@ -18,7 +18,8 @@ static void parse_params(fe_parser *parser, fe_method *method) {
             return;
         for (int i = 0; i < method->parameter_count; i++)
             if (strcmp(method->parameters[i].name, parameter.name) == 0) {
-                diag_entry *entry = diag_error(parser->diags, parameter.span, "parameter '%s' is declared twice", parameter.name);
+                diag_entry *entry =
+                    diag_error(parser->diags, parameter.span, "parameter '%s' is declared twice", parameter.name);
                 diag_add_label(parser->diags, entry, method->parameters[i].span, "first here");
                 return;
             }
@@ -45,7 +46,8 @@ static void parse_augment_item(fe_parser *parser, fe_section *section) {
     if (fe_take_word(parser, "pipeline")) {
         fe_decl *pipeline = fe_parse_declaration(parser, FE_PIPELINE);
         if (pipeline)
-            ARENA_PUSH(parser->memory, section->pipelines, section->pipeline_count, section->pipeline_capacity, pipeline);
+            ARENA_PUSH(parser->memory, section->pipelines, section->pipeline_count, section->pipeline_capacity,
+                       pipeline);
     } else if (fe_take_word(parser, "shared")) {
         parse_named(parser, "shared", &named);
         if (!parser->failed)
@@ -107,8 +109,9 @@ static void unknown_section(fe_parser *parser) {
     if (nearest)
         diag_add_note(parser->diags, entry, "did you mean '%s'?", nearest);
     else
-        diag_add_note(parser->diags, entry, "sections: data, augment, encoder, state, extract, similarity, loss, after, "
-                                            "train, evaluate");
+        diag_add_note(parser->diags, entry,
+                      "sections: data, augment, encoder, state, extract, similarity, loss, after, "
+                      "train, evaluate");
     parser->failed = true;
 }
 

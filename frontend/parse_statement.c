@@ -9,7 +9,8 @@ const char *fe_decl_kind_text(fe_decl_kind kind) {
     return kind_texts[kind];
 }
 
-/* ---- parameters ------------------------------------------------------------------------------------------------------- */
+/* ---- parameters
+ * ------------------------------------------------------------------------------------------------------- */
 
 static void add_choice(const fe_parser *parser, fe_parameter *parameter, const char *word) {
     ARENA_PUSH(parser->memory, parameter->choices, parameter->choice_count, parameter->choice_capacity, word);
@@ -46,7 +47,8 @@ fe_parameter fe_parse_parameter(fe_parser *parser, const char *context) {
 static bool add_parameter(fe_parser *parser, fe_decl *decl, fe_parameter parameter) {
     for (int i = 0; i < decl->parameter_count; i++)
         if (strcmp(decl->parameters[i].name, parameter.name) == 0) {
-            diag_entry *entry = diag_error(parser->diags, parameter.span, "parameter '%s' is declared twice", parameter.name);
+            diag_entry *entry =
+                diag_error(parser->diags, parameter.span, "parameter '%s' is declared twice", parameter.name);
             diag_add_label(parser->diags, entry, decl->parameters[i].span, "first here");
             return false;
         }
@@ -91,7 +93,8 @@ fe_decl *fe_parse_declaration(fe_parser *parser, fe_decl_kind kind) {
     return decl;
 }
 
-/* ---- statements -------------------------------------------------------------------------------------------------------- */
+/* ---- statements
+ * -------------------------------------------------------------------------------------------------------- */
 
 static fe_stmt *statement_new(const fe_parser *parser, fe_stmt_kind kind, source_span span) {
     fe_stmt *stmt = arena_alloc(parser->memory, sizeof *stmt);

@@ -4,7 +4,7 @@
 #include <string.h>
 
 /* Words that never are names. `method`, `loss` and the like are words only where a declaration or section starts. */
-static const char *const keywords[] = {"if",  "then", "else", "for",  "in",   "return",
+static const char *const keywords[] = {"if",  "then", "else", "for",   "in",   "return",
                                        "and", "or",   "not",  "where", "true", "false"};
 
 bool fe_is_keyword(const char *text) {
@@ -63,8 +63,8 @@ void fe_expected(fe_parser *parser, const char *what, const char *context) {
     parser->failed = true;
     bool bare = token->kind == FE_TOKEN_END || strcmp(token->text, "newline") == 0;
     const char *found = bare ? token->text : arena_printf(parser->memory, "'%s'", token->text);
-    diag_error(parser->diags, token->span, "expected %s%s%s, found %s", what, context ? " " : "", context ? context : "",
-               strcmp(found, "newline") == 0 ? "the end of the line" : found);
+    diag_error(parser->diags, token->span, "expected %s%s%s, found %s", what, context ? " " : "",
+               context ? context : "", strcmp(found, "newline") == 0 ? "the end of the line" : found);
 }
 
 bool fe_expect_symbol(fe_parser *parser, const char *symbol, const char *context) {
@@ -138,8 +138,10 @@ static bool declaration_kind(const fe_parser *parser, fe_decl_kind *kind) {
 static void parse_constant(fe_parser *parser, fe_file *file) {
     const fe_token *next = fe_peek_at(parser, 1);
     if (fe_peek(parser)->kind != FE_TOKEN_NAME || next->kind != FE_TOKEN_SYMBOL || strcmp(next->text, "=") != 0) {
-        fe_expected(parser, "a declaration (use, function, loss, schedule, module, optimizer, pipeline, method, or "
-                            "NAME = value)", NULL);
+        fe_expected(parser,
+                    "a declaration (use, function, loss, schedule, module, optimizer, pipeline, method, or "
+                    "NAME = value)",
+                    NULL);
         return;
     }
     fe_stmt *statement = fe_parse_statement(parser);

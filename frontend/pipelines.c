@@ -24,7 +24,10 @@ fe_value fe_run_pipeline(fe_context *context, const fe_closure *closure, fe_valu
     scope->body = true;
     if (fe_bind_parameters(context, scope, decl->parameters, decl->parameter_count, 0, arguments))
         fe_run(context, scope, &decl->body);
-    fe_value steps = {.kind = FE_VALUE_AUGMENTS, .span = span, .item_count = context->augment_count, .as.augments = context->augments};
+    fe_value steps = {.kind = FE_VALUE_AUGMENTS,
+                      .span = span,
+                      .item_count = context->augment_count,
+                      .as.augments = context->augments};
     context->call_depth--;
     context->returned = outer_returned;
     context->in_pipeline = outer_in;
@@ -34,7 +37,8 @@ fe_value fe_run_pipeline(fe_context *context, const fe_closure *closure, fe_valu
     return steps;
 }
 
-/* ---- one function a step ---------------------------------------------------------------------------------------------------- */
+/* ---- one function a step
+ * ---------------------------------------------------------------------------------------------------- */
 
 static void append_key(text_buffer *text, const char *key) {
     text_append(text, " %s=", key);
@@ -45,7 +49,8 @@ static bool append_numbers(fe_context *context, text_buffer *text, const char *k
     fe_value single[3] = {*value, *value, *value};
     const fe_value *items = value->kind == FE_VALUE_NUMBER ? single : value->items;
     bool listed = value->kind == FE_VALUE_LIST || value->kind == FE_VALUE_TUPLE || value->kind == FE_VALUE_RANGE;
-    if (value->kind != FE_VALUE_NUMBER && !(listed && (value->kind == FE_VALUE_RANGE ? 2 : value->item_count) == count)) {
+    if (value->kind != FE_VALUE_NUMBER &&
+        !(listed && (value->kind == FE_VALUE_RANGE ? 2 : value->item_count) == count)) {
         if (value->kind != FE_VALUE_ERROR)
             fe_fail(context, value->span, "'%s' takes %d number%s, not %s", key, count, count == 1 ? "" : "s",
                     fe_value_text(context->memory, value));
@@ -99,7 +104,7 @@ static fe_value augment_step(fe_context *context, const char *operation, const a
 }
 
 #define STEP(name, ...)                                                                                                \
-    static fe_value builtin_##name(fe_context *context, fe_value *arguments, source_span span) {                      \
+    static fe_value builtin_##name(fe_context *context, fe_value *arguments, source_span span) {                       \
         static const augment_key keys[] = {__VA_ARGS__};                                                               \
         return augment_step(context, #name, keys, (int)(sizeof keys / sizeof *keys), arguments, span);                 \
     }
@@ -133,22 +138,30 @@ static fe_value builtin_normalize(fe_context *context, fe_value *arguments, sour
 
 #define AUGMENTATION "Augmentation, in pipelines"
 const fe_builtin fe_builtins_augment[] = {
-    {"resize", "size, interpolation =", builtin_resize, "the whole picture at `size` (one number or [height, width])", AUGMENTATION, NULL, 0, false},
+    {"resize", "size, interpolation =", builtin_resize, "the whole picture at `size` (one number or [height, width])",
+     AUGMENTATION, NULL, 0, false},
     {"center_crop", "size", builtin_center_crop, "the middle part", AUGMENTATION, NULL, 0, false},
     {"random_resized_crop", "size, scale =, ratio =, interpolation =", builtin_random_resized_crop,
-     "a part of `scale` of the area and `ratio` of width to height, resized; \"bilinear\" or \"bicubic\"", AUGMENTATION, NULL, 0, false},
-    {"random_crop", "size, pad = 0", builtin_random_crop, "a part of the picture padded by zeros", AUGMENTATION, NULL, 0, false},
-    {"translate_reflect", "reach, p = 1", builtin_random_translate, "moved by up to `reach` pixels over its mirrored border", AUGMENTATION, NULL, 0, false},
+     "a part of `scale` of the area and `ratio` of width to height, resized; \"bilinear\" or \"bicubic\"", AUGMENTATION,
+     NULL, 0, false},
+    {"random_crop", "size, pad = 0", builtin_random_crop, "a part of the picture padded by zeros", AUGMENTATION, NULL,
+     0, false},
+    {"translate_reflect", "reach, p = 1", builtin_random_translate,
+     "moved by up to `reach` pixels over its mirrored border", AUGMENTATION, NULL, 0, false},
     {"horizontal_flip", "p = 0.5", builtin_horizontal_flip, "left and right exchanged", AUGMENTATION, NULL, 0, false},
     {"color_jitter", "brightness = 0, contrast = 0, saturation = 0, hue = 0, p = 1", builtin_color_jitter,
      "the four changes in random order", AUGMENTATION, NULL, 0, false},
     {"grayscale", "p = 1", builtin_grayscale, "three equal channels", AUGMENTATION, NULL, 0, false},
-    {"gaussian_blur", "kernel, sigma =, p = 1", builtin_gaussian_blur, "a blur with sigma drawn from a range", AUGMENTATION, NULL, 0, false},
-    {"normalize", "mean, std =", builtin_normalize, "(x - mean) / std a channel; also of a record with both", AUGMENTATION, NULL, 0, false},
+    {"gaussian_blur", "kernel, sigma =, p = 1", builtin_gaussian_blur, "a blur with sigma drawn from a range",
+     AUGMENTATION, NULL, 0, false},
+    {"normalize", "mean, std =", builtin_normalize, "(x - mean) / std a channel; also of a record with both",
+     AUGMENTATION, NULL, 0, false},
     {0},
 };
 
-/* ---- views -------------------------------------------------------------------------------------------------------------------- */
+/* ---- views
+ * --------------------------------------------------------------------------------------------------------------------
+ */
 
 /* A pipeline by name, called without arguments, or already a list of steps. */
 static fe_value to_steps(fe_context *context, fe_value value, source_span span) {
@@ -211,9 +224,11 @@ bool fe_make_views(fe_context *context, fe_scope *scope, const fe_method *method
     if (section->view_count == 0)
         fe_fail(context, section->span, "the augment section needs at least one view");
     for (int i = 0; i < section->view_count; i++)
-        add_view(context, section->views[i].name, fe_evaluate(context, scope, section->views[i].value), section->views[i].span);
+        add_view(context, section->views[i].name, fe_evaluate(context, scope, section->views[i].value),
+                 section->views[i].span);
     if (context->diags->error_count > errors)
         return false;
-    fe_value evaluation = section->evaluate ? fe_evaluate(context, scope, section->evaluate) : default_evaluation(context, section->span);
+    fe_value evaluation =
+        section->evaluate ? fe_evaluate(context, scope, section->evaluate) : default_evaluation(context, section->span);
     return add_view(context, "evaluate", evaluation, section->evaluate ? section->evaluate->span : section->span);
 }

@@ -11,15 +11,18 @@ static void add_number(fe_context *context, const char *key, double number, sour
     text_free(&text);
 }
 
-/* ---- data { image[3, 32, 32] } --------------------------------------------------------------------------------------------- */
+/* ---- data { image[3, 32, 32] }
+ * --------------------------------------------------------------------------------------------- */
 
 bool fe_read_data(fe_context *context, fe_scope *scope, const fe_method *method) {
     const fe_section *section = &method->sections[FE_DATA];
     if (!section->present) {
-        fe_fail(context, method->span, "method '%s' needs a section data { image[channels, height, width] }", method->name);
+        fe_fail(context, method->span, "method '%s' needs a section data { image[channels, height, width] }",
+                method->name);
         return false;
     }
-    const fe_expr *shape = section->body.count == 1 && section->body.items[0]->kind == FE_EVALUATE ? section->body.items[0]->value : NULL;
+    const fe_expr *shape =
+        section->body.count == 1 && section->body.items[0]->kind == FE_EVALUATE ? section->body.items[0]->value : NULL;
     if (!shape || shape->kind != FE_INDEX || shape->left->kind != FE_NAME || strcmp(shape->left->text, "image") != 0 ||
         shape->part_count != 3) {
         fe_fail(context, section->span, "the data section says image[channels, height, width]");
@@ -36,15 +39,19 @@ bool fe_read_data(fe_context *context, fe_scope *scope, const fe_method *method)
         if (!fe_to_size(context, &dims[i], "the size of an image's axis", 1, &size))
             return false;
         if (size > 1 << 14 || (i == 0 && size != 3)) {
-            fe_fail(context, dims[i].span, i == 0 ? "images have 3 channels" : "an image's sides are at most 16384 pixels");
+            fe_fail(context, dims[i].span,
+                    i == 0 ? "images have 3 channels" : "an image's sides are at most 16384 pixels");
             return false;
         }
     }
-    fe_scope_bind(context->memory, context->library, "image_shape", shape->span, fe_list(FE_VALUE_LIST, dims, 3, shape->span));
+    fe_scope_bind(context->memory, context->library, "image_shape", shape->span,
+                  fe_list(FE_VALUE_LIST, dims, 3, shape->span));
     return true;
 }
 
-/* ---- train ------------------------------------------------------------------------------------------------------------------- */
+/* ---- train
+ * -------------------------------------------------------------------------------------------------------------------
+ */
 
 static bool read_length(fe_context *context, fe_scope *scope, const fe_stmt *item) {
     static const char *const names[] = {"epochs", "steps"};
@@ -114,7 +121,8 @@ bool fe_read_training(fe_context *context, fe_scope *scope, const fe_method *met
     return good;
 }
 
-/* ---- evaluate ------------------------------------------------------------------------------------------------------------------ */
+/* ---- evaluate
+ * ------------------------------------------------------------------------------------------------------------------ */
 
 /* The protocols that the runtime knows, and the settings of each with their defaults. */
 typedef struct {
@@ -123,9 +131,18 @@ typedef struct {
 } protocol_setting;
 
 static const protocol_setting protocol_settings[] = {
-    {"knn", "k", 200},          {"knn", "t", 0.1},         {"linear", "epochs", 100}, {"linear", "lr", 0.1},
-    {"linear", "weight_decay", 1e-6}, {"linear", "batch", 256}, {"mlp", "epochs", 100},    {"mlp", "lr", 0.1},
-    {"mlp", "weight_decay", 1e-6}, {"mlp", "batch", 256},   {"mlp", "hidden", 1024},   {"mlp", "dropout", 0.2},
+    {"knn", "k", 200},
+    {"knn", "t", 0.1},
+    {"linear", "epochs", 100},
+    {"linear", "lr", 0.1},
+    {"linear", "weight_decay", 1e-6},
+    {"linear", "batch", 256},
+    {"mlp", "epochs", 100},
+    {"mlp", "lr", 0.1},
+    {"mlp", "weight_decay", 1e-6},
+    {"mlp", "batch", 256},
+    {"mlp", "hidden", 1024},
+    {"mlp", "dropout", 0.2},
 };
 enum { PROTOCOL_SETTINGS = sizeof protocol_settings / sizeof *protocol_settings };
 
@@ -155,7 +172,8 @@ static bool read_protocol(fe_context *context, fe_scope *scope, const fe_expr *c
         const char *key = arena_printf(context->memory, "%s.%s", protocol, parameters[i].name);
         if (arguments[i].kind != FE_VALUE_NONE && !fe_to_number(context, &arguments[i], key, &number))
             return false;
-        if (number < 0 || (number == 0 && strcmp(parameters[i].name, "weight_decay") != 0 && strcmp(parameters[i].name, "dropout") != 0)) {
+        if (number < 0 || (number == 0 && strcmp(parameters[i].name, "weight_decay") != 0 &&
+                           strcmp(parameters[i].name, "dropout") != 0)) {
             fe_fail(context, arguments[i].span, "'%s' must be positive", key);
             return false;
         }

@@ -18,7 +18,8 @@ static void assign(fe_context *context, fe_scope *scope, const char *name, sourc
 }
 
 static void bind_several(fe_context *context, fe_scope *scope, const fe_stmt *stmt, const fe_value *value) {
-    bool fits = (value->kind == FE_VALUE_TUPLE || value->kind == FE_VALUE_LIST) && value->item_count == stmt->name_count;
+    bool fits =
+        (value->kind == FE_VALUE_TUPLE || value->kind == FE_VALUE_LIST) && value->item_count == stmt->name_count;
     if (!fits && value->kind == FE_VALUE_TUPLE)
         fe_fail(context, stmt->span, "%d names for %d results", stmt->name_count, value->item_count);
     else if (!fits && value->kind != FE_VALUE_ERROR)
@@ -47,7 +48,8 @@ static void run_change(fe_context *context, fe_scope *scope, const fe_stmt *stmt
     }
     fe_value before = found->value;
     fe_value change = fe_evaluate(context, scope, stmt->value);
-    assign(context, scope, stmt->names[0], stmt->name_spans[0], fe_operate(context, stmt->op, &before, &change, stmt->span));
+    assign(context, scope, stmt->names[0], stmt->name_spans[0],
+           fe_operate(context, stmt->op, &before, &change, stmt->span));
 }
 
 static void run_local(fe_context *context, fe_scope *scope, const fe_stmt *stmt) {
@@ -87,7 +89,8 @@ static void run_for(fe_context *context, fe_scope *scope, const fe_stmt *stmt) {
             run_once(context, scope, stmt, fe_number((double)i, stmt->span));
         }
     } else if (over.kind != FE_VALUE_ERROR) {
-        fe_fail(context, stmt->value->span, "a loop goes over a range or a list, not over %s", fe_value_text(context->memory, &over));
+        fe_fail(context, stmt->value->span, "a loop goes over a range or a list, not over %s",
+                fe_value_text(context->memory, &over));
     }
 }
 
@@ -98,7 +101,8 @@ static void run_value(fe_context *context, fe_scope *scope, const fe_stmt *stmt)
         value = fe_call_value(context, &value, NULL, 0, stmt->span);
     if (context->in_pipeline && value.kind == FE_VALUE_AUGMENTS) {
         for (int i = 0; i < value.item_count; i++)
-            ARENA_PUSH(context->memory, context->augments, context->augment_count, context->augment_capacity, value.as.augments[i]);
+            ARENA_PUSH(context->memory, context->augments, context->augment_count, context->augment_capacity,
+                       value.as.augments[i]);
         return;
     }
     if (value.kind != FE_VALUE_NONE && value.kind != FE_VALUE_ERROR)

@@ -27,7 +27,8 @@ static fe_value wrap(ir_value *value, source_span span) {
     return value ? fe_tensor(value, span) : fe_error(span);
 }
 
-/* ---- shapes --------------------------------------------------------------------------------------------------------------- */
+/* ---- shapes
+ * --------------------------------------------------------------------------------------------------------------- */
 
 /* Repeats axes of size 1: they are reshaped away, then broadcast. */
 ir_value *fe_stretch(fe_context *context, ir_value *value, const int64_t *dims, int rank, source_span span) {
@@ -65,12 +66,14 @@ static bool joint_dims(const ir_type *left, const ir_type *right, int64_t *dims)
 
 static void complain_shapes(fe_context *context, const fe_value *left, const fe_value *right, const ir_type *left_type,
                             const ir_type *right_type, source_span span) {
-    diag_entry *entry = diag_error(context->diags, span, "these tensors have different shapes: %s and %s",
-                                   ir_shape_text(context->memory, left_type), ir_shape_text(context->memory, right_type));
+    diag_entry *entry =
+        diag_error(context->diags, span, "these tensors have different shapes: %s and %s",
+                   ir_shape_text(context->memory, left_type), ir_shape_text(context->memory, right_type));
     diag_add_label(context->diags, entry, left->span, "%s from here", ir_shape_text(context->memory, left_type));
     diag_add_label(context->diags, entry, right->span, "%s from here", ir_shape_text(context->memory, right_type));
     if (left_type->rank != right_type->rank)
-        diag_add_note(context->diags, entry, "axes are not repeated silently; sums and means keep theirs with keep = true");
+        diag_add_note(context->diags, entry,
+                      "axes are not repeated silently; sums and means keep theirs with keep = true");
     fe_add_call_places(context, entry);
 }
 
@@ -126,7 +129,8 @@ bool fe_match_shapes(fe_context *context, const fe_value *left, const fe_value *
     return true;
 }
 
-/* ---- elementwise ---------------------------------------------------------------------------------------------------------- */
+/* ---- elementwise
+ * ---------------------------------------------------------------------------------------------------------- */
 
 fe_value fe_unary(fe_context *context, ir_opcode opcode, const fe_value *operand, source_span span) {
     ir_value *tensor = fe_to_tensor(context, operand, "this operand");
@@ -139,7 +143,8 @@ fe_value fe_unary(fe_context *context, ir_opcode opcode, const fe_value *operand
     return wrap(fe_build(context, opcode, &tensor, 1, NULL, 0, NULL, span), span);
 }
 
-fe_value fe_binary(fe_context *context, ir_opcode opcode, const fe_value *left, const fe_value *right, source_span span) {
+fe_value fe_binary(fe_context *context, ir_opcode opcode, const fe_value *left, const fe_value *right,
+                   source_span span) {
     ir_value *operands[2];
     if (left->kind == FE_VALUE_ERROR || right->kind == FE_VALUE_ERROR)
         return fe_error(span);
@@ -181,12 +186,14 @@ static fe_value power(fe_context *context, const fe_value *left, const fe_value 
     return fe_binary(context, IR_OP_pow, left, right, span);
 }
 
-static fe_value negated(fe_context *context, ir_opcode opcode, const fe_value *left, const fe_value *right, source_span span) {
+static fe_value negated(fe_context *context, ir_opcode opcode, const fe_value *left, const fe_value *right,
+                        source_span span) {
     fe_value value = fe_binary(context, opcode, left, right, span);
     return value.kind == FE_VALUE_ERROR ? value : fe_unary(context, IR_OP_not, &value, span);
 }
 
-static fe_value operate_times(fe_context *context, fe_operator op, const fe_value *left, const fe_value *right, source_span span) {
+static fe_value operate_times(fe_context *context, fe_operator op, const fe_value *left, const fe_value *right,
+                              source_span span) {
     ir_value *a = fe_to_tensor(context, left, "this operand"), *b = fe_to_tensor(context, right, "this operand");
     if (!a || !b)
         return fe_error(span);
@@ -194,7 +201,8 @@ static fe_value operate_times(fe_context *context, fe_operator op, const fe_valu
     return fe_operate(context, op, &left_tensor, &right_tensor, span);
 }
 
-fe_value fe_operate(fe_context *context, fe_operator op, const fe_value *left, const fe_value *right, source_span span) {
+fe_value fe_operate(fe_context *context, fe_operator op, const fe_value *left, const fe_value *right,
+                    source_span span) {
     if (left->kind == FE_VALUE_ERROR || right->kind == FE_VALUE_ERROR)
         return fe_error(span);
     if (left->kind == FE_VALUE_NUMBER && right->kind == FE_VALUE_NUMBER)
@@ -222,7 +230,8 @@ fe_value fe_operate(fe_context *context, fe_operator op, const fe_value *left, c
     }
 }
 
-/* ---- reductions ------------------------------------------------------------------------------------------------------------ */
+/* ---- reductions
+ * ------------------------------------------------------------------------------------------------------------ */
 
 fe_value fe_reduce(fe_context *context, ir_opcode opcode, ir_value *value, const int64_t *axes, int count, bool keep,
                    source_span span) {
@@ -242,7 +251,8 @@ ir_value *fe_iota(fe_context *context, const int64_t *dims, int rank, int axis, 
     return fe_build(context, IR_OP_iota, NULL, 0, &attr, 1, &type, span);
 }
 
-/* ---- x where condition ------------------------------------------------------------------------------------------------------ */
+/* ---- x where condition
+ * ------------------------------------------------------------------------------------------------------ */
 
 fe_value fe_where(fe_context *context, fe_scope *scope, const fe_expr *expr) {
     static const char *const index_names[] = {"i", "j", "k", "l"};
@@ -268,8 +278,9 @@ fe_value fe_where(fe_context *context, fe_scope *scope, const fe_expr *expr) {
         return fe_fail(context, expr->right->span, "a mask is a condition, not numbers");
     int64_t dims[IR_MAX_RANK];
     if (!joint_dims(&mask->type, type, dims) || memcmp(dims, type->dims, (size_t)type->rank * sizeof *dims) != 0)
-        return fe_fail(context, expr->right->span, "a mask of shape %s does not fit %s", ir_shape_text(context->memory, &mask->type),
-                       ir_shape_text(context->memory, type));
+        return fe_fail(context, expr->right->span, "a mask of shape %s does not fit %s",
+                       ir_shape_text(context->memory, &mask->type), ir_shape_text(context->memory, type));
     mask = fe_stretch(context, mask, type->dims, type->rank, expr->span);
-    return (fe_value){.kind = mask ? FE_VALUE_MASKED : FE_VALUE_ERROR, .span = expr->span, .tensor = tensor, .mask = mask};
+    return (fe_value){
+        .kind = mask ? FE_VALUE_MASKED : FE_VALUE_ERROR, .span = expr->span, .tensor = tensor, .mask = mask};
 }

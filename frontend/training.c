@@ -40,7 +40,8 @@ static fe_value learning_rate(fe_context *context, const fe_training *training) 
     }
     ir_value *tensor = rate.kind == FE_VALUE_ERROR ? NULL : fe_to_tensor(context, &rate, "the learning rate");
     if (tensor && tensor->type.rank != 0)
-        return fe_fail(context, training->optimizer_span, "the learning rate is one number, not %s", ir_shape_text(context->memory, &tensor->type));
+        return fe_fail(context, training->optimizer_span, "the learning rate is one number, not %s",
+                       ir_shape_text(context->memory, &tensor->type));
     return tensor ? fe_tensor(tensor, training->optimizer_span) : fe_error(training->optimizer_span);
 }
 
@@ -50,7 +51,8 @@ static ir_value *gradient_of(fe_context *context, ir_value *loss, fe_state *para
     return fe_build(context, IR_OP_gradient, operands, 2, NULL, 0, &parameter->current->type, span);
 }
 
-static void optimize(fe_context *context, const fe_training *training, fe_state *parameter, fe_value rate, ir_value *gradient) {
+static void optimize(fe_context *context, const fe_training *training, fe_state *parameter, fe_value rate,
+                     ir_value *gradient) {
     const fe_partial *optimizer = training->optimizer;
     const fe_decl *decl = optimizer->closure->decl;
     fe_value *arguments = arena_alloc(context->memory, (size_t)decl->parameter_count * sizeof *arguments);
@@ -62,7 +64,8 @@ static void optimize(fe_context *context, const fe_training *training, fe_state 
 }
 
 static bool is_trained(const fe_context *context, const fe_state *state) {
-    return context->module->states[state->state].role == IR_ROLE_PARAM && state->epoch == context->epoch && state->current;
+    return context->module->states[state->state].role == IR_ROLE_PARAM && state->epoch == context->epoch &&
+           state->current;
 }
 
 ir_value *fe_train_parameters(fe_context *context, const fe_training *training, ir_value *loss) {
@@ -94,7 +97,8 @@ ir_value *fe_train_parameters(fe_context *context, const fe_training *training, 
     return context->diags->error_count == errors ? rate.tensor : NULL;
 }
 
-/* ---- moving averages ------------------------------------------------------------------------------------------------------------ */
+/* ---- moving averages
+ * ------------------------------------------------------------------------------------------------------------ */
 
 static const fe_instance *twin_of_state(const fe_context *context, const char *name) {
     for (int i = 0; i < context->average_count; i++) {
@@ -116,7 +120,8 @@ static fe_state *find_state(const fe_context *context, const char *name) {
 static fe_value momentum_now(fe_context *context, const fe_value *momentum, source_span span) {
     if (momentum->kind == FE_VALUE_NUMBER)
         return *momentum;
-    fe_value step = library_value(context, "step"), total = library_value(context, "total_steps"), turn = library_value(context, "pi");
+    fe_value step = library_value(context, "step"), total = library_value(context, "total_steps"),
+             turn = library_value(context, "pi");
     fe_value part = fe_operate(context, FE_DIV, &step, &total, span);
     fe_value angle = fe_operate(context, FE_MUL, &part, &turn, span);
     fe_value wave = fe_unary(context, IR_OP_cos, &angle, span);
@@ -138,7 +143,8 @@ bool fe_move_averages(fe_context *context) {
         const fe_instance *twin = twin_of_state(context, state->name);
         fe_state *original = find_state(context, state->initial.copied);
         if (!twin || !original) {
-            fe_fail(context, info->span, "the moving average '%s' has no original '%s'; apply that instance too", state->name, state->initial.copied);
+            fe_fail(context, info->span, "the moving average '%s' has no original '%s'; apply that instance too",
+                    state->name, state->initial.copied);
             return false;
         }
         fe_value momentum = momentum_now(context, &twin->momentum, twin->span);

@@ -42,15 +42,27 @@ const char *fe_scope_suggest(arena *memory, const fe_scope *scope, const char *n
     return diag_suggest(name, names, count);
 }
 
-static const char *const kind_texts[] = {
-    [FE_VALUE_ERROR] = "an error",        [FE_VALUE_NONE] = "nothing",       [FE_VALUE_NUMBER] = "a number",
-    [FE_VALUE_TRUTH] = "a truth value",   [FE_VALUE_STRING] = "a string",    [FE_VALUE_WORD] = "a word",
-    [FE_VALUE_LIST] = "a list",           [FE_VALUE_TUPLE] = "a tuple",      [FE_VALUE_RANGE] = "a range",
-    [FE_VALUE_TIME] = "a time",           [FE_VALUE_CHANGE] = "a change",    [FE_VALUE_RECORD] = "a record",
-    [FE_VALUE_TENSOR] = "a tensor",       [FE_VALUE_MASKED] = "a masked tensor", [FE_VALUE_CLOSURE] = "a function",
-    [FE_VALUE_PARTIAL] = "an optimizer or schedule", [FE_VALUE_BUILTIN] = "a built-in function",
-    [FE_VALUE_INSTANCE] = "a module instance", [FE_VALUE_STATE] = "a state", [FE_VALUE_INITIALISER] = "an initialiser",
-    [FE_VALUE_AUGMENTS] = "an augmentation"};
+static const char *const kind_texts[] = {[FE_VALUE_ERROR] = "an error",
+                                         [FE_VALUE_NONE] = "nothing",
+                                         [FE_VALUE_NUMBER] = "a number",
+                                         [FE_VALUE_TRUTH] = "a truth value",
+                                         [FE_VALUE_STRING] = "a string",
+                                         [FE_VALUE_WORD] = "a word",
+                                         [FE_VALUE_LIST] = "a list",
+                                         [FE_VALUE_TUPLE] = "a tuple",
+                                         [FE_VALUE_RANGE] = "a range",
+                                         [FE_VALUE_TIME] = "a time",
+                                         [FE_VALUE_CHANGE] = "a change",
+                                         [FE_VALUE_RECORD] = "a record",
+                                         [FE_VALUE_TENSOR] = "a tensor",
+                                         [FE_VALUE_MASKED] = "a masked tensor",
+                                         [FE_VALUE_CLOSURE] = "a function",
+                                         [FE_VALUE_PARTIAL] = "an optimizer or schedule",
+                                         [FE_VALUE_BUILTIN] = "a built-in function",
+                                         [FE_VALUE_INSTANCE] = "a module instance",
+                                         [FE_VALUE_STATE] = "a state",
+                                         [FE_VALUE_INITIALISER] = "an initialiser",
+                                         [FE_VALUE_AUGMENTS] = "an augmentation"};
 
 const char *fe_value_text(arena *memory, const fe_value *value) {
     if (value->kind == FE_VALUE_TENSOR || value->kind == FE_VALUE_MASKED)

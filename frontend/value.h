@@ -80,9 +80,9 @@ struct fe_value {
     const char *text; /* string; word; time: "epochs" or "steps" */
     fe_value *items;  /* list, tuple; range, change: two; a range's missing end is NONE */
     int item_count;
-    fe_field *fields; /* record */
-    ir_value *tensor; /* tensor; masked: the elements */
-    ir_value *mask;   /* masked: bool, where they count */
+    fe_field *fields;            /* record */
+    ir_value *tensor;            /* tensor; masked: the elements */
+    ir_value *mask;              /* masked: bool, where they count */
     const fe_parameter *choices; /* word: the parameter that declares it */
     union {
         const fe_closure *closure;
@@ -110,7 +110,7 @@ struct fe_instance {
         fe_state *state;
         source_span span;
         int used; /* number of the application that used it last: a label may be used once in a body */
-    } *children;
+    } * children;
     int child_count, child_capacity;
     int application; /* counts applications */
     source_span span;

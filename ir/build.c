@@ -41,7 +41,8 @@ ir_value *ir_convert(const ir_builder *builder, ir_value *operand, ir_dtype dtyp
     return make(builder, IR_OP_convert, &operand, 1, NULL, 0, &type);
 }
 
-ir_value *ir_broadcast(const ir_builder *builder, ir_value *operand, const int64_t *dims, int rank, const int64_t *axes) {
+ir_value *ir_broadcast(const ir_builder *builder, ir_value *operand, const int64_t *dims, int rank,
+                       const int64_t *axes) {
     ir_type type = ir_type_make(operand->type.dtype, rank, dims);
     ir_attr attr = ir_attr_ints_make(memory_of(builder), IR_ATTR_axes, axes, operand->type.rank);
     return make(builder, IR_OP_broadcast, &operand, 1, &attr, 1, &type);

@@ -48,7 +48,8 @@ void diag_add_note(diag_list *list, diag_entry *entry, const char *format, ...) 
     ARENA_PUSH(list->memory, entry->notes, entry->note_count, entry->note_capacity, note);
 }
 
-/* ---- rendering ------------------------------------------------------------------------------------------------------ */
+/* ---- rendering ------------------------------------------------------------------------------------------------------
+ */
 
 typedef struct {
     const diag_list *list;
@@ -124,7 +125,8 @@ void diag_render(const diag_list *list, text_buffer *out, bool colour) {
         text_append(out, "and %d more errors\n", shown - DIAG_ERROR_LIMIT);
 }
 
-/* ---- suggestions ---------------------------------------------------------------------------------------------------- */
+/* ---- suggestions ----------------------------------------------------------------------------------------------------
+ */
 
 enum { NAME_LIMIT = 64 };
 

@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define IR_MAX_RANK 8
+#define IR_MAX_RANK     8
 #define IR_MAX_ELEMENTS (INT64_C(1) << 40) /* a larger tensor is an error, so that products of sizes never overflow */
 
 typedef enum { IR_F32, IR_I32, IR_BOOL, IR_DTYPE_COUNT } ir_dtype;
@@ -68,8 +68,8 @@ typedef struct {
 } ir_attr;
 
 typedef struct {
-    const char *name;     /* in text: "reduce_sum" */
-    int operand_count;    /* -1: any number */
+    const char *name;  /* in text: "reduce_sum" */
+    int operand_count; /* -1: any number */
     ir_class class_;
     const ir_attr_key *attrs; /* the attributes that it requires, in printing order */
     int attr_count;
@@ -245,7 +245,8 @@ ir_value *ir_select(const ir_builder *builder, ir_value *condition, ir_value *ye
 ir_value *ir_convert(const ir_builder *builder, ir_value *operand, ir_dtype dtype);
 /* Operand axis i becomes result axis axes[i] (increasing); other result axes repeat it. A size-1 axis may not be
  * stretched: reshape it away first. */
-ir_value *ir_broadcast(const ir_builder *builder, ir_value *operand, const int64_t *dims, int rank, const int64_t *axes);
+ir_value *ir_broadcast(const ir_builder *builder, ir_value *operand, const int64_t *dims, int rank,
+                       const int64_t *axes);
 ir_value *ir_reshape(const ir_builder *builder, ir_value *operand, const int64_t *dims, int rank);
 ir_value *ir_transpose(const ir_builder *builder, ir_value *operand, const int64_t *permutation);
 ir_value *ir_reduce(const ir_builder *builder, ir_opcode opcode, ir_value *operand, const int64_t *axes, int count);
@@ -256,7 +257,8 @@ ir_value *ir_write(const ir_builder *builder, const char *state, ir_value *value
 ir_value *ir_input(const ir_builder *builder, const char *name, const ir_type *type);
 ir_value *ir_output(const ir_builder *builder, const char *name, ir_value *value);
 
-/* ---- text, verification, drawing ---------------------------------------------------------------------------------- */
+/* ---- text, verification, drawing ----------------------------------------------------------------------------------
+ */
 
 void ir_print(const ir_module *module, text_buffer *out);
 void ir_print_function(const ir_function *function, text_buffer *out);

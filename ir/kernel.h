@@ -59,12 +59,12 @@ struct kir_node {
     kir_opcode opcode;
     kir_reg result; /* -1 for stores */
     kir_reg operands[3];
-    double number;    /* constant */
-    int argument;     /* load, store: which buffer */
-    kir_index index;  /* load, store: first element; index (KIR_affine): the value itself */
-    int32_t count;    /* load, store: lanes present, from the first; the others load as 0 and are not stored */
-    int64_t stride;   /* tile load and store: elements between rows; strided vector load: between lanes */
-    int32_t attribute;/* lane number, random stream, … as kernel_ops.def says */
+    double number;     /* constant */
+    int argument;      /* load, store: which buffer */
+    kir_index index;   /* load, store: first element; index (KIR_affine): the value itself */
+    int32_t count;     /* load, store: lanes present, from the first; the others load as 0 and are not stored */
+    int64_t stride;    /* tile load and store: elements between rows; strided vector load: between lanes */
+    int32_t attribute; /* lane number, random stream, … as kernel_ops.def says */
     /* loop: result is the index register */
     kir_index from, limit;
     int64_t step;
@@ -98,8 +98,8 @@ typedef struct {
 
 /* Where a buffer lives. */
 typedef enum {
-    KIR_STATE,  /* in the state region at `offset` */
-    KIR_ARENA   /* in the arena; `offset` is -1 until plan-memory has run */
+    KIR_STATE, /* in the state region at `offset` */
+    KIR_ARENA  /* in the arena; `offset` is -1 until plan-memory has run */
 } kir_region;
 
 typedef struct {
@@ -112,9 +112,9 @@ typedef struct {
 } kir_buffer;
 
 typedef struct {
-    int kernel;    /* index in the program */
+    int kernel; /* index in the program */
     int64_t extent;
-    int *buffers;  /* of each non-scratch argument in order: index into the program's buffers */
+    int *buffers;          /* of each non-scratch argument in order: index into the program's buffers */
     int64_t *byte_offsets; /* into each of those buffers */
     source_span span;
 } kir_launch;
@@ -133,9 +133,9 @@ typedef struct {
     int launch_count, launch_capacity;
     kir_port *inputs, *outputs;
     int input_count, input_capacity, output_count, output_capacity;
-    int64_t arena_bytes;  /* after plan-memory */
-    int64_t lower_bound;  /* most bytes alive at once */
-    int64_t naive_bytes;  /* sum of all buffers */
+    int64_t arena_bytes; /* after plan-memory */
+    int64_t lower_bound; /* most bytes alive at once */
+    int64_t naive_bytes; /* sum of all buffers */
 } kir_function;
 
 typedef struct {
@@ -164,7 +164,8 @@ bool kir_target_named(const char *name, kir_target *target);
 /* What the CPU that runs this process has. */
 kir_target kir_target_host(void);
 
-/* ---- building: a builder points at the end of a block --------------------------------------------------------------- */
+/* ---- building: a builder points at the end of a block ---------------------------------------------------------------
+ */
 
 typedef struct {
     arena *memory;
@@ -217,7 +218,8 @@ void kir_tile_store(const kir_builder *builder, int argument, kir_index index, k
 kir_reg kir_loop(const kir_builder *builder, kir_index from, kir_index limit, int64_t step, kir_builder *body);
 void kir_if(const kir_builder *builder, kir_reg condition, kir_builder *yes, kir_builder *no); /* no may be NULL */
 
-/* ---- whole programs -------------------------------------------------------------------------------------------------- */
+/* ---- whole programs
+ * -------------------------------------------------------------------------------------------------- */
 
 void kir_print(const kir_program *program, text_buffer *out);
 void kir_print_kernel(const kir_kernel *kernel, text_buffer *out);

@@ -4,15 +4,16 @@
 #include <string.h>
 
 /* ATTRS(a, b) becomes the keys of a and b, ended by IR_ATTR_COUNT. */
-#define ATTRS_0() IR_ATTR_COUNT
-#define ATTRS_1(a) IR_ATTR_##a, IR_ATTR_COUNT
-#define ATTRS_2(a, b) IR_ATTR_##a, IR_ATTR_##b, IR_ATTR_COUNT
-#define ATTRS_3(a, b, c) IR_ATTR_##a, IR_ATTR_##b, IR_ATTR_##c, IR_ATTR_COUNT
-#define ATTRS_4(a, b, c, d) IR_ATTR_##a, IR_ATTR_##b, IR_ATTR_##c, IR_ATTR_##d, IR_ATTR_COUNT
+#define ATTRS_0()                                   IR_ATTR_COUNT
+#define ATTRS_1(a)                                  IR_ATTR_##a, IR_ATTR_COUNT
+#define ATTRS_2(a, b)                               IR_ATTR_##a, IR_ATTR_##b, IR_ATTR_COUNT
+#define ATTRS_3(a, b, c)                            IR_ATTR_##a, IR_ATTR_##b, IR_ATTR_##c, IR_ATTR_COUNT
+#define ATTRS_4(a, b, c, d)                         IR_ATTR_##a, IR_ATTR_##b, IR_ATTR_##c, IR_ATTR_##d, IR_ATTR_COUNT
 #define ATTRS_PICK(_0, _1, _2, _3, _4, chosen, ...) chosen
-#define ATTRS(...) ATTRS_PICK(_0, ##__VA_ARGS__, ATTRS_4, ATTRS_3, ATTRS_2, ATTRS_1, ATTRS_0, _)(__VA_ARGS__)
+#define ATTRS(...)                                  ATTRS_PICK(_0, ##__VA_ARGS__, ATTRS_4, ATTRS_3, ATTRS_2, ATTRS_1, ATTRS_0, _)(__VA_ARGS__)
 
-#define OP(name, operands, class_, shape, derivative, cost, attrs, doc) static const ir_attr_key keys_##name[] = {attrs};
+#define OP(name, operands, class_, shape, derivative, cost, attrs, doc)                                                \
+    static const ir_attr_key keys_##name[] = {attrs};
 #include "ir/ops.def"
 
 #define OP(name, operands, class_, shape, derivative, cost, attrs, doc)                                                \

@@ -19,7 +19,8 @@ typedef struct {
     int id_capacity;
 } ir_parser;
 
-/* ---- words ------------------------------------------------------------------------------------------------------------- */
+/* ---- words
+ * ------------------------------------------------------------------------------------------------------------- */
 
 static void skip_space(ir_parser *parser) {
     for (; parser->at < parser->end; parser->at++) {
@@ -71,7 +72,8 @@ static bool expect(ir_parser *parser, const char *text) {
 static const char *take_word(ir_parser *parser) {
     skip_space(parser);
     const char *begin = parser->at;
-    while (parser->at < parser->end && (isalnum((unsigned char)*parser->at) || *parser->at == '_' || *parser->at == '.'))
+    while (parser->at < parser->end &&
+           (isalnum((unsigned char)*parser->at) || *parser->at == '_' || *parser->at == '.'))
         parser->at++;
     if (parser->at == begin) {
         fail(parser, "expected a name");
@@ -110,7 +112,8 @@ static bool take_int(ir_parser *parser, int64_t *value) {
     char digits[24];
     size_t length = 0;
     const char *at = parser->at;
-    while (at < parser->end && length < sizeof digits - 1 && (isdigit((unsigned char)*at) || (length == 0 && *at == '-')))
+    while (at < parser->end && length < sizeof digits - 1 &&
+           (isdigit((unsigned char)*at) || (length == 0 && *at == '-')))
         digits[length++] = *at++;
     digits[length] = 0;
     if (length == 0 || (length == 1 && digits[0] == '-') || length > 19)
@@ -162,7 +165,8 @@ static bool take_ints(ir_parser *parser, int64_t *ints, int limit, int *count) {
     return expect(parser, "]");
 }
 
-/* ---- types, layouts, places ---------------------------------------------------------------------------------------------- */
+/* ---- types, layouts, places
+ * ---------------------------------------------------------------------------------------------- */
 
 static bool take_type(ir_parser *parser, ir_type *type) {
     const char *name = take_word(parser);
@@ -210,7 +214,8 @@ static bool take_span(ir_parser *parser, source_span *span) {
     return true;
 }
 
-/* ---- values -------------------------------------------------------------------------------------------------------------- */
+/* ---- values
+ * -------------------------------------------------------------------------------------------------------------- */
 
 static bool take_attr(ir_parser *parser, ir_attr *attr) {
     const char *name = take_word(parser);
@@ -227,12 +232,8 @@ static bool take_attr(ir_parser *parser, ir_attr *attr) {
     int64_t ints[IR_MAX_RANK];
     int count = 1;
     switch (ir_attr_kind_of(attr->key)) {
-    case IR_ATTR_NUMBER:
-        attr->count = 1;
-        return take_number(parser, &attr->as.number);
-    case IR_ATTR_SYMBOL:
-        attr->count = 1;
-        return (attr->as.symbol = take_symbol(parser)) != NULL;
+    case IR_ATTR_NUMBER: attr->count = 1; return take_number(parser, &attr->as.number);
+    case IR_ATTR_SYMBOL: attr->count = 1; return (attr->as.symbol = take_symbol(parser)) != NULL;
     case IR_ATTR_INT:
         if (!take_int(parser, ints))
             return false;
@@ -308,8 +309,8 @@ static bool take_body(ir_parser *parser, value_text *value) {
     }
     if (!take_operands(parser, value, has_symbol(op)) || !take_attrs(parser, value))
         return false;
-    if (op->class_ != IR_CLASS_EFFECT &&
-        (!expect(parser, ":") || !take_type(parser, &value->type) || !take_layout(parser, value->type.rank, &value->layout)))
+    if (op->class_ != IR_CLASS_EFFECT && (!expect(parser, ":") || !take_type(parser, &value->type) ||
+                                          !take_layout(parser, value->type.rank, &value->layout)))
         return false;
     if (take(parser, "group=") && !take_small_int(parser, &value->group))
         return false;
@@ -321,7 +322,8 @@ static bool define(ir_parser *parser, ir_value *value, int id) {
         return fail(parser, "value number out of range");
     if (id >= parser->id_capacity) {
         int capacity = id + 1 > 2 * parser->id_capacity ? id + 1 : 2 * parser->id_capacity;
-        parser->by_id = arena_grow(parser->memory, parser->by_id, (size_t)parser->id_capacity, (size_t)capacity, sizeof *parser->by_id);
+        parser->by_id = arena_grow(parser->memory, parser->by_id, (size_t)parser->id_capacity, (size_t)capacity,
+                                   sizeof *parser->by_id);
         parser->id_capacity = capacity;
     }
     if (parser->by_id[id])
@@ -338,7 +340,8 @@ static bool build(ir_parser *parser, value_text *text, source_span place) {
     const ir_op_info *op = ir_op(text->opcode);
     ir_type type = text->type;
     const char *why = NULL;
-    if (!ir_infer(parser->memory, text->opcode, text->operands, text->operand_count, text->attrs, text->attr_count, &type, &why)) {
+    if (!ir_infer(parser->memory, text->opcode, text->operands, text->operand_count, text->attrs, text->attr_count,
+                  &type, &why)) {
         diag_error(parser->diags, place, "%s: %s", op->name, why);
         return false;
     }
@@ -381,7 +384,8 @@ static bool take_value(ir_parser *parser) {
     return take_body(parser, &value) && build(parser, &value, place);
 }
 
-/* ---- the module ------------------------------------------------------------------------------------------------------------ */
+/* ---- the module
+ * ------------------------------------------------------------------------------------------------------------ */
 
 static bool take_function(ir_parser *parser) {
     source_span span;
@@ -487,7 +491,13 @@ static bool take_item(ir_parser *parser) {
 
 ir_module *ir_parse(arena *memory, diag_list *diags, const char *path, const char *text, size_t length) {
     int errors = diags->error_count;
-    ir_parser parser = {.memory = memory, .diags = diags, .text = text, .at = text, .end = text + length, .line_start = text, .line = 1};
+    ir_parser parser = {.memory = memory,
+                        .diags = diags,
+                        .text = text,
+                        .at = text,
+                        .end = text + length,
+                        .line_start = text,
+                        .line = 1};
     parser.source = source_add(diags->sources, path, text, length);
     const char *name = expect(&parser, "module") ? take_symbol(&parser) : NULL;
     if (!name)

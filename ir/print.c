@@ -57,21 +57,15 @@ static void print_span(source_span span, text_buffer *out) {
 static void print_attr(const ir_attr *attr, text_buffer *out) {
     text_append(out, "%s=", ir_attr_name(attr->key));
     switch (ir_attr_kind_of(attr->key)) {
-    case IR_ATTR_INT:
-        text_append(out, "%lld", (long long)attr->as.ints[0]);
-        break;
+    case IR_ATTR_INT: text_append(out, "%lld", (long long)attr->as.ints[0]); break;
     case IR_ATTR_INTS:
         text_append(out, "[");
         for (int i = 0; i < attr->count; i++)
             text_append(out, "%s%lld", i ? "," : "", (long long)attr->as.ints[i]);
         text_append(out, "]");
         break;
-    case IR_ATTR_NUMBER:
-        text_append_number(out, attr->as.number);
-        break;
-    case IR_ATTR_SYMBOL:
-        print_symbol(attr->as.symbol, out);
-        break;
+    case IR_ATTR_NUMBER: text_append_number(out, attr->as.number); break;
+    case IR_ATTR_SYMBOL: print_symbol(attr->as.symbol, out); break;
     }
 }
 
@@ -178,7 +172,8 @@ void ir_print(const ir_module *module, text_buffer *out) {
         ir_print_function(module->functions[i], out);
 }
 
-/* ---- Graphviz ----------------------------------------------------------------------------------------------------------- */
+/* ---- Graphviz
+ * ----------------------------------------------------------------------------------------------------------- */
 
 static const char *class_colour(ir_class class_) {
     switch (class_) {

@@ -38,7 +38,8 @@ static bool sane_dims(shape_query *query) {
             return shape_fail(query, "the result would have the shape %s; every axis needs at least one element",
                               shown(query, query->type));
         if (dim > IR_MAX_ELEMENTS / elements)
-            return shape_fail(query, "the result would have the shape %s; that is too large", shown(query, query->type));
+            return shape_fail(query, "the result would have the shape %s; that is too large",
+                              shown(query, query->type));
         elements *= dim;
     }
     return true;
@@ -73,12 +74,14 @@ bool ir_infer(arena *memory, ir_opcode opcode, ir_value *const *operands, int op
     return fits;
 }
 
-/* ---- sources and elementwise ------------------------------------------------------------------------------------------ */
+/* ---- sources and elementwise
+ * ------------------------------------------------------------------------------------------ */
 
 bool shape_explicit(shape_query *query) {
     const ir_attr *axis = shape_attr(query, IR_ATTR_axis);
     if (axis && (axis->as.ints[0] < 0 || axis->as.ints[0] >= query->type->rank))
-        return shape_fail(query, "axis %lld does not exist in %s", (long long)axis->as.ints[0], shown(query, query->type));
+        return shape_fail(query, "axis %lld does not exist in %s", (long long)axis->as.ints[0],
+                          shown(query, query->type));
     if (query->opcode == IR_OP_random_uniform || query->opcode == IR_OP_random_normal)
         for (int i = 0; i < 2; i++)
             if (operand(query, i)->rank != 0 || operand(query, i)->dtype != IR_I32)
@@ -146,7 +149,8 @@ bool shape_select(shape_query *query) {
     return true;
 }
 
-/* ---- shape changes ---------------------------------------------------------------------------------------------------- */
+/* ---- shape changes
+ * ---------------------------------------------------------------------------------------------------- */
 
 static bool same_dtype_as_operand(shape_query *query) {
     if (query->type->dtype != operand(query, 0)->dtype)
@@ -174,12 +178,13 @@ bool shape_explicit_reshape(shape_query *query) {
     for (int i = 0; i < query->type->rank; i++) {
         int64_t dim = query->type->dims[i];
         if (dim < 1 || dim > IR_MAX_ELEMENTS / elements)
-            return shape_fail(query, "cannot reshape %s as %s", shown(query, operand(query, 0)), shown(query, query->type));
+            return shape_fail(query, "cannot reshape %s as %s", shown(query, operand(query, 0)),
+                              shown(query, query->type));
         elements *= dim;
     }
     if (elements != ir_type_elements(operand(query, 0)))
-        return shape_fail(query, "cannot reshape %s as %s: the numbers of elements differ", shown(query, operand(query, 0)),
-                          shown(query, query->type));
+        return shape_fail(query, "cannot reshape %s as %s: the numbers of elements differ",
+                          shown(query, operand(query, 0)), shown(query, query->type));
     return same_dtype_as_operand(query);
 }
 
@@ -216,8 +221,8 @@ bool shape_slice(shape_query *query) {
     for (int i = 0; i < from->rank; i++) {
         int64_t first = start->as.ints[i], end = limit->as.ints[i], step = stride->as.ints[i];
         if (first < 0 || end > from->dims[i] || first >= end || step < 1)
-            return shape_fail(query, "cannot take %lld .. %lld by %lld from axis %d of %s", (long long)first, (long long)end,
-                              (long long)step, i, shown(query, from));
+            return shape_fail(query, "cannot take %lld .. %lld by %lld from axis %d of %s", (long long)first,
+                              (long long)end, (long long)step, i, shown(query, from));
         query->type->dims[i] = (end - first - 1) / step + 1;
     }
     return true;
@@ -233,7 +238,8 @@ bool shape_pad(shape_query *query) {
     for (int i = 0; i < from->rank; i++) {
         int64_t before = low->as.ints[i], after = high->as.ints[i], between = interior->as.ints[i];
         const int64_t limit = IR_MAX_ELEMENTS;
-        if (before < 0 || after < 0 || between < 0 || before > limit || after > limit || between > limit / from->dims[i])
+        if (before < 0 || after < 0 || between < 0 || before > limit || after > limit ||
+            between > limit / from->dims[i])
             return shape_fail(query, "cannot pad axis %d of %s by %lld, %lld and %lld between", i, shown(query, from),
                               (long long)before, (long long)after, (long long)between);
         query->type->dims[i] = before + after + from->dims[i] + between * (from->dims[i] - 1);
@@ -308,7 +314,8 @@ bool shape_explicit_scatter(shape_query *query) {
     return true;
 }
 
-/* ---- reductions --------------------------------------------------------------------------------------------------------- */
+/* ---- reductions
+ * --------------------------------------------------------------------------------------------------------- */
 
 bool shape_reduce(shape_query *query) {
     const ir_attr *axes = shape_attr(query, IR_ATTR_axes);
@@ -347,7 +354,8 @@ bool shape_argmax(shape_query *query) {
 bool shape_explicit_gradient(shape_query *query) {
     const ir_type *loss = operand(query, 0);
     if (loss->rank != 0 || loss->dtype != IR_F32)
-        return shape_fail(query, "the gradient is taken of an f32 scalar, not of %s", ir_type_text(query->memory, loss));
+        return shape_fail(query, "the gradient is taken of an f32 scalar, not of %s",
+                          ir_type_text(query->memory, loss));
     if (!ir_type_equal(query->type, operand(query, 1)) || query->type->dtype != IR_F32)
         return shape_fail(query, "a gradient has the type of its variable, an f32 tensor");
     return true;

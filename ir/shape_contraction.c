@@ -22,7 +22,8 @@ static bool mark_axes(shape_query *query, const ir_attr *axes, const ir_type *ty
     for (int i = 0; i < axes->count; i++) {
         int64_t axis = axes->as.ints[i];
         if (axis < 0 || axis >= type->rank || (*used & 1u << axis))
-            return shape_fail(query, "'%s' must name axes of %s, each once", ir_attr_name(axes->key), shown(query, type));
+            return shape_fail(query, "'%s' must name axes of %s, each once", ir_attr_name(axes->key),
+                              shown(query, type));
         *used |= 1u << axis;
     }
     return true;
@@ -48,7 +49,8 @@ static bool append_dim(shape_query *query, ir_type *type, int64_t dim) {
 
 bool shape_dot(shape_query *query) {
     const ir_type *left = operand(query, 0), *right = operand(query, 1);
-    const ir_attr *left_batch = shape_attr(query, IR_ATTR_lhs_batch), *right_batch = shape_attr(query, IR_ATTR_rhs_batch);
+    const ir_attr *left_batch = shape_attr(query, IR_ATTR_lhs_batch),
+                  *right_batch = shape_attr(query, IR_ATTR_rhs_batch);
     const ir_attr *left_sum = shape_attr(query, IR_ATTR_lhs_contract);
     const ir_attr *right_sum = shape_attr(query, IR_ATTR_rhs_contract);
     unsigned left_used = 0, right_used = 0;
@@ -71,24 +73,28 @@ bool shape_dot(shape_query *query) {
     return true;
 }
 
-/* ---- convolutions ------------------------------------------------------------------------------------------------------- */
+/* ---- convolutions
+ * ------------------------------------------------------------------------------------------------------- */
 
 static bool counted(shape_query *query, ir_attr_key key, int count, int64_t lowest) {
     const ir_attr *attr = shape_attr(query, key);
     bool good = attr->count == count;
     for (int i = 0; good && i < count; i++)
         good = attr->as.ints[i] >= lowest && attr->as.ints[i] < (INT64_C(1) << 30);
-    return good || shape_fail(query, "'%s' needs %d numbers of at least %lld", ir_attr_name(key), count, (long long)lowest);
+    return good ||
+           shape_fail(query, "'%s' needs %d numbers of at least %lld", ir_attr_name(key), count, (long long)lowest);
 }
 
-/* Places of a window of `span` elements that moves by `stride` over `size` elements with padding; 0 if it never fits. */
+/* Places of a window of `span` elements that moves by `stride` over `size` elements with padding; 0 if it never fits.
+ */
 static int64_t window_places(int64_t size, int64_t span, int64_t stride, int64_t before, int64_t after) {
     int64_t room = size + before + after - span;
     return room < 0 ? 0 : room / stride + 1;
 }
 
 static bool four_axes(shape_query *query, const ir_type *type) {
-    return type->rank == 4 || shape_fail(query, "%s works on 4 axes, not on %s", ir_op(query->opcode)->name, shown(query, type));
+    return type->rank == 4 ||
+           shape_fail(query, "%s works on 4 axes, not on %s", ir_op(query->opcode)->name, shown(query, type));
 }
 
 /* Checks x [N,C,H,W] against w [O,C/groups,KH,KW] and gives the result's type. */
@@ -102,14 +108,17 @@ static bool convolved(shape_query *query, const ir_type *x, const ir_type *w, ir
     const int64_t *dilation = shape_attr(query, IR_ATTR_dilation)->as.ints;
     int64_t groups = shape_attr(query, IR_ATTR_groups)->as.ints[0];
     if (x->dims[1] % groups || w->dims[0] % groups || w->dims[1] != x->dims[1] / groups)
-        return shape_fail(query, "a convolution of %s with weights %s in %lld groups does not fit: the weights' second axis "
-                                 "must be the channels of a group", shown(query, x), shown(query, w), (long long)groups);
+        return shape_fail(query,
+                          "a convolution of %s with weights %s in %lld groups does not fit: the weights' second axis "
+                          "must be the channels of a group",
+                          shown(query, x), shown(query, w), (long long)groups);
     *result = ir_type_make(IR_F32, 4, (int64_t[]){x->dims[0], w->dims[0], 0, 0});
     for (int i = 0; i < 2; i++) {
         int64_t span = dilation[i] * (w->dims[2 + i] - 1) + 1;
         result->dims[2 + i] = window_places(x->dims[2 + i], span, stride[i], padding[2 * i], padding[2 * i + 1]);
         if (result->dims[2 + i] < 1)
-            return shape_fail(query, "the kernel of weights %s is larger than the padded map %s", shown(query, w), shown(query, x));
+            return shape_fail(query, "the kernel of weights %s is larger than the padded map %s", shown(query, w),
+                              shown(query, x));
     }
     return true;
 }
@@ -142,7 +151,8 @@ bool shape_explicit_conv2d_weight_grad(shape_query *query) {
     return fits_convolution(query, operand(query, 0), query->type, operand(query, 1));
 }
 
-/* ---- pools ------------------------------------------------------------------------------------------------------------- */
+/* ---- pools
+ * ------------------------------------------------------------------------------------------------------------- */
 
 static bool pooled(shape_query *query, const ir_type *x, ir_type *result) {
     if (!all_float(query) || !four_axes(query, x) || !counted(query, IR_ATTR_kernel, 2, 1) ||
@@ -176,7 +186,8 @@ static bool fits_pool(shape_query *query, const ir_type *x, const ir_type *y) {
     if (!pooled(query, x, &result))
         return false;
     if (!ir_type_equal(&result, y) || query->type->dtype != IR_F32)
-        return shape_fail(query, "pooling %s gives %s, not %s", shown(query, x), shown(query, &result), shown(query, y));
+        return shape_fail(query, "pooling %s gives %s, not %s", shown(query, x), shown(query, &result),
+                          shown(query, y));
     return true;
 }
 

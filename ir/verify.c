@@ -14,8 +14,8 @@ typedef struct {
 static void complain(verifier *verify, const ir_value *value, const char *format, const char *detail) {
     source_span nowhere = {0};
     const char *message = arena_printf(verify->diags->memory, format, detail);
-    diag_error(verify->diags, nowhere, "invalid IR: in @%s, value %%%d (%s): %s",
-               verify->function->name, value->id, ir_op(value->opcode)->name, message);
+    diag_error(verify->diags, nowhere, "invalid IR: in @%s, value %%%d (%s): %s", verify->function->name, value->id,
+               ir_op(value->opcode)->name, message);
     verify->good = false;
 }
 
@@ -65,7 +65,8 @@ static int compare_symbols(const void *a, const void *b) {
 }
 
 static void verify_names(verifier *verify) {
-    const ir_value **named = arena_alloc(verify->module->memory, (size_t)verify->function->value_count * sizeof(ir_value *));
+    const ir_value **named =
+        arena_alloc(verify->module->memory, (size_t)verify->function->value_count * sizeof(ir_value *));
     int count = 0;
     for (const ir_value *value = verify->function->first; value; value = value->next)
         if (value->opcode == IR_OP_write || value->opcode == IR_OP_output || value->opcode == IR_OP_input)
@@ -77,7 +78,8 @@ static void verify_names(verifier *verify) {
             complain(verify, named[i], "a second one of the name '%s'", ir_symbol(named[i], IR_ATTR_symbol));
 }
 
-/* ---- fusion groups -------------------------------------------------------------------------------------------------------- */
+/* ---- fusion groups
+ * -------------------------------------------------------------------------------------------------------- */
 
 /* A group is convex when no value outside it lies on a path between two of its members: contracting every group to a
  * point must leave a graph without cycles, which Kahn's algorithm decides. */
@@ -94,7 +96,8 @@ static int node_of_value(const contracted *graph, const ir_value *value) {
 static contracted contract(const verifier *verify, int group_limit) {
     const ir_function *function = verify->function;
     arena *memory = verify->module->memory;
-    contracted graph = {.node_of = arena_alloc(memory, (size_t)function->next_id * sizeof(int)), .node_count = group_limit};
+    contracted graph = {.node_of = arena_alloc(memory, (size_t)function->next_id * sizeof(int)),
+                        .node_count = group_limit};
     for (const ir_value *value = function->first; value; value = value->next)
         graph.node_of[value->id] = value->group ? value->group : graph.node_count++;
     graph.incoming = arena_alloc(memory, (size_t)(graph.node_count + 1) * sizeof(int));

@@ -1,5 +1,6 @@
-/* canonicalize: identities, constant folding, and moves that move nothing. Each value is looked at once, after its operands;
- * rounds are repeated until nothing changes. Keeps every NaN and infinity that the program would have computed. */
+/* canonicalize: identities, constant folding, and moves that move nothing. Each value is looked at once, after its
+ * operands; rounds are repeated until nothing changes. Keeps every NaN and infinity that the program would have
+ * computed. */
 #include "passes/pass.h"
 
 #include <math.h>
@@ -24,7 +25,9 @@ static ir_value *constant_like(rewriter *rewrite, ir_value *value, double number
     return ir_constant(&builder, &value->type, number);
 }
 
-/* ---- folding --------------------------------------------------------------------------------------------------------------------- */
+/* ---- folding
+ * ---------------------------------------------------------------------------------------------------------------------
+ */
 
 static bool fold_unary(ir_opcode opcode, double x, ir_dtype dtype, double *result) {
     switch (opcode) {
@@ -39,7 +42,9 @@ static bool fold_unary(ir_opcode opcode, double x, ir_dtype dtype, double *resul
     case IR_OP_tanh: *result = tanh(x); return true;
     case IR_OP_relu: *result = x > 0 ? x : 0; return true;
     case IR_OP_not: *result = x == 0; return true;
-    case IR_OP_convert: *result = dtype == IR_F32 ? x : dtype == IR_BOOL ? x != 0 : trunc(x); return fabs(x) < 2147483648.0;
+    case IR_OP_convert:
+        *result = dtype == IR_F32 ? x : dtype == IR_BOOL ? x != 0 : trunc(x);
+        return fabs(x) < 2147483648.0;
     default: return false;
     }
 }
@@ -69,19 +74,23 @@ static bool fold_binary(ir_opcode opcode, double x, double y, ir_dtype dtype, do
 static ir_value *fold(rewriter *rewrite, ir_value *value) {
     double numbers[3], result;
     ir_class class_ = ir_op(value->opcode)->class_;
-    if (value->operand_count < 1 || value->operand_count > 2 || class_ != IR_CLASS_ELEMENTWISE || value->opcode == IR_OP_stop_gradient)
+    if (value->operand_count < 1 || value->operand_count > 2 || class_ != IR_CLASS_ELEMENTWISE ||
+        value->opcode == IR_OP_stop_gradient)
         return NULL;
     for (int i = 0; i < value->operand_count; i++) {
         if (value->operands[i]->opcode != IR_OP_constant)
             return NULL;
         numbers[i] = ir_number(value->operands[i], IR_ATTR_value);
     }
-    bool folds = value->operand_count == 1 ? fold_unary(value->opcode, numbers[0], value->type.dtype, &result)
-                                           : fold_binary(value->opcode, numbers[0], numbers[1], value->operands[0]->type.dtype, &result);
+    bool folds = value->operand_count == 1
+                     ? fold_unary(value->opcode, numbers[0], value->type.dtype, &result)
+                     : fold_binary(value->opcode, numbers[0], numbers[1], value->operands[0]->type.dtype, &result);
     return folds ? constant_like(rewrite, value, result) : NULL;
 }
 
-/* ---- identities ------------------------------------------------------------------------------------------------------------------- */
+/* ---- identities
+ * -------------------------------------------------------------------------------------------------------------------
+ */
 
 static bool is_identity_permutation(const ir_value *value, ir_attr_key key) {
     const ir_attr *axes = ir_attr_get(value, key);

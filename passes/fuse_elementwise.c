@@ -1,8 +1,9 @@
 /* fuse-elementwise: groups of values that become one kernel.
  *
- * A value joins the group of its user when it is cheap to compute in place and nobody else needs it; what is nearly free
- * (constants, indices, repeats) is copied for every user first, so that it never reaches memory. A group is a tree with one
- * root, whose result is stored; roots are elementwise values and reductions. Requires nothing; keeps all values. */
+ * A value joins the group of its user when it is cheap to compute in place and nobody else needs it; what is nearly
+ * free (constants, indices, repeats) is copied for every user first, so that it never reaches memory. A group is a tree
+ * with one root, whose result is stored; roots are elementwise values and reductions. Requires nothing; keeps all
+ * values. */
 #include "passes/pass.h"
 
 #include <string.h>
@@ -82,7 +83,9 @@ static void copy_free_values(ir_function *function) {
     }
 }
 
-/* ---- groups -------------------------------------------------------------------------------------------------------------------------- */
+/* ---- groups
+ * --------------------------------------------------------------------------------------------------------------------------
+ */
 
 typedef struct {
     int size;
@@ -98,8 +101,9 @@ static void find_single_users(ir_function *function) {
             value->operands[i]->scratch = value->operands[i]->mark == 1 ? value : NULL;
 }
 
-/* A transposed or strided reading of what is computed in place would compute along the wrong axis; of what is stored it is
- * only slower. Contiguous vectors matter more than one pass over memory, so transposes stand alone where they move elements. */
+/* A transposed or strided reading of what is computed in place would compute along the wrong axis; of what is stored it
+ * is only slower. Contiguous vectors matter more than one pass over memory, so transposes stand alone where they move
+ * elements. */
 static bool may_join(const ir_value *value, const ir_value *user) {
     if (!user || !takes_in_place(user) || !is_computed_in_place(value))
         return false;

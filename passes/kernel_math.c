@@ -30,12 +30,14 @@ static kir_reg power_of_two(const kir_builder *builder, kir_reg n) {
     return kir_op1(builder, KIR_bitcast, kir_op2(builder, KIR_shift_left, bits, whole(builder, n, 23)));
 }
 
-/* e^x = 2^n e^r with n = round(x / ln 2) and |r| <= ln 2 / 2; ln 2 in two parts (Cody and Waite), e^r by its Taylor sum up to
- * r^7 / 7!, whose next term is below 2^-28. 2^n in two factors, as n reaches 128. */
+/* e^x = 2^n e^r with n = round(x / ln 2) and |r| <= ln 2 / 2; ln 2 in two parts (Cody and Waite), e^r by its Taylor sum
+ * up to r^7 / 7!, whose next term is below 2^-28. 2^n in two factors, as n reaches 128. */
 kir_reg math_exp(const kir_builder *builder, kir_reg x) {
     static const double taylor[] = {1, 1, 1.0 / 2, 1.0 / 6, 1.0 / 24, 1.0 / 120, 1.0 / 720, 1.0 / 5040};
-    kir_reg bounded = kir_op2(builder, KIR_min, kir_op2(builder, KIR_max, x, number(builder, x, -104)), number(builder, x, 89));
-    kir_reg scaled = kir_op3(builder, KIR_fma, bounded, number(builder, x, 1.44269504088896341), number(builder, x, 0.5));
+    kir_reg bounded =
+        kir_op2(builder, KIR_min, kir_op2(builder, KIR_max, x, number(builder, x, -104)), number(builder, x, 89));
+    kir_reg scaled =
+        kir_op3(builder, KIR_fma, bounded, number(builder, x, 1.44269504088896341), number(builder, x, 0.5));
     kir_reg n = kir_op1(builder, KIR_floor, scaled);
     kir_reg r = kir_op3(builder, KIR_fma, n, number(builder, x, -0.693145751953125), bounded);
     r = kir_op3(builder, KIR_fma, n, number(builder, x, -1.428606765330187e-06), r);
@@ -49,8 +51,8 @@ kir_reg math_exp(const kir_builder *builder, kir_reg x) {
     return kir_op3(builder, KIR_select, kir_op2(builder, KIR_equal, x, x), power, x);
 }
 
-/* x = 2^n m with m in sqrt(1/2) .. sqrt(2); log m = 2 artanh(s), s = (m - 1) / (m + 1), by its odd series up to s^9, whose next
- * term is below 2^-27. */
+/* x = 2^n m with m in sqrt(1/2) .. sqrt(2); log m = 2 artanh(s), s = (m - 1) / (m + 1), by its odd series up to s^9,
+ * whose next term is below 2^-27. */
 kir_reg math_log(const kir_builder *builder, kir_reg x) {
     static const double series[] = {2, 2.0 / 3, 2.0 / 5, 2.0 / 7, 2.0 / 9, 2.0 / 11};
     /* Denormal numbers are scaled up by 2^25 first. */
@@ -60,7 +62,8 @@ kir_reg math_log(const kir_builder *builder, kir_reg x) {
     /* The bits of sqrt(1/2) as origin put m's range around 1. */
     kir_reg moved = kir_op2(builder, KIR_sub, bits, whole(builder, x, 0x3f3504f3));
     kir_reg exponent = kir_op2(builder, KIR_shift_right, moved, whole(builder, x, 23));
-    kir_reg mantissa = kir_op2(builder, KIR_sub, bits, kir_op2(builder, KIR_shift_left, exponent, whole(builder, x, 23)));
+    kir_reg mantissa =
+        kir_op2(builder, KIR_sub, bits, kir_op2(builder, KIR_shift_left, exponent, whole(builder, x, 23)));
     kir_reg m = kir_op1(builder, KIR_bitcast, mantissa), one = number(builder, x, 1);
     kir_reg n = kir_convert(builder, exponent, KIR_F32);
     n = kir_op3(builder, KIR_select, tiny, kir_op2(builder, KIR_sub, n, number(builder, x, 25)), n);
@@ -70,13 +73,15 @@ kir_reg math_log(const kir_builder *builder, kir_reg x) {
     logarithm = kir_op3(builder, KIR_fma, n, number(builder, x, 0.693145751953125), logarithm);
     kir_reg zero = number(builder, x, 0);
     logarithm = kir_op3(builder, KIR_select, kir_op2(builder, KIR_less, x, number(builder, x, INFINITY)), logarithm, x);
-    logarithm = kir_op3(builder, KIR_select, kir_op2(builder, KIR_equal, x, zero), number(builder, x, -INFINITY), logarithm);
+    logarithm =
+        kir_op3(builder, KIR_select, kir_op2(builder, KIR_equal, x, zero), number(builder, x, -INFINITY), logarithm);
     return kir_op3(builder, KIR_select, kir_op2(builder, KIR_less, x, zero), number(builder, x, NAN), logarithm);
 }
 
 /* Near 0 by the odd Taylor series, else sign(x) (1 - 2 / (e^(2|x|) + 1)). */
 kir_reg math_tanh(const kir_builder *builder, kir_reg x) {
-    static const double series[] = {1, -1.0 / 3, 2.0 / 15, -17.0 / 315, 62.0 / 2835, -1382.0 / 155925, 21844.0 / 6081075};
+    static const double series[] = {1,           -1.0 / 3,         2.0 / 15,         -17.0 / 315,
+                                    62.0 / 2835, -1382.0 / 155925, 21844.0 / 6081075};
     kir_reg one = number(builder, x, 1), two = number(builder, x, 2), size = kir_op1(builder, KIR_abs, x);
     kir_reg power = math_exp(builder, kir_op2(builder, KIR_mul, two, size));
     kir_reg far = kir_op2(builder, KIR_sub, one, kir_op2(builder, KIR_div, two, kir_op2(builder, KIR_add, power, one)));

@@ -1,7 +1,7 @@
 /* lower: from fused groups of the tensor IR to kernels and launches.
  *
- * Values become buffers and launches in order. A state's new value is computed last of all and, where nothing else needs the
- * old one by then, straight into the state's memory. */
+ * Values become buffers and launches in order. A state's new value is computed last of all and, where nothing else
+ * needs the old one by then, straight into the state's memory. */
 #include "passes/lower_nest.h"
 
 #include <string.h>
@@ -17,12 +17,13 @@ static void place_states(kir_program *program) {
     }
 }
 
-/* ---- ports and states ----------------------------------------------------------------------------------------------------------- */
+/* ---- ports and states
+ * ----------------------------------------------------------------------------------------------------------- */
 
 typedef struct {
     lower_context *context;
-    int *state_buffers;     /* by state; -1 until first used in this function */
-    const ir_value **late;  /* by state: the value computed straight into it at the end, or NULL */
+    int *state_buffers;    /* by state; -1 until first used in this function */
+    const ir_value **late; /* by state: the value computed straight into it at the end, or NULL */
 } function_lowering;
 
 static int state_index(const function_lowering *work, const ir_value *value) {
@@ -36,8 +37,13 @@ static int state_buffer(function_lowering *work, int state) {
     if (work->state_buffers[state] >= 0)
         return work->state_buffers[state];
     const ir_state *info = &program->module->states[state];
-    kir_buffer buffer = {.name = info->name, .region = KIR_STATE, .element = lower_element(info->type.dtype),
-                         .bytes = ir_type_bytes(&info->type), .offset = program->state_offsets[state], .fixed = true, .span = info->span};
+    kir_buffer buffer = {.name = info->name,
+                         .region = KIR_STATE,
+                         .element = lower_element(info->type.dtype),
+                         .bytes = ir_type_bytes(&info->type),
+                         .offset = program->state_offsets[state],
+                         .fixed = true,
+                         .span = info->span};
     ARENA_PUSH(context->memory, program->buffers, program->buffer_count, program->buffer_capacity, buffer);
     return work->state_buffers[state] = program->buffer_count - 1;
 }
@@ -67,9 +73,11 @@ static void lower_output(function_lowering *work, const ir_value *value) {
     ARENA_PUSH(context->memory, function->outputs, function->output_count, function->output_capacity, port);
 }
 
-/* ---- state updates ---------------------------------------------------------------------------------------------------------------- */
+/* ---- state updates
+ * ---------------------------------------------------------------------------------------------------------------- */
 
-/* Whether the group below `value` reads the state `name`; *moved is set when it does so at other indices than its own. */
+/* Whether the group below `value` reads the state `name`; *moved is set when it does so at other indices than its own.
+ */
 static bool group_reads(const ir_value *value, const ir_value *root, const char *name, bool straight, bool *moved) {
     if (value != root && !lower_is_inlined(value)) {
         bool reads = value->opcode == IR_OP_read && strcmp(ir_symbol(value, IR_ATTR_symbol), name) == 0;
@@ -87,8 +95,8 @@ static bool is_elementwise_root(const ir_value *value) {
     return ir_op(value->opcode)->class_ == IR_CLASS_ELEMENTWISE && !lower_is_inlined(value);
 }
 
-/* A written value goes straight into its state if it is computed for that alone, in the state's own layout, and reads the old
- * value, if at all, at the same index; and if no other late group reads the state. */
+/* A written value goes straight into its state if it is computed for that alone, in the state's own layout, and reads
+ * the old value, if at all, at the same index; and if no other late group reads the state. */
 static void choose_late_values(function_lowering *work) {
     const ir_module *module = work->context->program->module;
     for (const ir_value *write = work->context->source->first; write; write = write->next) {
@@ -97,7 +105,8 @@ static void choose_late_values(function_lowering *work) {
         int state = state_index(work, write);
         const ir_value *value = write->operands[0];
         bool moved = false;
-        if (!is_elementwise_root(value) || value->mark != 1 || !ir_layout_equal(&value->layout, &module->states[state].layout, value->type.rank))
+        if (!is_elementwise_root(value) || value->mark != 1 ||
+            !ir_layout_equal(&value->layout, &module->states[state].layout, value->type.rank))
             continue;
         group_reads(value, value, module->states[state].name, true, &moved);
         if (!moved)
@@ -114,14 +123,18 @@ static void choose_late_values(function_lowering *work) {
         }
 }
 
-/* ---- values ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- values
+ * -------------------------------------------------------------------------------------------------------------------------
+ */
 
 static bool lower_value(function_lowering *work, const ir_value *value) {
     lower_context *context = work->context;
     switch (value->opcode) {
     case IR_OP_input: lower_input(work, value); return true;
     case IR_OP_read: context->buffer_of[value->id] = state_buffer(work, state_index(work, value)); return true;
-    case IR_OP_gradient: diag_error(context->pass->diags, value->span, "a gradient is left; run 'differentiate' before 'lower'"); return false;
+    case IR_OP_gradient:
+        diag_error(context->pass->diags, value->span, "a gradient is left; run 'differentiate' before 'lower'");
+        return false;
     default: break;
     }
     switch (ir_op(value->opcode)->class_) {
@@ -171,7 +184,8 @@ static void write_states(function_lowering *work) {
         /* A state written with another one's old value must be read before that one changes. */
         if (context->program->buffers[from].region == KIR_STATE) {
             int kept = lower_value_buffer(context, write->operands[0]);
-            lower_copy(context, &write->type, from, &write->operands[0]->layout, kept, &write->operands[0]->layout, write->span);
+            lower_copy(context, &write->type, from, &write->operands[0]->layout, kept, &write->operands[0]->layout,
+                       write->span);
             context->buffer_of[write->operands[0]->id] = kept;
         }
     }

@@ -30,8 +30,8 @@ int lower_temporary(lower_context *context, const char *name, kir_element elemen
  * of the kernel's arguments in order, scratch arguments left out. */
 void lower_launch(lower_context *context, kir_kernel *kernel, int64_t extent, const int *buffers, source_span span);
 
-/* lower_contraction.c, lower_conv*.c: emits the kernels of one dot, conv2d, conv2d_input_grad or conv2d_weight_grad into
- * the value's result buffer. Returns false after adding a diagnostic. */
+/* lower_contraction.c, lower_conv*.c: emits the kernels of one dot, conv2d, conv2d_input_grad or conv2d_weight_grad
+ * into the value's result buffer. Returns false after adding a diagnostic. */
 bool lower_contraction(lower_context *context, const ir_value *value);
 
 /* The layouts that the convolution kernels work in: activations N, H, W, C; weights KH, KW, I, O. */

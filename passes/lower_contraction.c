@@ -16,7 +16,8 @@ bool lower_contraction(lower_context *context, const ir_value *value) {
 }
 
 conv_shape lower_conv_shape(const ir_value *value, const ir_type *x, const ir_type *w, const ir_type *y) {
-    conv_shape shape = {.n = x->dims[0], .channels = x->dims[1], .filters = w->dims[0], .groups = ir_int(value, IR_ATTR_groups)};
+    conv_shape shape = {
+        .n = x->dims[0], .channels = x->dims[1], .filters = w->dims[0], .groups = ir_int(value, IR_ATTR_groups)};
     for (int i = 0; i < 2; i++) {
         shape.size[i] = x->dims[2 + i];
         shape.out[i] = y->dims[2 + i];
@@ -29,8 +30,8 @@ conv_shape lower_conv_shape(const ir_value *value, const ir_type *x, const ir_ty
     return shape;
 }
 
-padded_maps lower_padded_maps(arena *memory, kir_kernel *kernel, int source, int64_t n, const int64_t size[2], int64_t channels,
-                              const int64_t margin[4]) {
+padded_maps lower_padded_maps(arena *memory, kir_kernel *kernel, int source, int64_t n, const int64_t size[2],
+                              int64_t channels, const int64_t margin[4]) {
     padded_maps maps = {.argument = source, .images = 1, .channels = channels, .direct = true};
     for (int i = 0; i < 4; i++) {
         maps.margin[i] = margin[i] > 0 ? margin[i] : 0;
@@ -50,13 +51,15 @@ padded_maps lower_padded_maps(arena *memory, kir_kernel *kernel, int source, int
 }
 
 /* Copies or clears `length` elements. */
-static void move_elements(kir_builder *builder, int to, kir_index target, int from, kir_index source, int64_t length, int lanes) {
+static void move_elements(kir_builder *builder, int to, kir_index target, int from, kir_index source, int64_t length,
+                          int lanes) {
     int64_t whole = length / lanes * lanes;
     kir_type type = kir_vector_type(KIR_F32, lanes);
     if (whole > 0) {
         kir_builder body;
         kir_reg index = kir_loop(builder, kir_at(0), kir_at(whole), lanes, &body);
-        kir_reg value = from < 0 ? kir_number(&body, type, 0) : kir_load(&body, from, kir_plus(source, 1, index), lanes, lanes);
+        kir_reg value =
+            from < 0 ? kir_number(&body, type, 0) : kir_load(&body, from, kir_plus(source, 1, index), lanes, lanes);
         kir_store(&body, to, kir_plus(target, 1, index), value, lanes);
     }
     if (whole < length) {
@@ -68,13 +71,15 @@ static void move_elements(kir_builder *builder, int to, kir_index target, int fr
     }
 }
 
-kir_index lower_copy_padded(kir_builder *builder, const padded_maps *maps, int source, const int64_t size[2], kir_index first, int lanes) {
+kir_index lower_copy_padded(kir_builder *builder, const padded_maps *maps, int source, const int64_t size[2],
+                            kir_index first, int lanes) {
     if (maps->direct)
         return kir_plus_index(kir_at(0), maps->image, first);
     kir_builder image_body, row_body;
     kir_reg image = kir_loop(builder, kir_at(0), kir_at(maps->images), 1, &image_body);
     kir_index target = kir_plus(kir_at(0), maps->image, image);
-    int64_t line = size[1] * maps->channels, left = maps->margin[2] * maps->channels, right = maps->margin[3] * maps->channels;
+    int64_t line = size[1] * maps->channels, left = maps->margin[2] * maps->channels,
+            right = maps->margin[3] * maps->channels;
     move_elements(&image_body, maps->argument, target, -1, target, maps->margin[0] * maps->row, lanes);
     kir_reg row = kir_loop(&image_body, kir_at(0), kir_at(size[0]), 1, &row_body);
     kir_index start = kir_plus(target, maps->row, row);

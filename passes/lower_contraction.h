@@ -24,15 +24,16 @@ typedef struct {
     int64_t images;        /* copied at once */
     int64_t rows, columns; /* with the margin */
     int64_t channels;
-    int64_t margin[4];     /* top, bottom, left, right */
-    int64_t image, row;    /* strides; a column's is `channels` */
-    bool direct;           /* the map itself: no copy */
+    int64_t margin[4];  /* top, bottom, left, right */
+    int64_t image, row; /* strides; a column's is `channels` */
+    bool direct;        /* the map itself: no copy */
 } padded_maps;
 
 /* Decides the margins' memory and how many images to copy at once. `source` is the map's argument. */
-padded_maps lower_padded_maps(arena *memory, kir_kernel *kernel, int source, int64_t n, const int64_t size[2], int64_t channels,
-                              const int64_t margin[4]);
+padded_maps lower_padded_maps(arena *memory, kir_kernel *kernel, int source, int64_t n, const int64_t size[2],
+                              int64_t channels, const int64_t margin[4]);
 /* Emits the copy of the images from `first` on; their elements then start at the returned index of maps->argument. */
-kir_index lower_copy_padded(kir_builder *builder, const padded_maps *maps, int source, const int64_t size[2], kir_index first, int lanes);
+kir_index lower_copy_padded(kir_builder *builder, const padded_maps *maps, int source, const int64_t size[2],
+                            kir_index first, int lanes);
 
 #endif

@@ -1,12 +1,12 @@
-/* conv2d and conv2d_input_grad: maps convolved with taps. Both are the same core: every place of the target sums, over a
- * regular grid of taps, rows of the (padded) source times a matrix of weights. The input's gradient with stride s splits the
- * target into s x s phases, each with its own taps, so that no product with a zero is computed. */
+/* conv2d and conv2d_input_grad: maps convolved with taps. Both are the same core: every place of the target sums, over
+ * a regular grid of taps, rows of the (padded) source times a matrix of weights. The input's gradient with stride s
+ * splits the target into s x s phases, each with its own taps, so that no product with a zero is computed. */
 #include "passes/lower_contraction.h"
 
 #include <string.h>
 
-/* The taps of one axis that reach one phase: tap t reads the source at place * step + offset + t * offset_step and uses the
- * weights' row weight + t * weight_step. */
+/* The taps of one axis that reach one phase: tap t reads the source at place * step + offset + t * offset_step and uses
+ * the weights' row weight + t * weight_step. */
 typedef struct {
     int64_t count, offset, offset_step, weight, weight_step;
     int64_t first, places; /* of the phase in the target: first, first + stride, … */
@@ -17,13 +17,13 @@ typedef struct {
     conv_shape shape;
     int source, weights, target; /* arguments; the source may be the padded copy */
     padded_maps maps;
-    kir_index source_base;       /* of this iteration's images */
-    kir_index first_image;       /* of this iteration, in the target */
+    kir_index source_base; /* of this iteration's images */
+    kir_index first_image; /* of this iteration, in the target */
     int64_t target_size[2], target_channels;
     int64_t out_step[2], in_steps[2]; /* between neighbouring places, in target and source */
-    int64_t group_in, group_out;  /* channels of a group in source and target */
+    int64_t group_in, group_out;      /* channels of a group in source and target */
     int64_t weight_row, weight_group; /* stride of a source channel; offset of a group */
-    int64_t weight_tap;           /* elements of one tap's matrix */
+    int64_t weight_tap;               /* elements of one tap's matrix */
     int64_t kernel_columns;
     const phase_axis *phase[2];
     /* what the nested emitters are at */
@@ -61,7 +61,8 @@ static void emit_tile(kir_builder *builder, conv_core *core) {
         for (int64_t r = 0; r < core->tile_rows; r++)
             for (int64_t c = 0; c < core->tile_columns; c++) {
                 rows[r * core->tile_columns + c] = base;
-                rows[r * core->tile_columns + c].base += r * strides[0] * core->in_steps[0] + c * strides[1] * core->in_steps[1];
+                rows[r * core->tile_columns + c].base +=
+                    r * strides[0] * core->in_steps[0] + c * strides[1] * core->in_steps[1];
             }
         kir_index weights = kir_plus_index(kir_at(core->group * core->weight_group), 1, core->columns_first);
         weights = kir_plus(weights, core->weight_row, channel);
@@ -85,7 +86,8 @@ static void emit_tile(kir_builder *builder, conv_core *core) {
     tile_store(&outer, &tile, core->target, places);
 }
 
-/* ---- the nest around a tile: groups, columns, images, rows, columns of places --------------------------------------------------------- */
+/* ---- the nest around a tile: groups, columns, images, rows, columns of places
+ * --------------------------------------------------------- */
 
 static void emit_place_columns(kir_builder *builder, kir_index first, int64_t size, void *user) {
     conv_core *core = user;
@@ -136,7 +138,8 @@ static int64_t larger(int64_t a, int64_t b) {
 }
 
 /* The zeros around the source that the taps of all phases reach. */
-static void find_margins(const conv_core *core, const phase_axis *phases[2], const int64_t *phase_counts, const int64_t size[2], int64_t margin[4]) {
+static void find_margins(const conv_core *core, const phase_axis *phases[2], const int64_t *phase_counts,
+                         const int64_t size[2], int64_t margin[4]) {
     for (int axis = 0; axis < 2; axis++) {
         int64_t lowest = 0, highest = size[axis] - 1;
         for (int64_t p = 0; p < phase_counts[axis]; p++) {
@@ -156,14 +159,16 @@ static void find_margins(const conv_core *core, const phase_axis *phases[2], con
 
 /* The kernel and its launch over groups of images. `buffers`: source, weights, target. */
 static void launch_core(lower_context *context, conv_core *core, const int64_t source_size[2], int64_t source_channels,
-                        const phase_axis *phases[2], const int64_t phase_counts[2], const int buffers[3], const char *name, const ir_value *value) {
+                        const phase_axis *phases[2], const int64_t phase_counts[2], const int buffers[3],
+                        const char *name, const ir_value *value) {
     arena *memory = context->memory;
     kir_kernel *kernel = kir_kernel_new(memory, name, value->span);
     const conv_shape *shape = &core->shape;
     int64_t source_elements = shape->n * source_size[0] * source_size[1] * source_channels;
     int64_t target_elements = shape->n * core->target_size[0] * core->target_size[1] * core->target_channels;
     core->source = kir_argument_add(memory, kernel, "source", KIR_F32, source_elements, true, false);
-    core->weights = kir_argument_add(memory, kernel, "weights", KIR_F32, ir_type_elements(&value->operands[1]->type), true, false);
+    core->weights =
+        kir_argument_add(memory, kernel, "weights", KIR_F32, ir_type_elements(&value->operands[1]->type), true, false);
     core->target = kir_argument_add(memory, kernel, "result", KIR_F32, target_elements, false, true);
     int64_t margin[4];
     find_margins(core, phases, phase_counts, source_size, margin);
@@ -171,7 +176,8 @@ static void launch_core(lower_context *context, conv_core *core, const int64_t s
     kernel->flops = ir_cost(value) / (double)(shape->n / core->maps.images);
     kir_builder builder = {memory, kernel, &kernel->body, value->span};
     core->first_image = kir_plus(kir_at(0), core->maps.images, 0);
-    core->source_base = lower_copy_padded(&builder, &core->maps, core->source, source_size, core->first_image, core->cpu->lanes);
+    core->source_base =
+        lower_copy_padded(&builder, &core->maps, core->source, source_size, core->first_image, core->cpu->lanes);
     for (int64_t v = 0; v < phase_counts[0]; v++)
         for (int64_t h = 0; h < phase_counts[1]; h++) {
             core->phase[0] = &phases[0][v];
@@ -182,7 +188,8 @@ static void launch_core(lower_context *context, conv_core *core, const int64_t s
     lower_launch(context, kernel, shape->n / core->maps.images, buffers, value->span);
 }
 
-/* ---- the two directions ---------------------------------------------------------------------------------------------------------------- */
+/* ---- the two directions
+ * ---------------------------------------------------------------------------------------------------------------- */
 
 static const char *conv_name(lower_context *context, const char *what, const conv_shape *shape) {
     return arena_printf(context->memory, "%s_%lldx%lld_%lldx%lld_s%lld_%lldx%lld", what, (long long)shape->channels,
@@ -192,12 +199,16 @@ static const char *conv_name(lower_context *context, const char *what, const con
 
 bool lower_conv_forward(lower_context *context, const ir_value *value) {
     const ir_value *x = value->operands[0], *w = value->operands[1];
-    conv_core core = {.cpu = &context->pass->target, .shape = lower_conv_shape(value, &x->type, &w->type, &value->type)};
+    conv_core core = {.cpu = &context->pass->target,
+                      .shape = lower_conv_shape(value, &x->type, &w->type, &value->type)};
     const conv_shape *shape = &core.shape;
     phase_axis axes[2];
     for (int i = 0; i < 2; i++) {
-        axes[i] = (phase_axis){.count = shape->kernel[i], .offset = -shape->padding[2 * i], .offset_step = shape->dilation[i],
-                               .weight_step = 1, .places = shape->out[i]};
+        axes[i] = (phase_axis){.count = shape->kernel[i],
+                               .offset = -shape->padding[2 * i],
+                               .offset_step = shape->dilation[i],
+                               .weight_step = 1,
+                               .places = shape->out[i]};
         core.target_size[i] = shape->out[i];
         core.in_steps[i] = shape->stride[i];
         core.out_step[i] = 1;
@@ -213,7 +224,8 @@ bool lower_conv_forward(lower_context *context, const ir_value *value) {
     int buffers[] = {lower_buffer_in_layout(context, x, map), lower_buffer_in_layout(context, w, lower_conv_weight()),
                      lower_result_buffer_in_layout(context, value, map)};
     const phase_axis *phases[2] = {&axes[0], &axes[1]};
-    launch_core(context, &core, shape->size, shape->channels, phases, (int64_t[]){1, 1}, buffers, conv_name(context, "conv2d", shape), value);
+    launch_core(context, &core, shape->size, shape->channels, phases, (int64_t[]){1, 1}, buffers,
+                conv_name(context, "conv2d", shape), value);
     lower_finish_result(context, value, map, buffers[2]);
     return true;
 }
@@ -222,7 +234,8 @@ static int64_t greatest_common_divisor(int64_t a, int64_t b) {
     return b == 0 ? a : greatest_common_divisor(b, a % b);
 }
 
-/* Places p, p + s, … of the input's axis get from output o = (place + padding - k * dilation) / s, for the k that divide. */
+/* Places p, p + s, … of the input's axis get from output o = (place + padding - k * dilation) / s, for the k that
+ * divide. */
 static phase_axis gradient_phase(const conv_shape *shape, int axis, int64_t p) {
     int64_t stride = shape->stride[axis], dilation = shape->dilation[axis];
     int64_t period = stride / greatest_common_divisor(stride, dilation);
@@ -242,7 +255,8 @@ static phase_axis gradient_phase(const conv_shape *shape, int axis, int64_t p) {
 
 bool lower_conv_input_grad(lower_context *context, const ir_value *value) {
     const ir_value *y = value->operands[0], *w = value->operands[1];
-    conv_core core = {.cpu = &context->pass->target, .shape = lower_conv_shape(value, &value->type, &w->type, &y->type)};
+    conv_core core = {.cpu = &context->pass->target,
+                      .shape = lower_conv_shape(value, &value->type, &w->type, &y->type)};
     const conv_shape *shape = &core.shape;
     phase_axis *axes[2];
     for (int i = 0; i < 2; i++) {
@@ -264,7 +278,8 @@ bool lower_conv_input_grad(lower_context *context, const ir_value *value) {
     int buffers[] = {lower_buffer_in_layout(context, y, map), lower_buffer_in_layout(context, w, turned),
                      lower_result_buffer_in_layout(context, value, map)};
     const phase_axis *phases[2] = {axes[0], axes[1]};
-    launch_core(context, &core, shape->out, shape->filters, phases, shape->stride, buffers, conv_name(context, "conv2d_input_grad", shape), value);
+    launch_core(context, &core, shape->out, shape->filters, phases, shape->stride, buffers,
+                conv_name(context, "conv2d_input_grad", shape), value);
     lower_finish_result(context, value, map, buffers[2]);
     return true;
 }

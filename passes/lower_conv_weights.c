@@ -1,5 +1,5 @@
-/* conv2d_weight_grad: for every tap a matrix product of the (padded) maps with the result's gradient, summed over all places of
- * all images. A fixed number of chunks of images is summed apart, in parallel, and then joined in order. */
+/* conv2d_weight_grad: for every tap a matrix product of the (padded) maps with the result's gradient, summed over all
+ * places of all images. A fixed number of chunks of images is summed apart, in parallel, and then joined in order. */
 #include "passes/lower_contraction.h"
 
 enum { PARTIAL_BYTES = 64 << 20, MAX_CHUNKS = 16, LARGE_WEIGHTS = 1 << 20 };
@@ -25,8 +25,9 @@ static void emit_channels(kir_builder *builder, kir_index first, int64_t size, v
     kir_index targets[TILE_MAX_ROWS], rows[TILE_MAX_ROWS];
     kir_index target = kir_plus_index(core->target_base, 1, core->columns_first);
     target.base += core->group * core->group_out;
-    target = kir_plus_index(target, core->group_in * shape->filters,
-                            kir_plus_index(kir_plus_index(kir_at(0), shape->kernel[1], core->tap_row), 1, core->tap_column));
+    target =
+        kir_plus_index(target, core->group_in * shape->filters,
+                       kir_plus_index(kir_plus_index(kir_at(0), shape->kernel[1], core->tap_row), 1, core->tap_column));
     target = kir_plus_index(target, shape->filters, first);
     for (int64_t r = 0; r < size; r++) {
         targets[r] = target;
@@ -39,7 +40,8 @@ static void emit_channels(kir_builder *builder, kir_index first, int64_t size, v
     kir_reg column = kir_loop(&row_body, kir_at(0), kir_at(shape->out[1]), 1, &column_body);
     kir_index source = kir_plus_index(kir_plus(core->source_base, core->maps.image, image), 1, first);
     source.base += core->group * core->group_in;
-    source = kir_plus(kir_plus_index(source, core->maps.row * shape->dilation[0], core->tap_row), core->maps.row * shape->stride[0], row);
+    source = kir_plus(kir_plus_index(source, core->maps.row * shape->dilation[0], core->tap_row),
+                      core->maps.row * shape->stride[0], row);
     source = kir_plus(kir_plus_index(source, core->maps.channels * shape->dilation[1], core->tap_column),
                       core->maps.channels * shape->stride[1], column);
     for (int64_t r = 0; r < size; r++) {
@@ -106,7 +108,8 @@ static int64_t chunk_count(int64_t n, int64_t images, int64_t bytes) {
 }
 
 /* target = partial sums of all chunks, in order. */
-static void join_chunks(lower_context *context, int partial, int target, int64_t chunks, int64_t elements, const ir_value *value) {
+static void join_chunks(lower_context *context, int partial, int target, int64_t chunks, int64_t elements,
+                        const ir_value *value) {
     lower_kernel kernel = lower_kernel_begin(context, "join_chunks", value);
     int from = lower_argument(&kernel, partial, false), to = lower_argument(&kernel, target, true);
     int lanes = context->pass->target.lanes;
@@ -148,19 +151,24 @@ static void join_chunks(lower_context *context, int partial, int target, int64_t
     }
 }
 
-static void launch_weights(lower_context *context, weight_core *core, const int buffers[3], int64_t elements, const ir_value *value, int64_t *chunks) {
+static void launch_weights(lower_context *context, weight_core *core, const int buffers[3], int64_t elements,
+                           const ir_value *value, int64_t *chunks) {
     arena *memory = context->memory;
     const conv_shape *shape = &core->shape;
-    const char *name = arena_printf(memory, "conv2d_weight_grad_%lldx%lld_%lldx%lld", (long long)shape->channels, (long long)shape->filters,
-                                    (long long)shape->kernel[0], (long long)shape->kernel[1]);
+    const char *name =
+        arena_printf(memory, "conv2d_weight_grad_%lldx%lld_%lldx%lld", (long long)shape->channels,
+                     (long long)shape->filters, (long long)shape->kernel[0], (long long)shape->kernel[1]);
     kir_kernel *kernel = kir_kernel_new(memory, name, value->span);
-    core->source = kir_argument_add(memory, kernel, "x", KIR_F32, ir_type_elements(&value->operands[0]->type), true, false);
-    core->gradient = kir_argument_add(memory, kernel, "dy", KIR_F32, ir_type_elements(&value->operands[1]->type), true, false);
+    core->source =
+        kir_argument_add(memory, kernel, "x", KIR_F32, ir_type_elements(&value->operands[0]->type), true, false);
+    core->gradient =
+        kir_argument_add(memory, kernel, "dy", KIR_F32, ir_type_elements(&value->operands[1]->type), true, false);
     core->target = kir_argument_add(memory, kernel, "dw", KIR_F32, *chunks * elements, true, true);
     int64_t margin[4];
     for (int i = 0; i < 4; i++)
         margin[i] = shape->padding[i];
-    core->maps = lower_padded_maps(memory, kernel, core->source, shape->n / *chunks, shape->size, shape->channels, margin);
+    core->maps =
+        lower_padded_maps(memory, kernel, core->source, shape->n / *chunks, shape->size, shape->channels, margin);
     core->split_taps = elements * 4 > LARGE_WEIGHTS && shape->kernel[0] > 1;
     kir_builder builder = {memory, kernel, &kernel->body, value->span};
     int64_t extent = *chunks, images_of_chunk = shape->n / *chunks;
@@ -177,14 +185,16 @@ static void launch_weights(lower_context *context, weight_core *core, const int 
     kir_builder body;
     kir_reg step = kir_loop(&builder, kir_at(0), kir_at(images_of_chunk), core->maps.images, &body);
     core->first_image = kir_plus(kir_plus_index(kir_at(0), images_of_chunk, chunk), 1, step);
-    core->source_base = lower_copy_padded(&body, &core->maps, core->source, shape->size, core->first_image, core->cpu->lanes);
+    core->source_base =
+        lower_copy_padded(&body, &core->maps, core->source, shape->size, core->first_image, core->cpu->lanes);
     emit_taps(&body, core);
     lower_launch(context, kernel, extent, buffers, value->span);
 }
 
 bool lower_conv_weight_grad(lower_context *context, const ir_value *value) {
     const ir_value *x = value->operands[0], *y = value->operands[1];
-    weight_core core = {.cpu = &context->pass->target, .shape = lower_conv_shape(value, &x->type, &value->type, &y->type)};
+    weight_core core = {.cpu = &context->pass->target,
+                        .shape = lower_conv_shape(value, &x->type, &value->type, &y->type)};
     core.group_in = core.shape.channels / core.shape.groups;
     core.group_out = core.shape.filters / core.shape.groups;
     int64_t elements = ir_type_elements(&value->type);
@@ -192,7 +202,8 @@ bool lower_conv_weight_grad(lower_context *context, const ir_value *value) {
     ir_layout map = lower_channels_last(), weight = lower_conv_weight();
     int from_x = lower_buffer_in_layout(context, x, map), from_y = lower_buffer_in_layout(context, y, map);
     int result = lower_result_buffer_in_layout(context, value, weight);
-    int target = chunks == 1 ? result : lower_temporary(context, "weight_partial", KIR_F32, chunks * elements, value->span);
+    int target =
+        chunks == 1 ? result : lower_temporary(context, "weight_partial", KIR_F32, chunks * elements, value->span);
     launch_weights(context, &core, (int[]){from_x, from_y, target}, elements, value, &chunks);
     if (chunks > 1)
         join_chunks(context, target, result, chunks, elements, value);

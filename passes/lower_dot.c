@@ -1,5 +1,5 @@
-/* dot: batched matrix products. The operands are brought into the orders [batch, m, k] (or [batch, k, m]) and [batch, k, n];
- * a launch's iteration computes a block of rows. */
+/* dot: batched matrix products. The operands are brought into the orders [batch, m, k] (or [batch, k, m]) and [batch,
+ * k, n]; a launch's iteration computes a block of rows. */
 #include "passes/lower_contraction.h"
 
 #include <string.h>
@@ -72,12 +72,15 @@ static void emit_columns(kir_builder *builder, kir_index first, int64_t columns,
 }
 
 /* One launch for all blocks of `rows` rows from row `first` on. */
-static void launch_rows(lower_context *context, product work, const int *buffers, int64_t first, int64_t blocks, const ir_value *value) {
-    const char *name = arena_printf(context->memory, "dot_%lldx%lldx%lld", (long long)work.m, (long long)work.n, (long long)work.k);
+static void launch_rows(lower_context *context, product work, const int *buffers, int64_t first, int64_t blocks,
+                        const ir_value *value) {
+    const char *name =
+        arena_printf(context->memory, "dot_%lldx%lldx%lld", (long long)work.m, (long long)work.n, (long long)work.k);
     kir_kernel *kernel = kir_kernel_new(context->memory, name, value->span);
     work.left = kir_argument_add(context->memory, kernel, "left", KIR_F32, work.batch * work.m * work.k, true, false);
     work.right = kir_argument_add(context->memory, kernel, "right", KIR_F32, work.batch * work.k * work.n, true, false);
-    work.target = kir_argument_add(context->memory, kernel, "result", KIR_F32, work.batch * work.m * work.n, false, true);
+    work.target =
+        kir_argument_add(context->memory, kernel, "result", KIR_F32, work.batch * work.m * work.n, false, true);
     kernel->flops = 2.0 * (double)work.rows * (double)work.n * (double)work.k;
     kir_builder builder = {context->memory, kernel, &kernel->body, value->span};
     kir_index batch = kir_at(0), block = kir_plus(kir_at(0), 1, 0);
@@ -102,7 +105,8 @@ bool lower_dot(lower_context *context, const ir_value *value) {
     work.m = ir_type_elements(&left->type) / (work.batch * work.k);
     work.n = ir_type_elements(&right->type) / (work.batch * work.k);
     ir_layout by_row = operand_order(value, 0, true), by_step = operand_order(value, 0, false);
-    bool transposed = !lower_same_memory(&left->type, &left->layout, &by_row) && lower_same_memory(&left->type, &left->layout, &by_step);
+    bool transposed = !lower_same_memory(&left->type, &left->layout, &by_row) &&
+                      lower_same_memory(&left->type, &left->layout, &by_step);
     work.left_row = transposed ? 1 : work.k;
     work.left_step = transposed ? work.m : 1;
     ir_layout identity = ir_layout_identity();

@@ -64,13 +64,15 @@ static void run_nest(lower_kernel *kernel, const nest *loops) {
     lower_kernel_launch(kernel, extent);
 }
 
-/* ---- elementwise groups ------------------------------------------------------------------------------------------------------------ */
+/* ---- elementwise groups
+ * ------------------------------------------------------------------------------------------------------------ */
 
 static bool is_dense_access(const ir_value *value, const ir_value *root) {
     return ir_same_dims(&value->type, &root->type) && ir_layout_equal(&value->layout, &root->layout, root->type.rank);
 }
 
-/* Whether every stored operand is read in the order in which the result is written, so that the group is one flat loop. */
+/* Whether every stored operand is read in the order in which the result is written, so that the group is one flat loop.
+ */
 static bool is_flat(const ir_value *value, const ir_value *root) {
     if (value != root && !lower_is_inlined(value))
         return is_dense_access(value, root);
@@ -152,7 +154,9 @@ bool lower_elementwise(lower_context *context, const ir_value *value) {
     return true;
 }
 
-/* ---- copies --------------------------------------------------------------------------------------------------------------------------- */
+/* ---- copies
+ * ---------------------------------------------------------------------------------------------------------------------------
+ */
 
 typedef struct {
     const ir_type *type;

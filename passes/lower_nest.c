@@ -1,4 +1,5 @@
-/* Kernels of fused groups: arguments, coordinates, and the code of one element, computed from the group's root inwards. */
+/* Kernels of fused groups: arguments, coordinates, and the code of one element, computed from the group's root inwards.
+ */
 #include "passes/lower_nest.h"
 
 #include "passes/kernel_math.h"
@@ -23,15 +24,17 @@ int lower_argument(lower_kernel *kernel, int buffer, bool writes) {
     arena *memory = kernel->context->memory;
     ARENA_PUSH(memory, kernel->buffers, kernel->buffer_count, kernel->buffer_capacity, buffer);
     const char *name = arena_printf(memory, "b%d", kernel->buffer_count - 1);
-    return kir_argument_add(memory, kernel->kernel, name, info->element, info->bytes / lower_element_bytes(info->element),
-                            !writes, writes);
+    return kir_argument_add(memory, kernel->kernel, name, info->element,
+                            info->bytes / lower_element_bytes(info->element), !writes, writes);
 }
 
 void lower_kernel_launch(lower_kernel *kernel, int64_t extent) {
     lower_launch(kernel->context, kernel->kernel, extent, kernel->buffers, kernel->kernel->span);
 }
 
-/* ---- memory ------------------------------------------------------------------------------------------------------------------- */
+/* ---- memory
+ * -------------------------------------------------------------------------------------------------------------------
+ */
 
 typedef struct {
     kir_index index;
@@ -69,7 +72,8 @@ void lower_store_at(lower_kernel *kernel, int buffer, const ir_type *type, const
     kir_store(&kernel->builder, argument, place.index, value, lanes == 1 ? 1 : count);
 }
 
-/* ---- one element ------------------------------------------------------------------------------------------------------------------ */
+/* ---- one element
+ * ------------------------------------------------------------------------------------------------------------------ */
 
 bool lower_is_inlined(const ir_value *value) {
     return value->scratch != NULL;
@@ -88,7 +92,8 @@ static kir_reg coordinate_number(lower_kernel *kernel, const ir_value *value, co
         whole = kir_splat(builder, whole, lanes);
         if (at->lane) {
             kir_type type = kir_vector_type(KIR_I32, lanes);
-            kir_reg step = kir_op2(builder, KIR_mul, kir_iota(builder, type), kir_number(builder, type, (double)at->lane));
+            kir_reg step =
+                kir_op2(builder, KIR_mul, kir_iota(builder, type), kir_number(builder, type, (double)at->lane));
             whole = kir_op2(builder, KIR_add, whole, step);
         }
     }
@@ -106,7 +111,8 @@ static kir_reg random_number(lower_kernel *kernel, const ir_value *value, const 
 }
 
 static kir_reg sign_of(kir_builder *builder, kir_reg x, kir_type type) {
-    kir_reg zero = kir_number(builder, type, 0), one = kir_number(builder, type, 1), minus = kir_number(builder, type, -1);
+    kir_reg zero = kir_number(builder, type, 0), one = kir_number(builder, type, 1),
+            minus = kir_number(builder, type, -1);
     kir_reg negative = kir_op3(builder, KIR_select, kir_op2(builder, KIR_less, x, zero), minus, zero);
     return kir_op3(builder, KIR_select, kir_op2(builder, KIR_less, zero, x), one, negative);
 }
@@ -156,7 +162,8 @@ static kir_opcode binary_opcode(ir_opcode opcode) {
     }
 }
 
-static kir_reg elementwise(lower_kernel *kernel, const ir_value *value, const lower_coordinate *at, int lanes, int count) {
+static kir_reg elementwise(lower_kernel *kernel, const ir_value *value, const lower_coordinate *at, int lanes,
+                           int count) {
     kir_reg operands[3];
     for (int i = 0; i < value->operand_count; i++)
         operands[i] = lower_element_at(kernel, value->operands[i], at, lanes, count);
@@ -197,9 +204,11 @@ static void operand_coordinates(const ir_value *value, const lower_coordinate *a
     }
 }
 
-kir_reg lower_element_at(lower_kernel *kernel, const ir_value *value, const lower_coordinate *at, int lanes, int count) {
+kir_reg lower_element_at(lower_kernel *kernel, const ir_value *value, const lower_coordinate *at, int lanes,
+                         int count) {
     if (value != kernel->root && !lower_is_inlined(value))
-        return lower_load_at(kernel, lower_buffer(kernel->context, value), &value->type, &value->layout, at, lanes, count);
+        return lower_load_at(kernel, lower_buffer(kernel->context, value), &value->type, &value->layout, at, lanes,
+                             count);
     kernel->builder.span = value->span;
     switch (ir_op(value->opcode)->class_) {
     case IR_CLASS_ELEMENTWISE: return elementwise(kernel, value, at, lanes, count);
@@ -218,9 +227,12 @@ kir_reg lower_element_at(lower_kernel *kernel, const ir_value *value, const lowe
     return random_number(kernel, value, at);
 }
 
-/* ---- iteration ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- iteration
+ * ----------------------------------------------------------------------------------------------------------------------
+ */
 
-void lower_split_iteration(lower_kernel *kernel, const ir_type *type, const int8_t *axes, int count, lower_coordinate *at) {
+void lower_split_iteration(lower_kernel *kernel, const ir_type *type, const int8_t *axes, int count,
+                           lower_coordinate *at) {
     kir_builder *builder = &kernel->builder;
     kir_reg left = 0;
     for (int i = count - 1; i >= 0; i--) {

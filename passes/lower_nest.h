@@ -1,4 +1,5 @@
-/* Inside the lowering: iteration over a tensor's elements in memory order, and the code of an element of a fused group. */
+/* Inside the lowering: iteration over a tensor's elements in memory order, and the code of an element of a fused group.
+ */
 #ifndef PASSES_LOWER_NEST_H
 #define PASSES_LOWER_NEST_H
 
@@ -44,7 +45,8 @@ void lower_store_at(lower_kernel *kernel, int buffer, const ir_type *type, const
                     const lower_coordinate *at, kir_reg value, int count);
 
 /* Splits the launch's iteration number into coordinates of the axes `axes[0 .. count)`, outermost first. */
-void lower_split_iteration(lower_kernel *kernel, const ir_type *type, const int8_t *axes, int count, lower_coordinate *at);
+void lower_split_iteration(lower_kernel *kernel, const ir_type *type, const int8_t *axes, int count,
+                           lower_coordinate *at);
 
 bool lower_elementwise(lower_context *context, const ir_value *value);
 bool lower_reduction(lower_context *context, const ir_value *value);

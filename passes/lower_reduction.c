@@ -17,8 +17,8 @@ typedef struct {
     const ir_type *type;     /* of the operand */
     const ir_layout *layout;
     bool reduced[IR_MAX_RANK];
-    int source;              /* buffer that stands in for the operand in the second stage, or -1 */
-    int target;              /* buffer of results */
+    int source; /* buffer that stands in for the operand in the second stage, or -1 */
+    int target; /* buffer of results */
     const ir_type *target_type;
     const ir_layout *target_layout;
     int lanes;
@@ -34,7 +34,8 @@ static double neutral(const ir_value *root) {
     return root->type.dtype == IR_I32 ? -2147483648.0 : -INFINITY;
 }
 
-static kir_reg element_at(lower_kernel *kernel, const reduction *work, const lower_coordinate *at, int lanes, int count) {
+static kir_reg element_at(lower_kernel *kernel, const reduction *work, const lower_coordinate *at, int lanes,
+                          int count) {
     if (work->source >= 0)
         return lower_load_at(kernel, work->source, work->type, work->layout, at, lanes, count);
     return lower_element_at(kernel, work->operand, at, lanes, count);
@@ -45,7 +46,8 @@ static int innermost_axis(const reduction *work) {
 }
 
 /* Operand coordinates without the reduced axes: where the result goes. */
-static void store_result(lower_kernel *kernel, const reduction *work, const lower_coordinate *at, kir_reg value, int count) {
+static void store_result(lower_kernel *kernel, const reduction *work, const lower_coordinate *at, kir_reg value,
+                         int count) {
     lower_coordinate kept[IR_MAX_RANK];
     int rank = 0;
     for (int axis = 0; axis < work->type->rank; axis++)
@@ -75,7 +77,8 @@ static kir_reg accumulator(lower_kernel *kernel, const reduction *work, int lane
 }
 
 /* `rows` vectors of neighbouring results at once, so that a pass over the reduced axes reads whole cache lines. */
-static void reduce_kept_vectors(lower_kernel *kernel, const reduction *work, lower_coordinate *at, kir_index first, int rows, int count) {
+static void reduce_kept_vectors(lower_kernel *kernel, const reduction *work, lower_coordinate *at, kir_index first,
+                                int rows, int count) {
     int axis = innermost_axis(work);
     kir_builder outer = kernel->builder;
     kir_reg sums[ROWS_OF_VECTORS];
@@ -197,8 +200,12 @@ static void reduce_twice(lower_context *context, const reduction *work, int spli
     /* Coordinates reach the partial buffer in the order of the operand's axes, the split one at its place. */
     ir_type first_type = {.dtype = work->type->dtype};
     ir_layout first_layout = ir_layout_identity();
-    reduction second = {.root = work->root, .source = 0, .target = work->target, .target_type = work->target_type,
-                        .target_layout = work->target_layout, .lanes = work->lanes};
+    reduction second = {.root = work->root,
+                        .source = 0,
+                        .target = work->target,
+                        .target_type = work->target_type,
+                        .target_layout = work->target_layout,
+                        .lanes = work->lanes};
     int split_place = 0;
     for (int axis = 0; axis < work->type->rank; axis++) {
         if (work->reduced[axis] && axis != split)
@@ -214,7 +221,8 @@ static void reduce_twice(lower_context *context, const reduction *work, int spli
         int axis = work->target_layout->axis[i];
         first_layout.axis[i + 1] = (int8_t)(axis >= split_place ? axis + 1 : axis);
     }
-    int buffer = lower_temporary(context, "partial", lower_element(partial.dtype), ir_type_elements(&first_type), work->root->span);
+    int buffer = lower_temporary(context, "partial", lower_element(partial.dtype), ir_type_elements(&first_type),
+                                 work->root->span);
     reduction first = *work;
     first.reduced[split] = false;
     first.target = buffer;
@@ -227,7 +235,8 @@ static void reduce_twice(lower_context *context, const reduction *work, int spli
     emit_reduction(context, &second, "reduce_combine");
 }
 
-/* The vectors of results must be contiguous where the operand's innermost axis is kept; else they are computed singly. */
+/* The vectors of results must be contiguous where the operand's innermost axis is kept; else they are computed singly.
+ */
 static bool contiguous_results(const reduction *work) {
     if (work->reduced[innermost_axis(work)])
         return true;
@@ -245,9 +254,15 @@ bool lower_reduction(lower_context *context, const ir_value *value) {
     if (value->opcode == IR_OP_argmax)
         return lower_argmax(context, value);
     const ir_value *operand = value->operands[0];
-    reduction work = {.root = value, .operand = operand, .type = &operand->type, .layout = &operand->layout, .source = -1,
-                      .target = lower_result_buffer(context, value), .target_type = &value->type,
-                      .target_layout = &value->layout, .lanes = context->pass->target.lanes};
+    reduction work = {.root = value,
+                      .operand = operand,
+                      .type = &operand->type,
+                      .layout = &operand->layout,
+                      .source = -1,
+                      .target = lower_result_buffer(context, value),
+                      .target_type = &value->type,
+                      .target_layout = &value->layout,
+                      .lanes = context->pass->target.lanes};
     const ir_attr *axes = ir_attr_get(value, IR_ATTR_axes);
     for (int i = 0; i < axes->count; i++)
         work.reduced[axes->as.ints[i]] = true;
@@ -270,7 +285,9 @@ bool lower_reduction(lower_context *context, const ir_value *value) {
     return true;
 }
 
-/* ---- argmax -------------------------------------------------------------------------------------------------------------------------- */
+/* ---- argmax
+ * --------------------------------------------------------------------------------------------------------------------------
+ */
 
 static bool lower_argmax(lower_context *context, const ir_value *value) {
     const ir_value *operand = value->operands[0];

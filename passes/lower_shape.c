@@ -1,5 +1,5 @@
-/* Operations that move elements and cannot be computed where they are used: concat, pad, gather, scatter_add, reshapes that
- * merge or split axes. */
+/* Operations that move elements and cannot be computed where they are used: concat, pad, gather, scatter_add, reshapes
+ * that merge or split axes. */
 #include "passes/lower_nest.h"
 
 /* Loops over every axis of `type` (scalar code), the first axes in memory as the launch's iterations. */
@@ -72,10 +72,13 @@ static void gathered_place(lower_kernel *kernel, const ir_value *value, const ir
         index_at[i] = at[i];
     for (int i = 0; i < index_axes; i++)
         index_at[batch + i] = at[axis + i];
-    kir_reg index = lower_load_at(kernel, lower_buffer(kernel->context, indices), &indices->type, &indices->layout, index_at, 1, 1);
+    kir_reg index =
+        lower_load_at(kernel, lower_buffer(kernel->context, indices), &indices->type, &indices->layout, index_at, 1, 1);
     kir_reg wide = kir_convert(&kernel->builder, index, KIR_I64);
     for (int i = 0; i < rank; i++)
-        place[i] = i < axis ? at[i] : i == axis ? (lower_coordinate){kir_plus(kir_at(0), 1, wide), 0} : at[i + index_axes - 1];
+        place[i] = i < axis    ? at[i]
+                   : i == axis ? (lower_coordinate){kir_plus(kir_at(0), 1, wide), 0}
+                               : at[i + index_axes - 1];
 }
 
 static void lower_gather(lower_context *context, const ir_value *value) {
@@ -118,7 +121,8 @@ static void lower_reshape(lower_context *context, const ir_value *value) {
         context->buffer_of[value->id] = buffer;
         return;
     }
-    lower_copy(context, &value->type, buffer, &identity, lower_result_buffer(context, value), &value->layout, value->span);
+    lower_copy(context, &value->type, buffer, &identity, lower_result_buffer(context, value), &value->layout,
+               value->span);
 }
 
 /* The element order in memory of the operand, seen through the transpose: equal orders share the buffer. */

@@ -1,4 +1,5 @@
-/* Pools over the last two axes of [N, C, H, W]: vectors over the channels where those are contiguous, else one by one. */
+/* Pools over the last two axes of [N, C, H, W]: vectors over the channels where those are contiguous, else one by one.
+ */
 #include "passes/lower_nest.h"
 
 #include <math.h>
@@ -33,7 +34,8 @@ static kir_builder open_loop(lower_kernel *kernel, int64_t size, kir_index *inde
     return body;
 }
 
-/* Runs the rest of the nest inside `if (0 <= index < size)`; false at compile time never happens as windows overlap maps. */
+/* Runs the rest of the nest inside `if (0 <= index < size)`; false at compile time never happens as windows overlap
+ * maps. */
 static void open_bounds(lower_kernel *kernel, kir_index index, int64_t size) {
     kir_builder *builder = &kernel->builder;
     kir_reg place = kir_value(builder, index);
@@ -79,7 +81,8 @@ static kir_reg load(lower_kernel *kernel, const ir_value *value, const lower_coo
 }
 
 static void store(lower_kernel *kernel, const ir_value *value, const lower_coordinate *at, kir_reg element, int count) {
-    lower_store_at(kernel, lower_result_buffer(kernel->context, value), &value->type, &value->layout, at, element, count);
+    lower_store_at(kernel, lower_result_buffer(kernel->context, value), &value->type, &value->layout, at, element,
+                   count);
 }
 
 /* Opens loops over the window of the pooled place `at`, with bounds; `inside` gets the map's coordinates. */
@@ -113,18 +116,21 @@ static void emit_pooled(lower_kernel *kernel, const pool *work, lower_coordinate
     store(kernel, work->value, at, best, count);
 }
 
-/* ---- gradients: each place of the map gathers from the windows that hold it -------------------------------------------------------- */
+/* ---- gradients: each place of the map gathers from the windows that hold it
+ * -------------------------------------------------------- */
 
-/* Opens loops over the pooled places whose window may hold the map's place `at`: p with p * stride - padding + k = place for
- * some k. `pooled` gets their coordinates. */
-static void open_windows_of(lower_kernel *kernel, const pool *work, const lower_coordinate *at, lower_coordinate *pooled) {
+/* Opens loops over the pooled places whose window may hold the map's place `at`: p with p * stride - padding + k =
+ * place for some k. `pooled` gets their coordinates. */
+static void open_windows_of(lower_kernel *kernel, const pool *work, const lower_coordinate *at,
+                            lower_coordinate *pooled) {
     pooled[N] = at[N];
     pooled[C] = at[C];
     for (int i = 0; i < 2; i++) {
         kir_builder *builder = &kernel->builder;
         kir_index offset;
         *builder = open_loop(kernel, work->kernel[i], &offset);
-        kir_reg numerator = kir_value(builder, kir_plus_index(kir_plus_index(kir_at(work->padding[2 * i]), 1, at[H + i].base), -1, offset));
+        kir_reg numerator = kir_value(
+            builder, kir_plus_index(kir_plus_index(kir_at(work->padding[2 * i]), 1, at[H + i].base), -1, offset));
         kir_reg stride = kir_value(builder, kir_at(work->stride[i])), zero = kir_value(builder, kir_at(0));
         kir_reg fits = kir_op2(builder, KIR_and, kir_op2(builder, KIR_less_equal, zero, numerator),
                                kir_op2(builder, KIR_equal, kir_op2(builder, KIR_rem, numerator, stride), zero));
@@ -147,11 +153,13 @@ static void emit_average_gradient(lower_kernel *kernel, const pool *work, lower_
     kir_into(&kernel->builder, sum, KIR_add, sum, element, -1);
     kernel->builder = outer;
     double share = 1.0 / (double)(work->kernel[0] * work->kernel[1]);
-    store(kernel, work->value, at, kir_op2(&kernel->builder, KIR_mul, sum, kir_number(&kernel->builder, type, share)), count);
+    store(kernel, work->value, at, kir_op2(&kernel->builder, KIR_mul, sum, kir_number(&kernel->builder, type, share)),
+          count);
 }
 
 /* The place of the first maximum of a window, as its number row * W + column in f32 (exact below 2^24). */
-static kir_reg first_maximum(lower_kernel *kernel, const pool *work, const lower_coordinate *pooled, int lanes, int count) {
+static kir_reg first_maximum(lower_kernel *kernel, const pool *work, const lower_coordinate *pooled, int lanes,
+                             int count) {
     kir_type type = kir_vector_type(KIR_F32, lanes);
     kir_reg best = new_register(kernel, type, -INFINITY), place = new_register(kernel, type, -1);
     kir_builder outer = kernel->builder;
@@ -160,7 +168,8 @@ static kir_reg first_maximum(lower_kernel *kernel, const pool *work, const lower
     kir_builder *builder = &kernel->builder;
     kir_reg element = load(kernel, work->value->operands[0], inside, lanes, count);
     kir_index number = kir_plus_index(kir_plus_index(kir_at(0), work->map->dims[W], inside[H].base), 1, inside[W].base);
-    kir_reg here = kir_splat(builder, kir_convert(builder, kir_convert(builder, kir_value(builder, number), KIR_I32), KIR_F32), lanes);
+    kir_reg here = kir_splat(
+        builder, kir_convert(builder, kir_convert(builder, kir_value(builder, number), KIR_I32), KIR_F32), lanes);
     kir_reg better = kir_op2(builder, KIR_less, best, element);
     kir_into(builder, best, KIR_select, better, element, best);
     kir_into(builder, place, KIR_select, better, here, place);
@@ -173,7 +182,8 @@ static void emit_maximum_gradient(lower_kernel *kernel, const pool *work, lower_
     kir_reg sum = new_register(kernel, type, 0);
     kir_builder *builder = &kernel->builder;
     kir_index number = kir_plus_index(kir_plus_index(kir_at(0), work->map->dims[W], at[H].base), 1, at[W].base);
-    kir_reg own = kir_splat(builder, kir_convert(builder, kir_convert(builder, kir_value(builder, number), KIR_I32), KIR_F32), lanes);
+    kir_reg own = kir_splat(
+        builder, kir_convert(builder, kir_convert(builder, kir_value(builder, number), KIR_I32), KIR_F32), lanes);
     kir_builder outer = kernel->builder;
     lower_coordinate pooled[4];
     open_windows_of(kernel, work, at, pooled);
@@ -189,9 +199,12 @@ static void emit_maximum_gradient(lower_kernel *kernel, const pool *work, lower_
 bool lower_window(lower_context *context, const ir_value *value) {
     bool forward = value->opcode == IR_OP_max_pool2d || value->opcode == IR_OP_avg_pool2d;
     const ir_type *other = &value->operands[value->operand_count - 1]->type;
-    pool work = forward ? pool_of(context, value, &value->operands[0]->type, &value->type) : pool_of(context, value, &value->type, other);
+    pool work = forward ? pool_of(context, value, &value->operands[0]->type, &value->type)
+                        : pool_of(context, value, &value->type, other);
     lower_kernel kernel = lower_kernel_begin(context, ir_op(value->opcode)->name, value);
-    emit_place emit = forward ? emit_pooled : value->opcode == IR_OP_avg_pool2d_grad ? emit_average_gradient : emit_maximum_gradient;
+    emit_place emit = forward                                  ? emit_pooled
+                      : value->opcode == IR_OP_avg_pool2d_grad ? emit_average_gradient
+                                                               : emit_maximum_gradient;
     each_place(&kernel, &work, &value->type, emit);
     return true;
 }

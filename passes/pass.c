@@ -4,20 +4,28 @@
 #include <string.h>
 #include <time.h>
 
-static const pass_info canonicalize = {"canonicalize", "identities, constant folding, moves that move nothing", false, pass_canonicalize};
-static const pass_info common_subexpressions = {"common-subexpressions", "one value for all that compute the same", false, pass_common_subexpressions};
+static const pass_info canonicalize = {"canonicalize", "identities, constant folding, moves that move nothing", false,
+                                       pass_canonicalize};
+static const pass_info common_subexpressions = {"common-subexpressions", "one value for all that compute the same",
+                                                false, pass_common_subexpressions};
 static const pass_info dead_code = {"dead-code", "removes values that no write or output needs", false, pass_dead_code};
-static const pass_info differentiate = {"differentiate", "replaces gradient operations by reverse-mode derivatives", true, pass_differentiate};
+static const pass_info differentiate = {"differentiate", "replaces gradient operations by reverse-mode derivatives",
+                                        true, pass_differentiate};
 static const pass_info layout = {"layout", "chooses the physical order of every tensor's axes", false, pass_layout};
-static const pass_info fuse_elementwise = {"fuse-elementwise", "groups elementwise chains and the reductions that they feed", false, pass_fuse_elementwise};
+static const pass_info fuse_elementwise = {
+    "fuse-elementwise", "groups elementwise chains and the reductions that they feed", false, pass_fuse_elementwise};
 static const pass_info lower = {"lower", "turns groups into kernels and launches", true, pass_lower};
-static const pass_info plan_memory = {"plan-memory", "gives every buffer its place in one arena a function", true, pass_plan_memory};
+static const pass_info plan_memory = {"plan-memory", "gives every buffer its place in one arena a function", true,
+                                      pass_plan_memory};
 
-static const pass_info *const pipeline[] = {&canonicalize, &common_subexpressions, &dead_code, &differentiate,
-                                            &canonicalize, &common_subexpressions, &dead_code, &layout,
-                                            &fuse_elementwise, &lower, &plan_memory};
+static const pass_info *const pipeline[] = {&canonicalize,     &common_subexpressions,
+                                            &dead_code,        &differentiate,
+                                            &canonicalize,     &common_subexpressions,
+                                            &dead_code,        &layout,
+                                            &fuse_elementwise, &lower,
+                                            &plan_memory};
 static const pass_info *const all_passes[] = {&canonicalize, &common_subexpressions, &dead_code, &differentiate,
-                                              &layout, &fuse_elementwise, &lower, &plan_memory};
+                                              &layout,       &fuse_elementwise,      &lower,     &plan_memory};
 enum { PIPELINE_LENGTH = sizeof pipeline / sizeof *pipeline, PASS_COUNT = sizeof all_passes / sizeof *all_passes };
 
 const pass_info *const *pass_pipeline(int *count) {
@@ -55,7 +63,8 @@ bool pass_run(pass_context *context, const pass_info *pass, const pass_options *
     if (!pass->run(context))
         return false;
     double seconds = now() - start;
-    if (options->verify && !(context->program ? kir_verify(context->program, context->diags) : ir_verify(context->module, context->diags))) {
+    if (options->verify && !(context->program ? kir_verify(context->program, context->diags)
+                                              : ir_verify(context->module, context->diags))) {
         source_span nowhere = {0};
         diag_error(context->diags, nowhere, "the pass '%s' left invalid IR: this is a bug in cslc", pass->name);
         return false;

@@ -30,7 +30,7 @@ const pass_info *pass_find(const char *name);
 typedef struct {
     const char *const *disabled; /* names */
     int disabled_count;
-    bool verify;           /* run the verifier after every pass */
+    bool verify;             /* run the verifier after every pass */
     const char *stop_before; /* NULL, or the name of the first pass not to run */
     /* Called after each pass, for --print-after and --time-passes; may be NULL. */
     void (*after)(void *user, const pass_info *pass, const pass_context *context, double seconds);

@@ -1,5 +1,5 @@
-/* plan-memory: one arena a function. Buffers whose lifetimes overlap get different places; greedy, the largest first, at the
- * lowest offset that is free. Requires `lower`. */
+/* plan-memory: one arena a function. Buffers whose lifetimes overlap get different places; greedy, the largest first,
+ * at the lowest offset that is free. Requires `lower`. */
 #include "passes/pass.h"
 
 #include <stdlib.h>

@@ -33,7 +33,8 @@ void tile_clear(const kir_builder *builder, register_tile *tile) {
             kir_assign(builder, tile->sums[r][v], zero);
 }
 
-void tile_multiply(const kir_builder *builder, register_tile *tile, int left, const kir_index *rows, int right, kir_index columns) {
+void tile_multiply(const kir_builder *builder, register_tile *tile, int left, const kir_index *rows, int right,
+                   kir_index columns) {
     kir_reg vectors[TILE_MAX_VECTORS];
     for (int v = 0; v < tile->vectors; v++) {
         vectors[v] = kir_load(builder, right, columns, tile->lanes, count_of(tile, v));

@@ -22,7 +22,8 @@ int tile_vectors_for(const kir_target *target, int64_t columns);
 register_tile tile_new(const kir_builder *builder, const kir_target *target, int rows, int64_t columns);
 void tile_clear(const kir_builder *builder, register_tile *tile);
 /* sums[r][v] += left[rows[r]] * right[columns + v * lanes …]: one step of the summation. */
-void tile_multiply(const kir_builder *builder, register_tile *tile, int left, const kir_index *rows, int right, kir_index columns);
+void tile_multiply(const kir_builder *builder, register_tile *tile, int left, const kir_index *rows, int right,
+                   kir_index columns);
 /* Row r from or to `argument` at rows[r]. */
 void tile_load(const kir_builder *builder, register_tile *tile, int argument, const kir_index *rows);
 void tile_store(const kir_builder *builder, const register_tile *tile, int argument, const kir_index *rows);

@@ -6,10 +6,13 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- drawing ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- drawing
+ * ------------------------------------------------------------------------------------------------------------------------
+ */
 
 /* Ten tries for a part of the wanted area and ratio, then the largest centred one within the ratio's bounds. */
-static void draw_crop(const rt_augment_op *op, int height, int width, rt_random_sequence *random, rt_augment_draw *draw) {
+static void draw_crop(const rt_augment_op *op, int height, int width, rt_random_sequence *random,
+                      rt_augment_draw *draw) {
     for (int attempt = 0; attempt < 10; attempt++) {
         double area = (double)height * width * rt_random_range(random, op->scale[0], op->scale[1]);
         double ratio = exp(rt_random_range(random, log(op->ratio[0]), log(op->ratio[1])));
@@ -49,8 +52,13 @@ rt_augment_draw rt_augment_draw_parameters(const rt_augment_op *op, int height, 
     switch (op->kind) {
     case RT_RANDOM_RESIZED_CROP: draw_crop(op, height, width, random, &draw); break;
     case RT_RANDOM_CROP:
-        draw.top = (int)rt_random_below(random, height + 2 * op->reach - op->size[0] < 0 ? 1 : height + 2 * op->reach - op->size[0] + 1) - op->reach;
-        draw.left = (int)rt_random_below(random, width + 2 * op->reach - op->size[1] < 0 ? 1 : width + 2 * op->reach - op->size[1] + 1) - op->reach;
+        draw.top = (int)rt_random_below(random, height + 2 * op->reach - op->size[0] < 0
+                                                    ? 1
+                                                    : height + 2 * op->reach - op->size[0] + 1) -
+                   op->reach;
+        draw.left = (int)rt_random_below(
+                        random, width + 2 * op->reach - op->size[1] < 0 ? 1 : width + 2 * op->reach - op->size[1] + 1) -
+                    op->reach;
         break;
     case RT_RANDOM_TRANSLATE:
         draw.dx = (int)rt_random_below(random, 2 * op->reach + 1) - op->reach;
@@ -64,7 +72,9 @@ rt_augment_draw rt_augment_draw_parameters(const rt_augment_op *op, int height, 
     return draw;
 }
 
-/* ---- applying ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- applying
+ * ------------------------------------------------------------------------------------------------------------------------
+ */
 
 static int64_t largest_side(const rt_view *view, int max_height, int max_width) {
     int64_t side = max_height > max_width ? max_height : max_width;
@@ -123,7 +133,8 @@ static void apply_step(canvas *area, const rt_augment_op *op, const rt_augment_d
     switch (op->kind) {
     case RT_RESIZE: resize_to(area, op, 0, 0, image->height, image->width); break;
     case RT_CENTER_CROP:
-        crop_to(area, op, (int)lrint((image->height - op->size[0]) / 2.0), (int)lrint((image->width - op->size[1]) / 2.0));
+        crop_to(area, op, (int)lrint((image->height - op->size[0]) / 2.0),
+                (int)lrint((image->width - op->size[1]) / 2.0));
         break;
     case RT_RANDOM_RESIZED_CROP: resize_to(area, op, draw->top, draw->left, draw->height, draw->width); break;
     case RT_RANDOM_CROP: crop_to(area, op, draw->top, draw->left); break;
@@ -152,10 +163,11 @@ static void write_floats(const rt_image *image, const rt_augment_op *normalize, 
     }
 }
 
-int rt_augment_apply(const rt_view *view, const rt_augment_draw *draws, const rt_image *source, void *workspace, float *out,
-                     const int64_t stride[3], rt_error *error) {
+int rt_augment_apply(const rt_view *view, const rt_augment_draw *draws, const rt_image *source, void *workspace,
+                     float *out, const int64_t stride[3], rt_error *error) {
     int64_t side = largest_side(view, source->height, source->width), picture = (3 * side * side + 63) / 64 * 64;
-    canvas area = {.current = {source->width, source->height, workspace}, .other = {0, 0, (uint8_t *)workspace + picture}};
+    canvas area = {.current = {source->width, source->height, workspace},
+                   .other = {0, 0, (uint8_t *)workspace + picture}};
     area.work = (uint8_t *)workspace + 2 * picture;
     memcpy(area.current.pixels, source->pixels, (size_t)(3 * source->width) * (size_t)source->height);
     const rt_augment_op *normalize = NULL;
@@ -166,8 +178,9 @@ int rt_augment_apply(const rt_view *view, const rt_augment_draw *draws, const rt
             apply_step(&area, &view->ops[i], &draws[i]);
     }
     if (area.current.height != view->height || area.current.width != view->width)
-        return rt_fail(error, "view '%s' expects pictures of %dx%d, but its augmentations give %dx%d; add a resize or crop", view->name,
-                       view->height, view->width, area.current.height, area.current.width);
+        return rt_fail(error,
+                       "view '%s' expects pictures of %dx%d, but its augmentations give %dx%d; add a resize or crop",
+                       view->name, view->height, view->width, area.current.height, area.current.width);
     write_floats(&area.current, normalize, out, stride);
     return 0;
 }

@@ -28,8 +28,8 @@ typedef enum { RT_BILINEAR, RT_BICUBIC } rt_interpolation;
 /* One operation of a view's pipeline, with its settings. Unused fields are 0. */
 typedef struct {
     rt_augment_kind kind;
-    int draw; /* operations of equal `draw` number in different views share their random parameters */
-    double p; /* probability of being applied */
+    int draw;    /* operations of equal `draw` number in different views share their random parameters */
+    double p;    /* probability of being applied */
     int size[2]; /* height, width */
     double scale[2], ratio[2], sigma[2];
     rt_interpolation interpolation;
@@ -43,8 +43,8 @@ typedef struct {
     int apply;
     int top, left, height, width; /* crop */
     int flip, dx, dy;
-    int order[4];                                   /* the four colour steps' order: 0 brightness … 3 hue */
-    double brightness, contrast, saturation, hue;   /* factors; hue is a shift as a fraction of the circle */
+    int order[4];                                 /* the four colour steps' order: 0 brightness … 3 hue */
+    double brightness, contrast, saturation, hue; /* factors; hue is a shift as a fraction of the circle */
     double sigma;
 } rt_augment_draw;
 

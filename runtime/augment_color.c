@@ -47,7 +47,9 @@ void rt_grayscale(rt_image *image) {
         memset(image->pixels + 3 * i, luma(image->pixels + 3 * i), 3);
 }
 
-/* ---- hue ---------------------------------------------------------------------------------------------------------------------------- */
+/* ---- hue
+ * ----------------------------------------------------------------------------------------------------------------------------
+ */
 
 typedef struct {
     uint8_t h, s, v;
@@ -58,7 +60,8 @@ static hsv to_hsv(const uint8_t *pixel) {
     int high = r > g ? (r > b ? r : b) : (g > b ? g : b), low = r < g ? (r < b ? r : b) : (g < b ? g : b);
     if (high == low)
         return (hsv){0, 0, (uint8_t)high};
-    float range = (float)(high - low), rc = (float)(high - r) / range, gc = (float)(high - g) / range, bc = (float)(high - b) / range;
+    float range = (float)(high - low), rc = (float)(high - r) / range, gc = (float)(high - g) / range,
+          bc = (float)(high - b) / range;
     float h = r == high ? bc - gc : g == high ? (float)(2.0 + rc - bc) : (float)(4.0 + gc - rc);
     h = (float)fmod(h / 6.0 + 1.0, 1.0);
     return (hsv){(uint8_t)(int)(h * 255.0), (uint8_t)(int)(range / (float)high * 255.0), (uint8_t)high};
@@ -83,7 +86,9 @@ void rt_hue(rt_image *image, double shift) {
     }
 }
 
-/* ---- blur --------------------------------------------------------------------------------------------------------------------------- */
+/* ---- blur
+ * ---------------------------------------------------------------------------------------------------------------------------
+ */
 
 static int mirrored(int place, int size) {
     if (size == 1)

@@ -34,8 +34,10 @@ typedef struct {
 enum { SUPPORT_LIMIT = 2 };
 
 int64_t rt_resize_workspace(int64_t largest_side) {
-    /* Ranges of every output, and at most 2 * support * input + 3 * output weights, for both passes one after the other. */
-    return largest_side * (int64_t)sizeof(tap_range) + (2 * SUPPORT_LIMIT + 8) * largest_side * 4 * (int64_t)sizeof(int32_t) + 64;
+    /* Ranges of every output, and at most 2 * support * input + 3 * output weights, for both passes one after the
+     * other. */
+    return largest_side * (int64_t)sizeof(tap_range) +
+           (2 * SUPPORT_LIMIT + 8) * largest_side * 4 * (int64_t)sizeof(int32_t) + 64;
 }
 
 static void make_filters(filter_bank *bank, int in_size, int out_size, rt_interpolation interpolation) {
@@ -67,7 +69,8 @@ static uint8_t clip(int32_t sum) {
     return (uint8_t)(sum < 0 ? 0 : sum > 255 ? 255 : sum);
 }
 
-static void resize_rows(const uint8_t *source, int64_t row_bytes, int height, uint8_t *target, int out_width, const filter_bank *bank) {
+static void resize_rows(const uint8_t *source, int64_t row_bytes, int height, uint8_t *target, int out_width,
+                        const filter_bank *bank) {
     for (int y = 0; y < height; y++)
         for (int x = 0; x < out_width; x++) {
             const tap_range *range = &bank->ranges[x];
@@ -95,7 +98,8 @@ static void resize_columns(const uint8_t *source, int width, uint8_t *target, in
     }
 }
 
-void rt_resize(const rt_image *source, int top, int left, int height, int width, rt_image *target, rt_interpolation interpolation, void *work) {
+void rt_resize(const rt_image *source, int top, int left, int height, int width, rt_image *target,
+               rt_interpolation interpolation, void *work) {
     int64_t row_bytes = 3 * (int64_t)source->width;
     const uint8_t *part = source->pixels + top * row_bytes + 3 * (int64_t)left;
     uint8_t *narrow = work;

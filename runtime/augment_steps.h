@@ -1,5 +1,5 @@
-/* Single augmentation steps on 8-bit interleaved pictures, with the arithmetic of the Python Imaging Library, whose results
- * the published pipelines were tuned on. */
+/* Single augmentation steps on 8-bit interleaved pictures, with the arithmetic of the Python Imaging Library, whose
+ * results the published pipelines were tuned on. */
 #ifndef RT_AUGMENT_STEPS_H
 #define RT_AUGMENT_STEPS_H
 
@@ -7,7 +7,8 @@
 
 /* A part of `source` resized: separable, antialiased when shrinking, 8 bits after each pass. `work` holds a picture of
  * target width x part height and the filters' coefficients (rt_resize_workspace bytes). */
-void rt_resize(const rt_image *source, int top, int left, int height, int width, rt_image *target, rt_interpolation interpolation, void *work);
+void rt_resize(const rt_image *source, int top, int left, int height, int width, rt_image *target,
+               rt_interpolation interpolation, void *work);
 int64_t rt_resize_workspace(int64_t largest_side);
 
 void rt_flip(rt_image *image);

@@ -18,14 +18,22 @@ typedef struct {
 
 #define AT(field) offsetof(rt_augment_op, field)
 static const key_info keys[] = {
-    {"draw", AT(draw), KEY_INT, 1, 0, 1 << 20},       {"p", AT(p), KEY_DOUBLE, 1, 0, 1},
-    {"size", AT(size), KEY_INT, 2, 1, 1 << 14},       {"scale", AT(scale), KEY_DOUBLE, 2, 1e-6, 1},
-    {"ratio", AT(ratio), KEY_DOUBLE, 2, 1e-3, 1e3},   {"sigma", AT(sigma), KEY_DOUBLE, 2, 1e-3, 1e3},
-    {"interpolation", AT(interpolation), KEY_WORD, 1, 0, 0}, {"reach", AT(reach), KEY_INT, 1, 0, 1 << 14},
-    {"pad", AT(reach), KEY_INT, 1, 0, 1 << 14},       {"kernel", AT(kernel), KEY_INT, 1, 1, 511},
-    {"brightness", AT(brightness), KEY_DOUBLE, 1, 0, 100}, {"contrast", AT(contrast), KEY_DOUBLE, 1, 0, 100},
-    {"saturation", AT(saturation), KEY_DOUBLE, 1, 0, 100}, {"hue", AT(hue), KEY_DOUBLE, 1, 0, 0.5},
-    {"mean", AT(mean), KEY_DOUBLE, 3, -100, 100},     {"std", AT(std), KEY_DOUBLE, 3, 1e-6, 100},
+    {"draw", AT(draw), KEY_INT, 1, 0, 1 << 20},
+    {"p", AT(p), KEY_DOUBLE, 1, 0, 1},
+    {"size", AT(size), KEY_INT, 2, 1, 1 << 14},
+    {"scale", AT(scale), KEY_DOUBLE, 2, 1e-6, 1},
+    {"ratio", AT(ratio), KEY_DOUBLE, 2, 1e-3, 1e3},
+    {"sigma", AT(sigma), KEY_DOUBLE, 2, 1e-3, 1e3},
+    {"interpolation", AT(interpolation), KEY_WORD, 1, 0, 0},
+    {"reach", AT(reach), KEY_INT, 1, 0, 1 << 14},
+    {"pad", AT(reach), KEY_INT, 1, 0, 1 << 14},
+    {"kernel", AT(kernel), KEY_INT, 1, 1, 511},
+    {"brightness", AT(brightness), KEY_DOUBLE, 1, 0, 100},
+    {"contrast", AT(contrast), KEY_DOUBLE, 1, 0, 100},
+    {"saturation", AT(saturation), KEY_DOUBLE, 1, 0, 100},
+    {"hue", AT(hue), KEY_DOUBLE, 1, 0, 0.5},
+    {"mean", AT(mean), KEY_DOUBLE, 3, -100, 100},
+    {"std", AT(std), KEY_DOUBLE, 3, 1e-6, 100},
 };
 #undef AT
 enum { KEY_COUNT = sizeof keys / sizeof *keys };
@@ -54,15 +62,18 @@ static int holds_word(const char *words, const char *word) {
     return 0;
 }
 
-static int parse_numbers(const key_info *key, const char *text, rt_augment_op *op, const char *operation, rt_error *error) {
+static int parse_numbers(const key_info *key, const char *text, rt_augment_op *op, const char *operation,
+                         rt_error *error) {
     char *place = (char *)op + key->offset;
     for (int i = 0; i < key->count; i++) {
         char *end;
         double number = strtod(text, &end);
         if (end == text || *end != (i + 1 < key->count ? ',' : 0))
-            return rt_fail(error, "%s: '%s' takes %d number%s", operation, key->name, key->count, key->count == 1 ? "" : "s");
+            return rt_fail(error, "%s: '%s' takes %d number%s", operation, key->name, key->count,
+                           key->count == 1 ? "" : "s");
         if (!(number >= key->low && number <= key->high))
-            return rt_fail(error, "%s: '%s' must lie in %g .. %g, not %g", operation, key->name, key->low, key->high, number);
+            return rt_fail(error, "%s: '%s' must lie in %g .. %g, not %g", operation, key->name, key->low, key->high,
+                           number);
         if (key->type == KEY_INT && number != (double)(int)number)
             return rt_fail(error, "%s: '%s' must be a whole number, not %g", operation, key->name, number);
         if (key->type == KEY_INT)

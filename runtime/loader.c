@@ -1,7 +1,7 @@
 /* Batches, augmented on threads of their own ahead of the training step.
  *
- * Three batches go round: the one that the step holds, and up to two that the threads fill. A thread takes one picture at a
- * time; everything random about it follows from the seed, the epoch and its position in the epoch. */
+ * Three batches go round: the one that the step holds, and up to two that the threads fill. A thread takes one picture
+ * at a time; everything random about it follows from the seed, the epoch and its position in the epoch. */
 #include "runtime/loader.h"
 
 #include <pthread.h>
@@ -44,7 +44,8 @@ static uint64_t order_stream(int64_t epoch) {
     return (uint64_t)epoch << 1 | 1;
 }
 
-/* ---- what a thread does ---------------------------------------------------------------------------------------------------------------- */
+/* ---- what a thread does
+ * ---------------------------------------------------------------------------------------------------------------- */
 
 static const int64_t *order_of(rt_loader *loader, int64_t epoch) {
     int which = (int)(epoch % 2);
@@ -80,8 +81,8 @@ static void size_after(const rt_augment_op *op, int *height, int *width) {
     }
 }
 
-static int augment_views(const rt_loader *loader, const slot *batch, int64_t place, int64_t index, int64_t epoch, int64_t position,
-                         void *workspace, rt_error *error) {
+static int augment_views(const rt_loader *loader, const slot *batch, int64_t place, int64_t index, int64_t epoch,
+                         int64_t position, void *workspace, rt_error *error) {
     const rt_loader_options *options = &loader->options;
     const rt_image *image = &options->dataset->images[index];
     for (int v = 0; v < options->view_count; v++) {
@@ -89,12 +90,14 @@ static int augment_views(const rt_loader *loader, const slot *batch, int64_t pla
         rt_augment_draw draws[64];
         int height = image->height, width = image->width;
         for (int i = 0; i < view->op_count; i++) {
-            rt_random_sequence random = rt_random_begin(options->seed, picture_stream(epoch, position, view->ops[i].draw));
+            rt_random_sequence random =
+                rt_random_begin(options->seed, picture_stream(epoch, position, view->ops[i].draw));
             draws[i] = rt_augment_draw_parameters(&view->ops[i], height, width, &random);
             size_after(&view->ops[i], &height, &width);
         }
         const int64_t *strides = options->strides[v];
-        if (rt_augment_apply(view, draws, image, workspace, batch->views[v] + place * strides[0], strides + 1, error) != 0)
+        if (rt_augment_apply(view, draws, image, workspace, batch->views[v] + place * strides[0], strides + 1, error) !=
+            0)
             return -1;
     }
     return 0;
@@ -103,7 +106,8 @@ static int augment_views(const rt_loader *loader, const slot *batch, int64_t pla
 /* Fills one picture's place; the lock is held on entry and exit, not in between. */
 static void fill_one(rt_loader *loader, slot *batch, void *workspace) {
     int64_t place = batch->taken++, step = batch->step;
-    int64_t epoch = step / loader->steps_per_epoch, position = step % loader->steps_per_epoch * loader->options.batch + place;
+    int64_t epoch = step / loader->steps_per_epoch,
+            position = step % loader->steps_per_epoch * loader->options.batch + place;
     int64_t index = order_of(loader, epoch)[position];
     pthread_mutex_unlock(&loader->lock);
     batch->labels[place] = loader->options.dataset->labels ? loader->options.dataset->labels[index] : -1;
@@ -142,12 +146,15 @@ static void *fill_batches(void *context) {
     return NULL;
 }
 
-/* ---- creation -------------------------------------------------------------------------------------------------------------------------- */
+/* ---- creation
+ * --------------------------------------------------------------------------------------------------------------------------
+ */
 
 static int64_t view_elements(const rt_loader_options *options, int v) {
     const rt_view *view = &options->views[v];
     const int64_t *stride = options->strides[v];
-    return (options->batch - 1) * stride[0] + (view->channels - 1) * stride[1] + (view->height - 1) * stride[2] + (view->width - 1) * stride[3] + 1;
+    return (options->batch - 1) * stride[0] + (view->channels - 1) * stride[1] + (view->height - 1) * stride[2] +
+           (view->width - 1) * stride[3] + 1;
 }
 
 static int allocate_slots(rt_loader *loader) {
@@ -180,7 +187,8 @@ static int start_threads(rt_loader *loader) {
 
 rt_loader *rt_loader_create(const rt_loader_options *options, rt_error *error) {
     if (options->dataset->count < options->batch || options->batch < 1) {
-        rt_fail(error, "%s: fewer pictures than one batch of %lld", options->dataset->description, (long long)options->batch);
+        rt_fail(error, "%s: fewer pictures than one batch of %lld", options->dataset->description,
+                (long long)options->batch);
         return NULL;
     }
     if (options->view_count > MAX_VIEWS) {
@@ -254,7 +262,8 @@ static void recycle(rt_loader *loader) {
         }
 }
 
-int rt_loader_next(rt_loader *loader, const float *const **views, const int32_t **labels, const int64_t **indices, rt_error *error) {
+int rt_loader_next(rt_loader *loader, const float *const **views, const int32_t **labels, const int64_t **indices,
+                   rt_error *error) {
     pthread_mutex_lock(&loader->lock);
     recycle(loader);
     slot *batch = NULL;

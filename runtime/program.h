@@ -14,8 +14,8 @@
 
 /* What compiled code sees while it runs. The three regions are owned by the caller, 64-byte aligned. */
 typedef struct {
-    char *state;    /* parameters, statistics, optimiser slots: kept between steps */
-    char *arena;    /* inputs, outputs and everything that lives within one call */
+    char *state; /* parameters, statistics, optimiser slots: kept between steps */
+    char *arena; /* inputs, outputs and everything that lives within one call */
     rt_pool *pool;
 } rt_frame;
 

@@ -34,6 +34,7 @@ static void builtins_are_documented(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(operations_are_documented), cmocka_unit_test(builtins_are_documented)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(operations_are_documented),
+                                       cmocka_unit_test(builtins_are_documented)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
