@@ -99,10 +99,23 @@ static void render_entry(const renderer *render, const diag_entry *entry) {
         text_append(render->out, "      note: %s\n", entry->notes[i]);
 }
 
+/* What two views of one encoder do wrong in the same place is said once. */
+static bool said_before(const diag_list *list, int index) {
+    const diag_entry *entry = &list->entries[index];
+    for (int i = 0; i < index; i++) {
+        const diag_entry *other = &list->entries[i];
+        if (memcmp(&other->span, &entry->span, sizeof entry->span) == 0 && strcmp(other->message, entry->message) == 0)
+            return true;
+    }
+    return false;
+}
+
 void diag_render(const diag_list *list, text_buffer *out, bool colour) {
     renderer render = {list, out, colour};
     int shown = 0;
     for (int i = 0; i < list->count; i++) {
+        if (said_before(list, i))
+            continue;
         if (list->entries[i].severity == DIAG_ERROR && shown++ >= DIAG_ERROR_LIMIT)
             continue;
         render_entry(&render, &list->entries[i]);

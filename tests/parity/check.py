@@ -1,0 +1,94 @@
+"""Compares a dumped step with PyTorch's: loss, every gradient, every updated parameter and running statistic."""
+
+import sys
+
+import torch
+
+from safetensors import load
+
+LOSS_TOLERANCE, TENSOR_TOLERANCE = 1e-5, 1e-4
+
+
+class Step:
+    def __init__(self, path):
+        torch.set_num_threads(2)
+        self.dump = load(path)
+        self.parameters = self.part("param.")
+        self.views = self.part("view.")
+        self.state = self.part("state.")
+
+    def part(self, prefix):
+        return {name[len(prefix):]: value for name, value in self.dump.items() if name.startswith(prefix)}
+
+    def evaluate(self, loss_of, dtype):
+        """Loss and gradients in one precision: the parameters as leaves, and the statistics that the network met."""
+        p = {name: value.to(dtype).clone().requires_grad_() for name, value in self.parameters.items()}
+        p["statistics"] = {}
+        loss = loss_of(p, {name: value.to(dtype) for name, value in self.views.items()})
+        loss.backward()
+        return loss.detach(), p
+
+
+def relative(got, wanted):
+    scale = wanted.double().norm().item()
+    return (got.double() - wanted.double()).norm().item() / (scale if scale > 0 else 1.0)
+
+
+class Report:
+    def __init__(self):
+        self.worst, self.failures = {}, 0
+
+    def compare(self, kind, name, got, wanted, tolerance):
+        error = relative(got, wanted)
+        if error > self.worst.get(kind, (-1.0, ""))[0]:
+            self.worst[kind] = (error, name)
+        if not error <= tolerance:
+            print(f"FAIL {kind} {name}: relative error {error:.3g} > {tolerance:g}")
+            self.failures += 1
+
+    def finish(self, title):
+        for kind, (error, name) in self.worst.items():
+            print(f"{title}: worst {kind}: {error:.3g} ({name})")
+        return self.failures == 0
+
+
+def adam(p, g, first, second, step, lr, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0):
+    g = g + weight_decay * p
+    m, v = beta1 * first + (1 - beta1) * g, beta2 * second + (1 - beta2) * g * g
+    t = step + 1
+    return p - lr * (m / (1 - beta1**t)) / ((v / (1 - beta2**t)).sqrt() + eps)
+
+
+def is_zero(parameter):
+    """Where the exact gradient is zero (a bias ahead of batch normalisation) only rounding is left to compare."""
+    return parameter.grad.norm() < 1e-7 * max(1.0, parameter.detach().norm().item())
+
+
+def check_step(step, loss_of, update, title, tolerance):
+    """`loss_of(p, views)` computes the loss; `update(name, parameter, gradient)` the parameter after the step."""
+    report = Report()
+    loss, p = step.evaluate(loss_of, torch.float64)
+    report.compare("loss", "loss", step.dump["loss"], loss, LOSS_TOLERANCE)
+    for name in step.parameters:
+        gradient = p[name].grad
+        if is_zero(p[name]):
+            continue
+        report.compare("gradient", name, step.dump["grad." + name], gradient, tolerance)
+        # Adam divides by the gradient's own size, so the check starts from the dumped gradient.
+        report.compare("new parameter", name, step.dump["new." + name], update(name, p[name].detach(), step.dump["grad." + name].double()),
+                       TENSOR_TOLERANCE)
+    for name, updates in p["statistics"].items():
+        for index, kind in enumerate(("running_mean", "running_var")):
+            value = step.state[f"{name}.{kind}"].double()
+            for statistics in updates:
+                value = 0.9 * value + 0.1 * statistics[index]
+            report.compare("statistic", f"{name}.{kind}", step.dump[f"newstate.{name}.{kind}"], value, TENSOR_TOLERANCE)
+    good = report.finish(title)
+    if not report.worst.get("gradient"):
+        print(f"FAIL {title}: nothing was compared")
+        good = False
+    return good
+
+
+def main(check):
+    sys.exit(0 if check(*sys.argv[1:]) else 1)
