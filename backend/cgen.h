@@ -21,6 +21,8 @@ void cgen_type(kir_type type, text_buffer *out);
 const char *cgen_memory_type(kir_element element);
 /* The element's name in those of vector types; BOOL vectors are i32. */
 const char *cgen_prefix(kir_element element);
+/* An argument's pointer: "p2_weights", whose number keeps it apart from all other names. */
+void cgen_argument(const kir_kernel *kernel, int argument, text_buffer *out);
 /* An affine index: "r1 * 64 + r2 + 3". */
 void cgen_index(const kir_index *index, text_buffer *out);
 

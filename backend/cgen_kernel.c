@@ -177,12 +177,12 @@ static void write_arguments(const kir_kernel *kernel, text_buffer *out) {
     for (int i = 0; i < kernel->argument_count; i++) {
         const kir_argument *argument = &kernel->arguments[i];
         const char *type = cgen_memory_type(argument->element);
+        text_append(out, "    %s%s *restrict ", argument->writes ? "" : "const ", type);
+        cgen_argument(kernel, i, out);
         if (argument->scratch)
-            text_append(out, "    %s *restrict %s = (%s *)(scratch + %" PRId64 ");\n", type, argument->name, type,
-                        kir_scratch_offset(kernel, i));
+            text_append(out, " = (%s *)(scratch + %" PRId64 ");\n", type, kir_scratch_offset(kernel, i));
         else
-            text_append(out, "    %s%s *restrict %s = args[%d];\n", argument->writes ? "" : "const ", type,
-                        argument->name, bound++);
+            text_append(out, " = args[%d];\n", bound++);
     }
 }
 

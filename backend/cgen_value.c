@@ -1,6 +1,7 @@
 /* Instructions of the kernel IR as C expressions. Helpers named here are defined in cgen_head.c. */
 #include "backend/cgen.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
@@ -50,6 +51,12 @@ void cgen_index(const kir_index *index, text_buffer *out) {
         text_append(out, " - %" PRId64, -index->base);
 }
 
+void cgen_argument(const kir_kernel *kernel, int argument, text_buffer *out) {
+    text_append(out, "p%d_", argument);
+    for (const char *c = kernel->arguments[argument].name; *c; c++)
+        text_append(out, "%c", isalnum((unsigned char)*c) ? *c : '_');
+}
+
 /* "f32x16_splat(": a helper of the vector type. */
 static void open_helper(const writer *write, kir_type type, const char *helper) {
     text_append(write->out, "%sx%d_%s(", cgen_prefix(type.element), type.lanes, helper);
@@ -94,12 +101,14 @@ static void write_constant(const writer *write, kir_type type) {
 /* ---- memory ---------------------------------------------------------------------------------------------------- */
 
 static void write_address(const writer *write) {
-    text_append(write->out, "%s + ", write->kernel->arguments[write->node->argument].name);
+    cgen_argument(write->kernel, write->node->argument, write->out);
+    text_append(write->out, " + ");
     cgen_index(&write->node->index, write->out);
 }
 
 static void write_scalar_place(const writer *write) {
-    text_append(write->out, "%s[", write->kernel->arguments[write->node->argument].name);
+    cgen_argument(write->kernel, write->node->argument, write->out);
+    text_append(write->out, "[");
     cgen_index(&write->node->index, write->out);
     if (write->node->opcode == KIR_load_indexed)
         text_append(write->out, " + r%d", write->node->operands[0]);

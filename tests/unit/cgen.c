@@ -1,0 +1,780 @@
+/* Kernels through generated C: every instruction and shape of control flow against plain loops, in scalar code by
+ * libtcc and in vectors by cc. */
+#include "kernel_case.h"
+#include "runtime/random.h"
+
+#include <math.h>
+
+static float *floats(const kernel_case *this, char *memory, int argument) {
+    return (float *)(memory + this->offsets[argument]);
+}
+
+/* Compiles, lets `fill` write the arguments, runs, lets `check` look at them, and frees everything. */
+typedef void (*case_step)(kernel_case *this, char *memory, int lanes);
+
+static void case_complete(kernel_case *this, int lanes, case_step fill, case_step check) {
+    backend_code *code = case_compile(this, lanes);
+    char *memory = case_arena(this);
+    fill(this, memory, lanes);
+    case_run(this, code, memory);
+    check(this, memory, lanes);
+    free(memory);
+    backend_free(code);
+    case_free(this);
+}
+
+/* ---- every operation on numbers ------------------------------------------------------------------------------------
+ */
+
+enum { NUMBERS = 64, OPERATIONS = 32 };
+
+typedef struct {
+    kir_opcode opcode;
+    double (*expected)(double a, double b, double c);
+} operation_case;
+
+static double add(double a, double b, double c) {
+    return a + b + 0 * c;
+}
+static double sub(double a, double b, double c) {
+    (void)c;
+    return a - b;
+}
+static double mul(double a, double b, double c) {
+    (void)c;
+    return a * b;
+}
+static double divide(double a, double b, double c) {
+    (void)c;
+    return a / b;
+}
+static double divide_whole(double a, double b, double c) {
+    (void)c;
+    return trunc(a / b);
+}
+static double rem(double a, double b, double c) {
+    (void)c;
+    return fmod(a, b);
+}
+static double smaller(double a, double b, double c) {
+    (void)c;
+    return a < b ? a : b;
+}
+static double larger(double a, double b, double c) {
+    (void)c;
+    return a > b ? a : b;
+}
+static double multiply_add(double a, double b, double c) {
+    return a * b + c;
+}
+static double negative(double a, double b, double c) {
+    (void)b, (void)c;
+    return -a;
+}
+static double absolute(double a, double b, double c) {
+    (void)b, (void)c;
+    return fabs(a);
+}
+static double root(double a, double b, double c) {
+    (void)b, (void)c;
+    return sqrt(a);
+}
+static double whole_below(double a, double b, double c) {
+    (void)b, (void)c;
+    return floor(a);
+}
+static double sine(double a, double b, double c) {
+    (void)b, (void)c;
+    return sin(a);
+}
+static double cosine(double a, double b, double c) {
+    (void)b, (void)c;
+    return cos(a);
+}
+static double power(double a, double b, double c) {
+    (void)c;
+    return pow(a, b);
+}
+static double equal(double a, double b, double c) {
+    (void)c;
+    return a == b;
+}
+static double less(double a, double b, double c) {
+    (void)c;
+    return a < b;
+}
+static double less_equal(double a, double b, double c) {
+    (void)c;
+    return a <= b;
+}
+static double both_bits(double a, double b, double c) {
+    (void)c;
+    return (double)((int64_t)a & (int64_t)b);
+}
+static double any_bits(double a, double b, double c) {
+    (void)c;
+    return (double)((int64_t)a | (int64_t)b);
+}
+static double shifted_left(double a, double b, double c) {
+    (void)b;
+    return a * exp2(c);
+}
+static double shifted_right(double a, double b, double c) {
+    (void)b;
+    return floor(a / exp2(c));
+}
+
+static const operation_case float_operations[] = {
+    {KIR_add, add},           {KIR_sub, sub},          {KIR_mul, mul},
+    {KIR_div, divide},        {KIR_rem, rem},          {KIR_min, smaller},
+    {KIR_max, larger},        {KIR_fma, multiply_add}, {KIR_neg, negative},
+    {KIR_abs, absolute},      {KIR_sqrt, root},        {KIR_sin, sine},
+    {KIR_floor, whole_below}, {KIR_cos, cosine},       {KIR_pow, power},
+    {KIR_equal, equal},       {KIR_less, less},        {KIR_less_equal, less_equal},
+    {KIR_OP_COUNT, NULL},
+};
+
+static const operation_case whole_operations[] = {
+    {KIR_add, add},
+    {KIR_sub, sub},
+    {KIR_mul, mul},
+    {KIR_div, divide_whole},
+    {KIR_rem, rem},
+    {KIR_min, smaller},
+    {KIR_max, larger},
+    {KIR_neg, negative},
+    {KIR_abs, absolute},
+    {KIR_equal, equal},
+    {KIR_less, less},
+    {KIR_less_equal, less_equal},
+    {KIR_and, both_bits},
+    {KIR_or, any_bits},
+    {KIR_shift_left, shifted_left},
+    {KIR_shift_right, shifted_right},
+    {KIR_OP_COUNT, NULL},
+};
+
+static bool shifts(kir_opcode opcode) {
+    return opcode == KIR_shift_left || opcode == KIR_shift_right;
+}
+
+static const operation_case *operations_of(kir_element element) {
+    return element == KIR_F32 ? float_operations : whole_operations;
+}
+
+/* numbers[i, n] = operation i of (a[n], b[n], c[n]), or truths[i, n] for a comparison; shifts are a by c. */
+static kernel_case *operations_build(kir_element element, int lanes) {
+    kernel_case *this = case_new("operations");
+    const kir_builder *b = &this->builder;
+    int inputs[3];
+    static const char *const names[] = {"a", "b", "c"};
+    for (int i = 0; i < 3; i++)
+        inputs[i] = case_argument(this, names[i], element, NUMBERS, false);
+    int numbers = case_argument(this, "numbers", element, NUMBERS * OPERATIONS, true);
+    int truths = case_argument(this, "truths", KIR_BOOL, NUMBERS * OPERATIONS, true);
+    kir_index at = kir_plus(kir_at(0), lanes, 0);
+    kir_reg r[3];
+    for (int i = 0; i < 3; i++)
+        r[i] = kir_load(b, inputs[i], at, lanes, lanes);
+    const operation_case *operations = operations_of(element);
+    for (int i = 0; operations[i].expected; i++) {
+        kir_opcode opcode = operations[i].opcode;
+        int count = kir_op_operands(opcode);
+        kir_reg result = count == 1   ? kir_op1(b, opcode, r[0])
+                         : count == 2 ? kir_op2(b, opcode, r[0], r[shifts(opcode) ? 2 : 1])
+                                      : kir_op3(b, opcode, r[0], r[1], r[2]);
+        bool truth = this->kernel->registers[result].element == KIR_BOOL;
+        kir_store(b, truth ? truths : numbers, kir_plus_index(kir_at(i * NUMBERS), 1, at), result, lanes);
+    }
+    case_finish(this, NUMBERS / lanes);
+    return this;
+}
+
+static double number_get(const kernel_case *this, const char *memory, int argument, int place) {
+    const char *start = memory + this->offsets[argument];
+    switch (this->kernel->arguments[argument].element) {
+    case KIR_F32: return (double)((const float *)start)[place];
+    case KIR_I32: return ((const int32_t *)start)[place];
+    case KIR_I64: return (double)((const int64_t *)start)[place];
+    default: return start[place];
+    }
+}
+
+static void number_set(const kernel_case *this, char *memory, int argument, int place, double value) {
+    char *start = memory + this->offsets[argument];
+    switch (this->kernel->arguments[argument].element) {
+    case KIR_F32: ((float *)start)[place] = (float)value; break;
+    case KIR_I32: ((int32_t *)start)[place] = (int32_t)value; break;
+    case KIR_I64: ((int64_t *)start)[place] = (int64_t)value; break;
+    default: start[place] = value != 0; break;
+    }
+}
+
+/* Whole numbers below 2^20, and 2^40 in i64; fractions and every special number in f32. c is a small whole number, so
+ * that it can be shifted by, and a * b + c is exact. */
+static void operations_fill(kernel_case *this, char *memory, int lanes) {
+    static const double specials[] = {0, -0.0, INFINITY, -INFINITY, NAN, 1e30, -0.25, 8388609};
+    (void)lanes;
+    bool is_float = this->kernel->arguments[0].element == KIR_F32;
+    double unit = is_float ? 0.25 : this->kernel->arguments[0].element == KIR_I64 ? 1099511627776.0 : 1;
+    for (int n = 0; n < NUMBERS; n++) {
+        double a = (n * 37 % 101 - 50) * unit, b = (n % 13 - 6) == 0 ? 7 : n % 13 - 6;
+        if (is_float && n < 8)
+            a = specials[n];
+        if (is_float && n >= 8 && n < 16)
+            b = specials[n - 8];
+        number_set(this, memory, 0, n, a);
+        number_set(this, memory, 1, n, b);
+        number_set(this, memory, 2, n, n % 5);
+    }
+}
+
+static bool close_enough(double value, double expected) {
+    if (isnan(expected))
+        return isnan(value);
+    if (isinf(expected) || expected == 0)
+        return value == expected || fabs(value - expected) < 1e-6;
+    return fabs(value - expected) <= 1e-6 * fmax(1, fabs(expected));
+}
+
+static void operations_check(kernel_case *this, char *memory, int lanes) {
+    kir_element element = this->kernel->arguments[0].element;
+    const operation_case *operations = operations_of(element);
+    for (int i = 0; operations[i].expected; i++) {
+        kir_opcode opcode = operations[i].opcode;
+        bool truth = opcode == KIR_equal || opcode == KIR_less || opcode == KIR_less_equal;
+        for (int n = 0; n < NUMBERS; n++) {
+            double a = number_get(this, memory, 0, n), b = number_get(this, memory, 1, n);
+            double expected = operations[i].expected(a, b, number_get(this, memory, 2, n));
+            double value = number_get(this, memory, truth ? 4 : 3, i * NUMBERS + n);
+            if (!close_enough(value, element == KIR_F32 ? (double)(float)expected : expected))
+                fail_msg("%s of %s, %d lanes: (%g, %g, %d) gives %.9g in place of %.9g", kir_op_name(opcode),
+                         kir_element_name(element), lanes, a, b, n % 5, value, expected);
+        }
+    }
+}
+
+/* ---- conversions
+ * ------------------------------------------------------------------------------------------------------ */
+
+enum { CONVERSIONS = 7 };
+static const struct {
+    kir_element from, to;
+} conversions[CONVERSIONS] = {
+    {KIR_F32, KIR_I32},  {KIR_I32, KIR_F32},  {KIR_I32, KIR_I64},  {KIR_I64, KIR_I32},
+    {KIR_F32, KIR_BOOL}, {KIR_BOOL, KIR_F32}, {KIR_BOOL, KIR_I32},
+};
+
+/* Argument e holds the numbers as element e; argument 4 + i gets conversion i of them. */
+static kernel_case *conversions_build(int lanes) {
+    static const kir_element elements[] = {KIR_F32, KIR_I32, KIR_I64, KIR_BOOL};
+    kernel_case *this = case_new("conversions");
+    const kir_builder *b = &this->builder;
+    for (int e = 0; e < 4; e++)
+        case_argument(this, kir_element_name(elements[e]), elements[e], NUMBERS, false);
+    for (int i = 0; i < CONVERSIONS; i++)
+        case_argument(this, arena_printf(this->memory, "to%d", i), conversions[i].to, NUMBERS, true);
+    kir_index at = kir_plus(kir_at(0), lanes, 0);
+    for (int i = 0; i < CONVERSIONS; i++) {
+        int from = 0;
+        while (elements[from] != conversions[i].from)
+            from++;
+        kir_reg value = kir_load(b, from, at, lanes, lanes);
+        kir_store(b, 4 + i, at, kir_convert(b, value, conversions[i].to), lanes);
+    }
+    case_finish(this, NUMBERS / lanes);
+    return this;
+}
+
+static double conversion_input(kir_element element, int n) {
+    return element == KIR_BOOL ? n % 3 == 0 : element == KIR_F32 ? (n - 32) * 0.75 : (n - 32) * 1000;
+}
+
+static void conversions_fill(kernel_case *this, char *memory, int lanes) {
+    (void)lanes;
+    for (int e = 0; e < 4; e++)
+        for (int n = 0; n < NUMBERS; n++)
+            number_set(this, memory, e, n, conversion_input(this->kernel->arguments[e].element, n));
+}
+
+static void conversions_check(kernel_case *this, char *memory, int lanes) {
+    for (int i = 0; i < CONVERSIONS; i++)
+        for (int n = 0; n < NUMBERS; n++) {
+            double input = conversion_input(conversions[i].from, n), value = number_get(this, memory, 4 + i, n);
+            double expected = conversions[i].to == KIR_BOOL  ? input != 0
+                              : conversions[i].to == KIR_F32 ? input
+                                                             : trunc(input);
+            if (value != expected)
+                fail_msg("%s to %s, %d lanes: %g gives %g", kir_element_name(conversions[i].from),
+                         kir_element_name(conversions[i].to), lanes, input, value);
+        }
+}
+
+/* x to bf16 in memory, and from there to f32 again. */
+static kernel_case *bf16_build(int lanes) {
+    kernel_case *this = case_new("bf16");
+    const kir_builder *b = &this->builder;
+    int x = case_argument(this, "x", KIR_F32, NUMBERS, false),
+        half = case_argument(this, "half", KIR_BF16, NUMBERS, true);
+    int y = case_argument(this, "y", KIR_F32, NUMBERS, true);
+    kir_index at = kir_plus(kir_at(0), lanes, 0);
+    kir_store(b, half, at, kir_convert(b, kir_load(b, x, at, lanes, lanes), KIR_BF16), lanes);
+    kir_store(b, y, at, kir_convert(b, kir_load(b, half, at, lanes, lanes), KIR_F32), lanes);
+    case_finish(this, NUMBERS / lanes);
+    return this;
+}
+
+/* Beside ordinary numbers: exact, a tie to even downward, a tie to even upward, just above a tie, overflow by rounding.
+ */
+static void bf16_fill(kernel_case *this, char *memory, int lanes) {
+    static const float first[] = {1.0f,     1.00390625f, 1.01171875f, 1.0039064f, 3.4028235e38f,
+                                  INFINITY, -INFINITY,   NAN,         -0.0f};
+    (void)lanes;
+    for (int n = 0; n < NUMBERS; n++)
+        floats(this, memory, 0)[n] = n < 9 ? first[n] : (float)(n - 40) * 0.37f;
+}
+
+static void bf16_check(kernel_case *this, char *memory, int lanes) {
+    static const float first[] = {1.0f, 1.0f, 1.015625f, 1.0078125f, INFINITY, INFINITY, -INFINITY, NAN, -0.0f};
+    (void)lanes;
+    const float *x = floats(this, memory, 0), *y = floats(this, memory, 2);
+    for (int n = 0; n < NUMBERS; n++) {
+        if (n < 9)
+            assert_true(isnan(first[n]) ? isnan(y[n]) : y[n] == first[n]);
+        else
+            assert_true(fabsf(y[n] - x[n]) <= fabsf(x[n]) / 256);
+    }
+}
+
+/* ---- what is particular to vectors
+ * -------------------------------------------------------------------------------------- */
+
+/* Each of three rows of 37: y = 2 x + y, in vectors and a rest. */
+static kernel_case *tails_build(int lanes) {
+    kernel_case *this = case_new("saxpy");
+    const kir_builder *b = &this->builder;
+    int x = case_argument(this, "x", KIR_F32, 3 * 37, false), y = case_argument(this, "y", KIR_F32, 3 * 37, true);
+    kir_builder body;
+    int whole = 37 / lanes * lanes;
+    kir_reg two = kir_number(b, kir_vector_type(KIR_F32, lanes), 2);
+    kir_reg n = kir_loop(b, kir_at(0), kir_at(whole), lanes, &body);
+    kir_index row = kir_plus(kir_at(0), 37, 0), at = kir_plus(row, 1, n);
+    kir_reg sum =
+        kir_op3(&body, KIR_fma, two, kir_load(&body, x, at, lanes, lanes), kir_load(&body, y, at, lanes, lanes));
+    kir_store(&body, y, at, sum, lanes);
+    if (whole < 37) {
+        row.base = whole;
+        sum = kir_op3(b, KIR_fma, two, kir_load(b, x, row, lanes, 37 - whole), kir_load(b, y, row, lanes, 37 - whole));
+        kir_store(b, y, row, sum, 37 - whole);
+    }
+    case_finish(this, 3);
+    return this;
+}
+
+static void tails_fill(kernel_case *this, char *memory, int lanes) {
+    (void)lanes;
+    for (int i = 0; i < 3 * 37; i++) {
+        floats(this, memory, 0)[i] = (float)i;
+        floats(this, memory, 1)[i] = (float)(i % 7);
+    }
+}
+
+static void tails_check(kernel_case *this, char *memory, int lanes) {
+    (void)lanes;
+    for (int i = 0; i < 3 * 37; i++)
+        assert_true(floats(this, memory, 1)[i] == (float)(2 * i + i % 7));
+}
+
+/* sums[g] and maxima[g] of row g of x[4, 5 lanes + 3], by accumulators; the rest of a row counts by select. */
+static kernel_case *reduction_build(int lanes) {
+    kernel_case *this = case_new("reduction");
+    const kir_builder *b = &this->builder;
+    int width = 5 * lanes + (lanes > 3 ? 3 : 0);
+    int x = case_argument(this, "x", KIR_F32, 4 * width, false);
+    int sums = case_argument(this, "sums", KIR_F32, 4, true), maxima = case_argument(this, "maxima", KIR_F32, 4, true);
+    kir_type vector = kir_vector_type(KIR_F32, lanes);
+    kir_reg sum = kir_number(b, vector, 0), largest = kir_number(b, vector, -INFINITY);
+    kir_builder body;
+    kir_reg n = kir_loop(b, kir_at(0), kir_at(5 * lanes), lanes, &body);
+    kir_index row = kir_plus(kir_at(0), width, 0);
+    kir_reg value = kir_load(&body, x, kir_plus(row, 1, n), lanes, lanes);
+    kir_into(&body, sum, KIR_add, sum, value, -1);
+    kir_into(&body, largest, KIR_max, largest, value, -1);
+    if (width > 5 * lanes) {
+        row.base = 5 * lanes;
+        value = kir_load(b, x, row, lanes, 3);
+        kir_into(b, sum, KIR_add, sum, value, -1);
+        kir_reg inside = kir_op2(b, KIR_less, kir_iota(b, kir_vector_type(KIR_I32, lanes)),
+                                 kir_number(b, kir_vector_type(KIR_I32, lanes), 3));
+        kir_into(b, largest, KIR_max, largest, kir_op3(b, KIR_select, inside, value, kir_number(b, vector, -INFINITY)),
+                 -1);
+    }
+    kir_index at = kir_plus(kir_at(0), 1, 0);
+    kir_store(b, sums, at, kir_op1(b, KIR_sum_lanes, sum), 1);
+    kir_store(b, maxima, at, kir_op1(b, KIR_max_lanes, largest), 1);
+    case_finish(this, 4);
+    return this;
+}
+
+static void reduction_fill(kernel_case *this, char *memory, int lanes) {
+    (void)lanes;
+    for (int64_t i = 0; i < this->kernel->arguments[0].elements; i++)
+        floats(this, memory, 0)[i] = (float)(-1 - i * 29 % 83);
+}
+
+static void reduction_check(kernel_case *this, char *memory, int lanes) {
+    (void)lanes;
+    int64_t width = this->kernel->arguments[0].elements / 4;
+    for (int64_t g = 0; g < 4; g++) {
+        float sum = 0, largest = -INFINITY;
+        for (int64_t i = g * width; i < (g + 1) * width; i++) {
+            sum += floats(this, memory, 0)[i];
+            largest = fmaxf(largest, floats(this, memory, 0)[i]);
+        }
+        assert_true(floats(this, memory, 1)[g] == sum);
+        assert_true(floats(this, memory, 2)[g] == largest);
+    }
+}
+
+/* The order of sum_lanes is part of the meaning: halves are added pairwise. */
+static kernel_case *order_build(int lanes) {
+    kernel_case *this = case_new("order");
+    const kir_builder *b = &this->builder;
+    int x = case_argument(this, "x", KIR_F32, lanes, false), y = case_argument(this, "y", KIR_F32, 1, true);
+    kir_store(b, y, kir_at(0), kir_op1(b, KIR_sum_lanes, kir_load(b, x, kir_at(0), lanes, lanes)), 1);
+    case_finish(this, 1);
+    return this;
+}
+
+static void order_fill(kernel_case *this, char *memory, int lanes) {
+    for (int i = 0; i < lanes; i++)
+        floats(this, memory, 0)[i] = ldexpf(1.0f + (float)i / 3, i * 5 % 23);
+}
+
+static void order_check(kernel_case *this, char *memory, int lanes) {
+    float *x = floats(this, memory, 0);
+    for (int half = lanes / 2; half > 0; half /= 2)
+        for (int i = 0; i < half; i++)
+            x[i] += x[i + half];
+    assert_true(floats(this, memory, 1)[0] == x[0]);
+}
+
+/* Row g: two loads with a stride, loads at i32 and i64 offsets, the lanes one by one, through scratch memory. */
+enum { PICKED = 6 };
+static kernel_case *addresses_build(int lanes) {
+    kernel_case *this = case_new("addresses");
+    const kir_builder *b = &this->builder;
+    int x = case_argument(this, "x", KIR_F32, 4 * 64, false);
+    int narrow = case_argument(this, "narrow", KIR_I32, 16, false),
+        wide = case_argument(this, "wide", KIR_I64, 16, false);
+    int y = case_argument(this, "y", KIR_F32, 4 * PICKED * lanes, true);
+    int unused = kir_scratch_add(this->memory, this->kernel, "unused", KIR_BOOL, 3);
+    int scratch = kir_scratch_add(this->memory, this->kernel, "scratch", KIR_F32, PICKED * lanes);
+    kir_index row = kir_plus(kir_at(0), 64, 0);
+    int some = lanes > 1 ? lanes - 1 : 1;
+    kir_reg picked[PICKED] = {
+        kir_load_strided(b, x, row, lanes, lanes, 3),
+        kir_load_strided(b, x, kir_plus(row, 1, 0), lanes, some, 2),
+        kir_load_indexed(b, x, row, kir_load(b, narrow, kir_at(0), lanes, lanes), lanes),
+        kir_load_indexed(b, x, row, kir_load(b, wide, kir_at(0), lanes, lanes), some),
+    };
+    picked[4] = kir_splat(b, kir_lane(b, picked[0], lanes - 1), lanes);
+    picked[5] = kir_convert(b, kir_iota(b, kir_vector_type(KIR_I32, lanes)), KIR_F32);
+    kir_store(b, unused, kir_at(0), kir_number(b, kir_scalar_type(KIR_BOOL), 1), 1);
+    for (int i = 0; i < PICKED; i++)
+        kir_store(b, scratch, kir_at(i * lanes), picked[i], lanes);
+    kir_builder body;
+    kir_reg i = kir_loop(b, kir_at(0), kir_at(PICKED), 1, &body);
+    kir_index to = kir_plus(kir_plus(kir_at(0), lanes, i), PICKED * lanes, 0);
+    kir_store(&body, y, to, kir_load(&body, scratch, kir_plus(kir_at(0), lanes, i), lanes, lanes), lanes);
+    case_finish(this, 4);
+    return this;
+}
+
+static void addresses_fill(kernel_case *this, char *memory, int lanes) {
+    (void)lanes;
+    for (int i = 0; i < 4 * 64; i++)
+        number_set(this, memory, 0, i, i + 1);
+    for (int i = 0; i < 16; i++) {
+        number_set(this, memory, 1, i, i * 11 % 16);
+        number_set(this, memory, 2, i, i * 7 % 16);
+    }
+}
+
+static void addresses_check(kernel_case *this, char *memory, int lanes) {
+    int some = lanes > 1 ? lanes - 1 : 1;
+    for (int g = 0; g < 4; g++)
+        for (int i = 0; i < lanes; i++) {
+            const float *x = floats(this, memory, 0) + 64 * g, *y = floats(this, memory, 3) + PICKED * lanes * g + i;
+            assert_true(y[0] == x[3 * i]);
+            assert_true(y[lanes] == (i < some ? x[g + 2 * i] : 0));
+            assert_true(y[2 * lanes] == x[i * 11 % 16]);
+            assert_true(y[3 * lanes] == (i < some ? x[i * 7 % 16] : 0));
+            assert_true(y[4 * lanes] == x[3 * (lanes - 1)]);
+            assert_true(y[5 * lanes] == (float)i);
+        }
+}
+
+/* ---- truth values, branches, bits
+ * ------------------------------------------------------------------------------------- */
+
+/* out[i] = !(flags[i] && g < 2) || constant false, as truth values in memory; z = its number by select; lane 0 by
+ * branch. */
+static kernel_case *truth_build(int lanes) {
+    kernel_case *this = case_new("truth");
+    const kir_builder *b = &this->builder;
+    int flags = case_argument(this, "flags", KIR_BOOL, 4 * lanes, false);
+    int out = case_argument(this, "out", KIR_BOOL, 4 * lanes, true),
+        z = case_argument(this, "z", KIR_F32, 4 * lanes, true);
+    int chosen = case_argument(this, "chosen", KIR_F32, 4, true);
+    kir_index at = kir_plus(kir_at(0), lanes, 0);
+    kir_reg early = kir_op2(b, KIR_less, 0, kir_value(b, kir_at(2)));
+    kir_reg flag = kir_load(b, flags, at, lanes, lanes);
+    kir_reg result = kir_op1(b, KIR_not, kir_op2(b, KIR_and, flag, kir_splat(b, early, lanes)));
+    result = kir_op2(b, KIR_or, result, kir_number(b, kir_vector_type(KIR_BOOL, lanes), 0));
+    kir_store(b, out, at, result, lanes);
+    kir_type vector = kir_vector_type(KIR_F32, lanes);
+    kir_store(b, z, at, kir_op3(b, KIR_select, result, kir_number(b, vector, 5), kir_number(b, vector, -7)), lanes);
+    kir_reg value = kir_register(b, kir_scalar_type(KIR_F32));
+    kir_builder yes, no;
+    kir_if(b, kir_lane(b, result, 0), &yes, &no);
+    kir_assign(&yes, value, kir_number(&yes, kir_scalar_type(KIR_F32), 1));
+    kir_reg code = kir_number(&no, kir_scalar_type(KIR_I32), 0x40490fdb);
+    kir_assign(&no, value, kir_op1(&no, KIR_bitcast, code));
+    kir_store(b, chosen, kir_plus(kir_at(0), 1, 0), value, 1);
+    case_finish(this, 4);
+    return this;
+}
+
+static void truth_fill(kernel_case *this, char *memory, int lanes) {
+    for (int i = 0; i < 4 * lanes; i++)
+        number_set(this, memory, 0, i, i % 3 == 0);
+}
+
+static void truth_check(kernel_case *this, char *memory, int lanes) {
+    for (int i = 0; i < 4 * lanes; i++) {
+        bool expected = !(i % 3 == 0 && i / lanes < 2);
+        assert_int_equal((memory + this->offsets[1])[i], expected);
+        assert_true(floats(this, memory, 2)[i] == (expected ? 5.0f : -7.0f));
+        if (i % lanes == 0)
+            assert_true(floats(this, memory, 3)[i / lanes] == (expected ? 1.0f : 3.14159274f));
+    }
+}
+
+/* The bits of vectors: x as i32, its sign cleared, as f32 again. */
+static kernel_case *bits_build(int lanes) {
+    kernel_case *this = case_new("bits");
+    const kir_builder *b = &this->builder;
+    int x = case_argument(this, "x", KIR_F32, lanes, true);
+    kir_reg bits = kir_op1(b, KIR_bitcast, kir_load(b, x, kir_at(0), lanes, lanes));
+    bits = kir_op2(b, KIR_and, bits, kir_number(b, kir_vector_type(KIR_I32, lanes), 0x7fffffff));
+    kir_store(b, x, kir_at(0), kir_op1(b, KIR_bitcast, bits), lanes);
+    case_finish(this, 1);
+    return this;
+}
+
+static void bits_fill(kernel_case *this, char *memory, int lanes) {
+    for (int i = 0; i < lanes; i++)
+        floats(this, memory, 0)[i] = i % 2 ? 1.5f : -2.5f;
+}
+
+static void bits_check(kernel_case *this, char *memory, int lanes) {
+    for (int i = 0; i < lanes; i++)
+        assert_true(floats(this, memory, 0)[i] == (i % 2 ? 1.5f : 2.5f));
+}
+
+/* ---- products
+ * ------------------------------------------------------------------------------------------------------------ */
+
+/* c[6, 2 lanes] = a[6, 5] b[5, 2 lanes]: two rows by two vectors of accumulators an iteration. */
+static kernel_case *product_build(int lanes) {
+    kernel_case *this = case_new("product");
+    const kir_builder *b = &this->builder;
+    int left = case_argument(this, "a", KIR_F32, 6 * 5, false),
+        right = case_argument(this, "b", KIR_F32, 5 * 2 * lanes, false);
+    int product = case_argument(this, "c", KIR_F32, 6 * 2 * lanes, true);
+    kir_reg sums[4];
+    for (int i = 0; i < 4; i++)
+        sums[i] = kir_number(b, kir_vector_type(KIR_F32, lanes), 0);
+    kir_builder body;
+    kir_reg k = kir_loop(b, kir_at(0), kir_at(5), 1, &body);
+    this->kernel->body.last->unroll = 5;
+    for (int i = 0; i < 4; i++) {
+        kir_reg a = kir_load(&body, left, kir_plus(kir_plus(kir_at(i / 2 * 5), 10, 0), 1, k), 1, 1);
+        kir_reg vector = kir_load(&body, right, kir_plus(kir_at(i % 2 * lanes), 2 * lanes, k), lanes, lanes);
+        kir_into(&body, sums[i], KIR_fma, kir_splat(&body, a, lanes), vector, sums[i]);
+    }
+    for (int i = 0; i < 4; i++)
+        kir_store(b, product, kir_plus(kir_at((i / 2 * 2 + i % 2) * lanes), 4 * lanes, 0), sums[i], lanes);
+    case_finish(this, 3);
+    return this;
+}
+
+static void product_fill(kernel_case *this, char *memory, int lanes) {
+    for (int i = 0; i < 6 * 5; i++)
+        floats(this, memory, 0)[i] = (float)(i % 11 - 5);
+    for (int i = 0; i < 5 * 2 * lanes; i++)
+        floats(this, memory, 1)[i] = (float)(i % 7 - 3);
+}
+
+static void product_check(kernel_case *this, char *memory, int lanes) {
+    for (int row = 0; row < 6; row++)
+        for (int column = 0; column < 2 * lanes; column++) {
+            float sum = 0;
+            for (int k = 0; k < 5; k++)
+                sum += floats(this, memory, 0)[row * 5 + k] * floats(this, memory, 1)[k * 2 * lanes + column];
+            assert_true(floats(this, memory, 2)[row * 2 * lanes + column] == sum);
+        }
+}
+
+/* The same by matrix tiles: c += a b, with `b` in pairs of rows; rows lie `gap` elements further apart than they are
+ * long. */
+enum { TILE_ROWS = 5, TILE_COLUMNS = 12, TILE_DEPTH = 6, GAP = 3 };
+
+static kernel_case *tiles_build(int lanes) {
+    kernel_case *this = case_new("tiles");
+    const kir_builder *b = &this->builder;
+    int left_stride = TILE_DEPTH + GAP, right_stride = 2 * TILE_COLUMNS + GAP, product_stride = TILE_COLUMNS + GAP;
+    (void)lanes;
+    int left = case_argument(this, "a", KIR_BF16, 2 * TILE_ROWS * left_stride, false);
+    int right = case_argument(this, "b", KIR_BF16, TILE_DEPTH / 2 * right_stride, false);
+    int product = case_argument(this, "c", KIR_F32, 2 * TILE_ROWS * product_stride, true);
+    kir_type sum_type = kir_tile_type(KIR_F32, TILE_ROWS, TILE_COLUMNS);
+    kir_index at = kir_plus(kir_at(0), TILE_ROWS * product_stride, 0);
+    kir_reg zero = kir_tile_zero(b, sum_type), sum = kir_tile_load(b, product, at, sum_type, product_stride);
+    kir_reg rows = kir_tile_load(b, left, kir_plus(kir_at(0), TILE_ROWS * left_stride, 0),
+                                 kir_tile_type(KIR_BF16, TILE_ROWS, TILE_DEPTH), left_stride);
+    kir_reg pairs =
+        kir_tile_load(b, right, kir_at(0), kir_tile_type(KIR_BF16, TILE_DEPTH / 2, 2 * TILE_COLUMNS), right_stride);
+    kir_builder body;
+    kir_loop(b, kir_at(0), kir_at(2), 1, &body);
+    kir_into(&body, sum, KIR_tile_multiply, rows, pairs, sum);
+    kir_into(b, zero, KIR_tile_multiply, rows, pairs, zero);
+    kir_tile_store(b, product, at, sum, product_stride);
+    case_finish(this, 2);
+    return this;
+}
+
+static uint16_t upper_half(float x) {
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return (uint16_t)(bits >> 16);
+}
+
+static float left_number(int row, int k) {
+    return (float)((row * 7 + k * 3) % 9 - 4);
+}
+
+static float right_number(int k, int column) {
+    return (float)((k * 5 + column) % 7 - 3) / 2;
+}
+
+static void tiles_fill(kernel_case *this, char *memory, int lanes) {
+    uint16_t *a = (uint16_t *)(memory + this->offsets[0]), *b = (uint16_t *)(memory + this->offsets[1]);
+    (void)lanes;
+    for (int k = 0; k < TILE_DEPTH; k++) {
+        for (int row = 0; row < 2 * TILE_ROWS; row++)
+            a[row * (TILE_DEPTH + GAP) + k] = upper_half(left_number(row, k));
+        for (int column = 0; column < TILE_COLUMNS; column++)
+            b[k / 2 * (2 * TILE_COLUMNS + GAP) + 2 * column + k % 2] = upper_half(right_number(k, column));
+    }
+    for (int i = 0; i < 2 * TILE_ROWS * (TILE_COLUMNS + GAP); i++)
+        floats(this, memory, 2)[i] = (float)i;
+}
+
+static void tiles_check(kernel_case *this, char *memory, int lanes) {
+    (void)lanes;
+    for (int row = 0; row < 2 * TILE_ROWS; row++)
+        for (int column = 0; column < TILE_COLUMNS + GAP; column++) {
+            int place = row * (TILE_COLUMNS + GAP) + column;
+            float sum = (float)place;
+            for (int k = 0; k < TILE_DEPTH && column < TILE_COLUMNS; k++)
+                sum += 2 * left_number(row, k) * right_number(k, column);
+            assert_true(floats(this, memory, 2)[place] == sum);
+        }
+}
+
+/* ---- random numbers
+ * ------------------------------------------------------------------------------------------------------- */
+
+static kernel_case *random_build(int lanes) {
+    kernel_case *this = case_new("random");
+    const kir_builder *b = &this->builder;
+    (void)lanes;
+    int uniform = case_argument(this, "uniform", KIR_F32, 100, true),
+        normal = case_argument(this, "normal", KIR_F32, 100, true);
+    kir_index at = kir_plus(kir_at(0), 1, 0);
+    kir_reg seed = kir_number(b, kir_scalar_type(KIR_I32), 7), step = kir_number(b, kir_scalar_type(KIR_I32), 3);
+    kir_store(b, uniform, at, kir_random(b, KIR_random_uniform, seed, step, 0, 11), 1);
+    kir_store(b, normal, at, kir_random(b, KIR_random_normal, seed, step, kir_value(b, kir_plus(kir_at(5), 2, 0)), 12),
+              1);
+    case_finish(this, 100);
+    return this;
+}
+
+static void random_fill(kernel_case *this, char *memory, int lanes) {
+    (void)this, (void)memory, (void)lanes;
+}
+
+static void random_check(kernel_case *this, char *memory, int lanes) {
+    (void)lanes;
+    for (int i = 0; i < 100; i++) {
+        assert_true(floats(this, memory, 0)[i] == rt_random_uniform(7, 3, 11, i));
+        assert_true(floats(this, memory, 1)[i] == rt_random_normal(7, 3, 12, 5 + 2 * i));
+    }
+}
+
+/* ---- all of them
+ * --------------------------------------------------------------------------------------------------------------- */
+
+static void run_all(int lanes) {
+    static const kir_element elements[] = {KIR_F32, KIR_I32, KIR_I64};
+    for (int e = 0; e < 3; e++)
+        case_complete(operations_build(elements[e], lanes), lanes, operations_fill, operations_check);
+    case_complete(conversions_build(lanes), lanes, conversions_fill, conversions_check);
+    case_complete(bf16_build(lanes), lanes, bf16_fill, bf16_check);
+    case_complete(tails_build(lanes), lanes, tails_fill, tails_check);
+    case_complete(reduction_build(lanes), lanes, reduction_fill, reduction_check);
+    case_complete(order_build(lanes), lanes, order_fill, order_check);
+    case_complete(addresses_build(lanes), lanes, addresses_fill, addresses_check);
+    case_complete(truth_build(lanes), lanes, truth_fill, truth_check);
+    case_complete(bits_build(lanes), lanes, bits_fill, bits_check);
+    case_complete(product_build(lanes), lanes, product_fill, product_check);
+    case_complete(random_build(lanes), lanes, random_fill, random_check);
+    if (lanes > 1)
+        case_complete(tiles_build(lanes), lanes, tiles_fill, tiles_check);
+}
+
+static void scalar(void **state) {
+    (void)state;
+    run_all(1);
+}
+
+static void lanes_4(void **state) {
+    (void)state;
+    run_all(4);
+}
+
+static void lanes_16(void **state) {
+    (void)state;
+    run_all(16); /* without 512-bit registers the compiler takes several */
+}
+
+static void vectors_are_refused_in_scalar_code(void **state) {
+    (void)state;
+    kernel_case *this = bits_build(4);
+    assert_null(tcc_compile(&this->program, &this->diags));
+    assert_int_equal(this->diags.error_count, 1);
+    assert_non_null(strstr(this->diags.entries[0].message, "has vectors"));
+    case_free(this);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(scalar),
+        cmocka_unit_test(lanes_4),
+        cmocka_unit_test(lanes_16),
+        cmocka_unit_test(vectors_are_refused_in_scalar_code),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
