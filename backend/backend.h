@@ -21,6 +21,10 @@ typedef enum { LLVM_TEXT, LLVM_ASSEMBLY, LLVM_OBJECT } llvm_output;
 bool llvm_emit(const kir_program *program, const kir_target *target, llvm_output kind, text_buffer *out,
                diag_list *diags);
 
+/* An executable by way of object files. */
+bool llvm_link(const kir_program *program, const kir_target *target, const char *runtime_library,
+               const char *output_path, diag_list *diags);
+
 /* One readable C file that compiles with `cc -O3 -march=native` and links with the runtime library. With lanes 1 it is
  * plain scalar C, which libtcc compiles; else it uses vector types of the compiler. */
 bool cgen_emit(const kir_program *program, const kir_target *target, text_buffer *out, diag_list *diags);
@@ -47,8 +51,13 @@ bool interp_run(const ir_function *function, const interp_io *io, diag_list *dia
 bool cgen_link(const kir_program *program, const kir_target *target, const char *runtime_library,
                const char *output_path, diag_list *diags);
 
-/* Links an object file with the runtime library into an executable, by the system's C compiler; the result appears
- * under its name only when complete. */
-bool backend_link(const char *object_path, const char *runtime_library, const char *output_path, diag_list *diags);
+/* Links object files, given by their bytes, with the runtime library into an executable, by the system's C compiler;
+ * the result appears under its name only when complete. */
+typedef struct {
+    const char *data;
+    size_t length;
+} backend_bytes;
+bool backend_link(const backend_bytes *objects, int count, const char *runtime_library, const char *output_path,
+                  diag_list *diags);
 
 #endif

@@ -58,38 +58,68 @@ static const char *compiler(void) {
     return named && *named ? named : "cc";
 }
 
-static void remove_folder(char *folder) {
-    char path[512];
-    static const char *const names[] = {"program.c", "program.so"};
-    for (int i = 0; i < 2; i++) {
-        snprintf(path, sizeof path, "%s/%s", folder, names[i]);
-        unlink(path);
-    }
-    rmdir(folder);
-}
+/* A temporary folder and the files in it. */
+enum { MAX_FILES = 16 };
+typedef struct {
+    arena *memory;
+    char *path;
+    const char *files[MAX_FILES];
+    int file_count;
+} work_folder;
 
-static bool make_folder(char *folder, size_t size, diag_list *diags) {
+static bool folder_open(work_folder *folder, diag_list *diags) {
     const char *base = getenv("TMPDIR");
-    snprintf(folder, size, "%s/cslc-XXXXXX", base && *base ? base : "/tmp");
-    if (mkdtemp(folder))
+    *folder = (work_folder){.memory = arena_new()};
+    folder->path = arena_printf(folder->memory, "%s/cslc-XXXXXX", base && *base ? base : "/tmp");
+    if (mkdtemp(folder->path))
         return true;
-    source_span nowhere = {0};
-    diag_error(diags, nowhere, "cannot make a temporary folder '%s': %s", folder, strerror(errno));
+    diag_error(diags, (source_span){0}, "cannot make a temporary folder '%s': %s", folder->path, strerror(errno));
+    arena_free(folder->memory);
     return false;
 }
 
-bool backend_link(const char *object_path, const char *runtime_library, const char *output_path, diag_list *diags) {
+/* The path of a file in it, which goes with the folder. */
+static const char *folder_file(work_folder *folder, const char *name) {
+    return folder->files[folder->file_count++] = arena_printf(folder->memory, "%s/%s", folder->path, name);
+}
+
+static bool folder_write(const char *path, const char *data, size_t length, diag_list *diags) {
+    if (text_write_file(path, data, length) == 0)
+        return true;
+    diag_error(diags, (source_span){0}, "cannot write '%s': %s", path, strerror(errno));
+    return false;
+}
+
+static void folder_close(work_folder *folder) {
+    for (int i = 0; i < folder->file_count; i++)
+        unlink(folder->files[i]);
+    rmdir(folder->path);
+    arena_free(folder->memory);
+}
+
+/* ---- executables ----------------------------------------------------------------------------------------------- */
+
+/* Runs the compiler on `inputs` with `options` before them; the executable appears under its name when complete. */
+static bool make_executable(const char *const *options, const char *const *inputs, int input_count,
+                            const char *runtime_library, const char *output_path, const char *what, diag_list *diags) {
+    static const char *const libraries[] = {"-lopenblas", "-ljpeg", "-lpng", "-lz", "-lpthread", "-lm"};
+    source_span nowhere = {0};
     char temporary[4096];
     if (snprintf(temporary, sizeof temporary, "%s.tmp", output_path) >= (int)sizeof temporary) {
-        source_span nowhere = {0};
         diag_error(diags, nowhere, "the output path is too long");
         return false;
     }
-    const char *arguments[MAX_ARGUMENTS] = {compiler(), "-o",    temporary, object_path, runtime_library, "-lopenblas",
-                                            "-ljpeg",   "-lpng", "-lz",     "-lpthread", "-lm",           NULL};
-    bool good = compile(arguments, diags, "linking");
+    const char *arguments[MAX_ARGUMENTS] = {compiler(), "-o", temporary};
+    int count = 3;
+    for (; *options; options++)
+        arguments[count++] = *options;
+    for (int i = 0; i < input_count; i++)
+        arguments[count++] = inputs[i];
+    arguments[count++] = runtime_library;
+    for (size_t i = 0; i < sizeof libraries / sizeof *libraries; i++)
+        arguments[count++] = libraries[i];
+    bool good = compile(arguments, diags, what);
     if (good && rename(temporary, output_path) != 0) {
-        source_span nowhere = {0};
         diag_error(diags, nowhere, "cannot write '%s': %s", output_path, strerror(errno));
         good = false;
     }
@@ -97,6 +127,44 @@ bool backend_link(const char *object_path, const char *runtime_library, const ch
         unlink(temporary);
     return good;
 }
+
+bool backend_link(const backend_bytes *objects, int count, const char *runtime_library, const char *output_path,
+                  diag_list *diags) {
+    static const char *const options[] = {NULL};
+    work_folder folder;
+    const char *paths[MAX_FILES];
+    if (!folder_open(&folder, diags))
+        return false;
+    bool good = true;
+    for (int i = 0; i < count && good; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "part%d.o", i);
+        paths[i] = folder_file(&folder, name);
+        good = folder_write(paths[i], objects[i].data, objects[i].length, diags);
+    }
+    good = good && make_executable(options, paths, count, runtime_library, output_path, "linking", diags);
+    folder_close(&folder);
+    return good;
+}
+
+bool cgen_link(const kir_program *program, const kir_target *target, const char *runtime_library,
+               const char *output_path, diag_list *diags) {
+    static const char *const options[] = {"-O3", "-march=native", "-fno-math-errno", "-w", "-I", CSL_INCLUDE_FOLDER,
+                                          NULL};
+    text_buffer text = {0};
+    work_folder folder;
+    bool good = cgen_emit(program, target, &text, diags) && folder_open(&folder, diags);
+    if (good) {
+        const char *source = folder_file(&folder, "program.c");
+        good = folder_write(source, text.data, text.length, diags) &&
+               make_executable(options, &source, 1, runtime_library, output_path, "compiling the program's C", diags);
+        folder_close(&folder);
+    }
+    text_free(&text);
+    return good;
+}
+
+/* ---- in memory ------------------------------------------------------------------------------------------------- */
 
 static void close_library(void *handle) {
     dlclose(handle);
@@ -121,78 +189,30 @@ static backend_code *load(const char *path, diag_list *diags) {
 }
 
 backend_code *cgen_compile(const kir_program *program, const kir_target *target, diag_list *diags) {
-    char folder[256], source[300], object[300];
     text_buffer text = {0};
-    if (!cgen_emit(program, target, &text, diags) || !make_folder(folder, sizeof folder, diags)) {
-        text_free(&text);
-        return NULL;
-    }
-    snprintf(source, sizeof source, "%s/program.c", folder);
-    snprintf(object, sizeof object, "%s/program.so", folder);
+    work_folder folder;
     backend_code *code = NULL;
-    const char *arguments[MAX_ARGUMENTS] = {compiler(),
-                                            "-O3",
-                                            "-march=native",
-                                            "-fno-math-errno",
-                                            "-w",
-                                            "-shared",
-                                            "-fPIC",
-                                            "-DCSL_NO_MAIN",
-                                            "-I",
-                                            CSL_INCLUDE_FOLDER,
-                                            "-o",
-                                            object,
-                                            source,
-                                            NULL};
-    if (text_write_file(source, text.data, text.length) != 0) {
-        source_span nowhere = {0};
-        diag_error(diags, nowhere, "cannot write '%s': %s", source, strerror(errno));
-    } else if (compile(arguments, diags, "compiling the program's C")) {
-        code = load(object, diags);
+    if (cgen_emit(program, target, &text, diags) && folder_open(&folder, diags)) {
+        const char *source = folder_file(&folder, "program.c"), *object = folder_file(&folder, "program.so");
+        const char *arguments[MAX_ARGUMENTS] = {compiler(),
+                                                "-O3",
+                                                "-march=native",
+                                                "-fno-math-errno",
+                                                "-w",
+                                                "-shared",
+                                                "-fPIC",
+                                                "-DCSL_NO_MAIN",
+                                                "-I",
+                                                CSL_INCLUDE_FOLDER,
+                                                "-o",
+                                                object,
+                                                source,
+                                                NULL};
+        if (folder_write(source, text.data, text.length, diags) &&
+            compile(arguments, diags, "compiling the program's C"))
+            code = load(object, diags);
+        folder_close(&folder);
     }
     text_free(&text);
-    remove_folder(folder);
     return code;
-}
-
-bool cgen_link(const kir_program *program, const kir_target *target, const char *runtime_library,
-               const char *output_path, diag_list *diags) {
-    char folder[256], source[300], temporary[4096];
-    text_buffer text = {0};
-    source_span nowhere = {0};
-    if (!cgen_emit(program, target, &text, diags) || !make_folder(folder, sizeof folder, diags)) {
-        text_free(&text);
-        return false;
-    }
-    snprintf(source, sizeof source, "%s/program.c", folder);
-    snprintf(temporary, sizeof temporary, "%s.tmp", output_path);
-    const char *arguments[MAX_ARGUMENTS] = {compiler(),
-                                            "-O3",
-                                            "-march=native",
-                                            "-fno-math-errno",
-                                            "-w",
-                                            "-I",
-                                            CSL_INCLUDE_FOLDER,
-                                            "-o",
-                                            temporary,
-                                            source,
-                                            runtime_library,
-                                            "-lopenblas",
-                                            "-ljpeg",
-                                            "-lpng",
-                                            "-lz",
-                                            "-lpthread",
-                                            "-lm",
-                                            NULL};
-    bool good =
-        text_write_file(source, text.data, text.length) == 0 && compile(arguments, diags, "compiling the program");
-    if (good && rename(temporary, output_path) != 0) {
-        diag_error(diags, nowhere, "cannot write '%s': %s", output_path, strerror(errno));
-        good = false;
-    }
-    if (!good)
-        unlink(temporary);
-    text_free(&text);
-    remove_folder(folder);
-    return good;
 }

@@ -12,14 +12,15 @@ enum { STATUS_GOOD = 0, STATUS_FAILED = 1, STATUS_USAGE = 2, MAX_LIST = 256 };
 
 static const char help[] = "usage: cslc SPEC [options] -o PROGRAM         compile to an executable\n"
                            "       cslc run SPEC [options] -- ARGUMENTS   compile in memory and run its command line\n"
-                           "       cslc SPEC [options] --emit=KIND        print a stage: ast, ir, kernels, c or dot\n"
+                           "       cslc SPEC [options] --emit=KIND        print a stage (see --emit below)\n"
                            "       cslc opt --passes=A,B FILE [-o FILE]   read IR, run passes, print it\n"
                            "\n"
                            "options\n"
                            "  -D NAME=VALUE         set a parameter of the method\n"
                            "  -I FOLDER             look for libraries there too\n"
                            "  -o FILE               where the output goes (- is standard output)\n"
-                           "  --backend=NAME        c, tcc or interp, for run (default c)\n"
+                           "  --emit=KIND           ast, ir, dot, kernels, c, llvm, asm or obj\n"
+                           "  --backend=NAME        llvm or c; for run also tcc or interp (default llvm)\n"
                            "  --target=NAME         amx, avx512, avx2, portable or scalar (default: this machine)\n"
                            "  --print-after=PASS    print the IR after a pass, or after all\n"
                            "  --disable-pass=PASS   leave a pass out\n"
@@ -291,7 +292,7 @@ static int emit_ast(session *work) {
 
 static int emit(session *work) {
     const char *kind = work->options->emit;
-    static const char *const kinds[] = {"ast", "ir", "kernels", "c", "dot"};
+    static const char *const kinds[] = {"ast", "ir", "dot", "kernels", "c", "llvm", "asm", "obj"};
     bool known = false;
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         known |= strcmp(kind, kinds[i]) == 0;
@@ -311,25 +312,28 @@ static int emit(session *work) {
         ir_print_dot(work->passes.module, &text);
     else if (strcmp(kind, "kernels") == 0)
         kir_print(work->passes.program, &text);
-    else
+    else if (strcmp(kind, "c") == 0)
         good = cgen_emit(work->passes.program, &work->passes.target, &text, &work->diags);
+    else
+        good = llvm_emit(work->passes.program, &work->passes.target,
+                         kind[0] == 'l'   ? LLVM_TEXT
+                         : kind[0] == 'a' ? LLVM_ASSEMBLY
+                                          : LLVM_OBJECT,
+                         &text, &work->diags);
     int status = good ? write_output(work->options->output, &text) : STATUS_FAILED;
     text_free(&text);
     return status;
 }
 
-static int build(session *work) {
-    if (!work->options->output)
-        return usage_error("compiling '%s' needs -o PROGRAM or --emit=KIND", work->options->input, NULL);
-    if (!compile_program(work, NULL))
-        return STATUS_FAILED;
-    return cgen_link(work->passes.program, &work->passes.target, CSL_RUNTIME_LIBRARY, work->options->output,
-                     &work->diags)
-               ? STATUS_GOOD
-               : STATUS_FAILED;
+/* The back ends: in memory for `run`, and those that make executables. */
+typedef backend_code *compile_function(session *work);
+typedef bool link_function(const kir_program *program, const kir_target *target, const char *runtime_library,
+                           const char *output_path, diag_list *diags);
+
+static backend_code *run_llvm(session *work) {
+    return llvm_compile(work->passes.program, &work->passes.target, &work->diags);
 }
 
-/* The back ends of `run`. */
 static backend_code *run_c(session *work) {
     return cgen_compile(work->passes.program, &work->passes.target, &work->diags);
 }
@@ -342,18 +346,41 @@ static backend_code *run_interp(session *work) {
     return interp_compile(work->passes.module, work->passes.program, &work->diags);
 }
 
-enum { BACKEND_COUNT = 3 };
-static const char *const backend_names[BACKEND_COUNT] = {"c", "tcc", "interp"};
-static backend_code *(*const backend_compilers[BACKEND_COUNT])(session *work) = {run_c, run_tcc, run_interp};
+enum { BACKEND_COUNT = 4 };
+static const char *const backend_names[BACKEND_COUNT] = {"llvm", "c", "tcc", "interp"};
+static compile_function *const backend_compilers[BACKEND_COUNT] = {run_llvm, run_c, run_tcc, run_interp};
+static link_function *const backend_linkers[BACKEND_COUNT] = {llvm_link, cgen_link, NULL, NULL};
+
+/* The chosen one, or -1 after saying what is wrong. */
+static int choose_backend(const options *chosen) {
+    if (!chosen->backend)
+        return 0;
+    for (int i = 0; i < BACKEND_COUNT; i++)
+        if (strcmp(chosen->backend, backend_names[i]) == 0)
+            return i;
+    usage_error("no back end '%s'", chosen->backend, diag_suggest(chosen->backend, backend_names, BACKEND_COUNT));
+    return -1;
+}
+
+static int build(session *work) {
+    int backend = choose_backend(work->options);
+    if (backend < 0)
+        return STATUS_USAGE;
+    if (!work->options->output)
+        return usage_error("compiling '%s' needs -o PROGRAM or --emit=KIND", work->options->input, NULL);
+    if (!backend_linkers[backend])
+        return usage_error("the back end '%s' makes no executables; use it with run", work->options->backend, NULL);
+    bool good = compile_program(work, NULL) &&
+                backend_linkers[backend](work->passes.program, &work->passes.target, CSL_RUNTIME_LIBRARY,
+                                         work->options->output, &work->diags);
+    return good ? STATUS_GOOD : STATUS_FAILED;
+}
 
 static int run(session *work) {
     const options *chosen = work->options;
-    int backend = 0;
-    while (chosen->backend && backend < BACKEND_COUNT && strcmp(chosen->backend, backend_names[backend]) != 0)
-        backend++;
-    if (backend == BACKEND_COUNT)
-        return usage_error("no back end '%s'", chosen->backend,
-                           diag_suggest(chosen->backend, backend_names, BACKEND_COUNT));
+    int backend = choose_backend(chosen);
+    if (backend < 0)
+        return STATUS_USAGE;
     if (backend_compilers[backend] == run_tcc)
         kir_target_named("scalar", &work->passes.target); /* all that libtcc can compile */
     if (!compile_program(work, NULL))

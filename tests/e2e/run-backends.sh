@@ -25,14 +25,18 @@ compare() {
 losses interp --backend=interp
 losses tcc --backend=tcc
 compare tcc
-losses host --backend=c
-compare host
-losses portable --target=portable
-compare portable
-if grep -q avx2 /proc/cpuinfo; then
-    losses avx2 --target=avx2
-    compare avx2
-fi
+for backend in llvm c; do
+    losses "$backend" --backend=$backend
+    compare "$backend"
+    losses "$backend-portable" --backend=$backend --target=portable
+    compare "$backend-portable"
+    if grep -q avx2 /proc/cpuinfo; then
+        losses "$backend-avx2" --backend=$backend --target=avx2
+        compare "$backend-avx2"
+    fi
+done
+losses llvm-scalar --backend=llvm --target=scalar
+compare llvm-scalar
 losses unfused --backend=tcc --disable-pass=fuse-elementwise --disable-pass=canonicalize --disable-pass=common-subexpressions
 compare unfused
 losses unplaced --backend=tcc --disable-pass=layout

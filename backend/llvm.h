@@ -1,0 +1,81 @@
+/* Inside the LLVM back end. */
+#ifndef BACKEND_LLVM_H
+#define BACKEND_LLVM_H
+
+#include "backend/backend.h"
+
+#include <llvm-c/Core.h>
+#include <llvm-c/DebugInfo.h>
+#include <llvm-c/TargetMachine.h>
+
+/* One LLVM module in a context of its own, so that units compile on different threads. */
+typedef struct {
+    const kir_program *program;
+    const kir_target *target;
+    LLVMContextRef context;
+    LLVMModuleRef module;
+    LLVMBuilderRef builder;
+    LLVMTargetMachineRef machine;
+    LLVMTypeRef boolean, i8, i16, i32, i64, f32, pointer, none;
+    LLVMDIBuilderRef debug;
+    LLVMMetadataRef compile_unit, subroutine;
+    LLVMMetadataRef *files; /* of the source table, made when first needed */
+} llvm_unit;
+
+/* A kernel while it is written: every register is a slot on the stack, which LLVM turns into values. */
+typedef struct {
+    llvm_unit *unit;
+    const kir_kernel *kernel;
+    LLVMValueRef function;
+    LLVMValueRef *arguments; /* pointers to the buffers */
+    LLVMValueRef *slots;     /* by register */
+    LLVMMetadataRef scope;
+    LLVMBasicBlockRef entry;
+} llvm_kernel;
+
+/* ---- llvm_type.c: what kernel types are in LLVM. BOOL is i1, in memory a byte; BF16 is the 16 bits of its pattern. */
+LLVMTypeRef llvm_element_type(const llvm_unit *unit, kir_element element);
+LLVMTypeRef llvm_memory_type(const llvm_unit *unit, kir_element element);
+/* Scalars and vectors. */
+LLVMTypeRef llvm_value_type(const llvm_unit *unit, kir_type type);
+/* `number` in every lane. */
+LLVMValueRef llvm_number(const llvm_unit *unit, kir_type type, double number);
+LLVMValueRef llvm_i64(const llvm_unit *unit, int64_t number);
+LLVMValueRef llvm_i32(const llvm_unit *unit, int64_t number);
+/* Calls an intrinsic that is overloaded on `types`. */
+LLVMValueRef llvm_intrinsic(const llvm_unit *unit, const char *name, LLVMTypeRef *types, int type_count,
+                            LLVMValueRef *operands, int operand_count);
+
+/* ---- llvm_kernel.c: adds a kernel as the function k_NAME. */
+void llvm_write_kernel(llvm_unit *unit, const kir_kernel *kernel);
+LLVMValueRef llvm_get(const llvm_kernel *write, kir_reg reg);
+void llvm_set(const llvm_kernel *write, kir_reg reg, LLVMValueRef value);
+/* The value of an affine index. */
+LLVMValueRef llvm_index(const llvm_kernel *write, const kir_index *index);
+/* Where an instruction's memory begins. */
+LLVMValueRef llvm_address(const llvm_kernel *write, const kir_node *node);
+/* A place on the stack, allocated at the function's start. */
+LLVMValueRef llvm_slot(const llvm_kernel *write, LLVMTypeRef type, const char *name);
+
+/* ---- llvm_value.c, llvm_memory.c, llvm_tile.c: one instruction of the kernel IR. */
+void llvm_write_instruction(const llvm_kernel *write, const kir_node *node);
+LLVMValueRef llvm_load(const llvm_kernel *write, const kir_node *node);
+void llvm_store(const llvm_kernel *write, const kir_node *node);
+/* What a tile is between its instructions: a value of the matrix units, or rows in memory. */
+LLVMTypeRef llvm_tile_type(const llvm_unit *unit, kir_type type);
+void llvm_write_tile(const llvm_kernel *write, const kir_node *node);
+
+/* ---- llvm_program.c: the functions, the manifest and the table of entries, which make a unit the program's. */
+void llvm_declare_kernel(const llvm_unit *unit, const kir_kernel *kernel);
+LLVMTypeRef llvm_kernel_type(const llvm_unit *unit);
+void llvm_write_program(llvm_unit *unit, bool with_main);
+
+/* ---- llvm_debug.c: the lines of the spec in the object file, for debuggers and profilers. */
+void llvm_debug_begin(llvm_unit *unit);
+void llvm_debug_end(llvm_unit *unit);
+/* Opens a function that stands at `span`; returns its scope. */
+LLVMMetadataRef llvm_debug_function(llvm_unit *unit, LLVMValueRef function, const char *name, source_span span);
+/* Instructions from here on belong to `span`. */
+void llvm_debug_place(const llvm_unit *unit, LLVMMetadataRef scope, source_span span);
+
+#endif

@@ -1,0 +1,116 @@
+/* Loads and stores of the kernel IR in LLVM. */
+#include "backend/llvm.h"
+
+#include <assert.h>
+
+enum { MAX_LANES = 64 };
+
+static kir_type type_of(const llvm_kernel *write, kir_reg reg) {
+    return write->kernel->registers[reg];
+}
+
+static unsigned alignment_of(kir_element element) {
+    return (unsigned)kir_element_bytes(element);
+}
+
+/* True in the first `count` lanes. */
+static LLVMValueRef first_lanes(const llvm_unit *unit, int lanes, int count) {
+    LLVMValueRef parts[MAX_LANES];
+    assert(lanes <= MAX_LANES);
+    for (int i = 0; i < lanes; i++)
+        parts[i] = LLVMConstInt(unit->boolean, i < count, false);
+    return LLVMConstVector(parts, (unsigned)lanes);
+}
+
+/* A value as memory holds it. */
+static LLVMTypeRef memory_type(const llvm_unit *unit, kir_type type) {
+    LLVMTypeRef element = llvm_memory_type(unit, type.element);
+    return type.lanes > 1 ? LLVMVectorType(element, (unsigned)type.lanes) : element;
+}
+
+static LLVMValueRef truth_of_bytes(const llvm_unit *unit, LLVMValueRef bytes) {
+    return LLVMBuildICmp(unit->builder, LLVMIntNE, bytes, LLVMConstNull(LLVMTypeOf(bytes)), "");
+}
+
+static LLVMValueRef load_plain(const llvm_kernel *write, LLVMTypeRef type, LLVMValueRef address, kir_element element) {
+    LLVMValueRef value = LLVMBuildLoad2(write->unit->builder, type, address, "");
+    LLVMSetAlignment(value, alignment_of(element));
+    return value;
+}
+
+static LLVMValueRef load_masked(const llvm_kernel *write, const kir_node *node, LLVMTypeRef type, LLVMValueRef address,
+                                kir_type kind) {
+    llvm_unit *unit = write->unit;
+    LLVMTypeRef types[] = {type, unit->pointer};
+    LLVMValueRef operands[] = {address, llvm_i32(unit, alignment_of(kind.element)),
+                               first_lanes(unit, kind.lanes, node->count), LLVMConstNull(type)};
+    return llvm_intrinsic(unit, "llvm.masked.load", types, 2, operands, 4);
+}
+
+/* The i64 distance of each lane from the address, in elements. */
+static LLVMValueRef lane_offsets(const llvm_kernel *write, const kir_node *node, int lanes) {
+    llvm_unit *unit = write->unit;
+    LLVMValueRef offsets[MAX_LANES];
+    assert(lanes <= MAX_LANES);
+    if (node->opcode == KIR_load_indexed) {
+        LLVMValueRef given = llvm_get(write, node->operands[0]);
+        return LLVMBuildSExt(unit->builder, given, LLVMVectorType(unit->i64, (unsigned)lanes), "");
+    }
+    for (int i = 0; i < lanes; i++) /* absent lanes are not read */
+        offsets[i] = llvm_i64(unit, i < node->count ? i * node->stride : 0);
+    return LLVMConstVector(offsets, (unsigned)lanes);
+}
+
+static LLVMValueRef load_gathered(const llvm_kernel *write, const kir_node *node, LLVMTypeRef type,
+                                  LLVMValueRef address, kir_type kind) {
+    llvm_unit *unit = write->unit;
+    LLVMValueRef offsets = lane_offsets(write, node, kind.lanes);
+    LLVMValueRef places =
+        LLVMBuildGEP2(unit->builder, llvm_memory_type(unit, kind.element), address, &offsets, 1, "");
+    LLVMTypeRef types[] = {type, LLVMVectorType(unit->pointer, (unsigned)kind.lanes)};
+    LLVMValueRef operands[] = {places, llvm_i32(unit, alignment_of(kind.element)),
+                               first_lanes(unit, kind.lanes, node->count), LLVMConstNull(type)};
+    return llvm_intrinsic(unit, "llvm.masked.gather", types, 2, operands, 4);
+}
+
+/* The lone element of a scalar load, wherever it lies. */
+static LLVMValueRef scalar_address(const llvm_kernel *write, const kir_node *node, kir_type kind) {
+    LLVMValueRef address = llvm_address(write, node);
+    if (node->opcode != KIR_load_indexed)
+        return address;
+    llvm_unit *unit = write->unit;
+    LLVMValueRef offset = LLVMBuildSExt(unit->builder, llvm_get(write, node->operands[0]), unit->i64, "");
+    return LLVMBuildGEP2(unit->builder, llvm_memory_type(unit, kind.element), address, &offset, 1, "");
+}
+
+LLVMValueRef llvm_load(const llvm_kernel *write, const kir_node *node) {
+    kir_type kind = type_of(write, node->result);
+    LLVMTypeRef type = memory_type(write->unit, kind);
+    LLVMValueRef value;
+    if (kind.lanes == 1)
+        value = load_plain(write, type, scalar_address(write, node, kind), kind.element);
+    else if (node->opcode != KIR_load)
+        value = load_gathered(write, node, type, llvm_address(write, node), kind);
+    else if (node->count == kind.lanes)
+        value = load_plain(write, type, llvm_address(write, node), kind.element);
+    else
+        value = load_masked(write, node, type, llvm_address(write, node), kind);
+    return kind.element == KIR_BOOL ? truth_of_bytes(write->unit, value) : value;
+}
+
+void llvm_store(const llvm_kernel *write, const kir_node *node) {
+    llvm_unit *unit = write->unit;
+    kir_type kind = type_of(write, node->operands[0]);
+    LLVMTypeRef type = memory_type(unit, kind);
+    LLVMValueRef value = llvm_get(write, node->operands[0]), address = llvm_address(write, node);
+    if (kind.element == KIR_BOOL)
+        value = LLVMBuildZExt(unit->builder, value, type, "");
+    if (kind.lanes == 1 || node->count == kind.lanes) {
+        LLVMSetAlignment(LLVMBuildStore(unit->builder, value, address), alignment_of(kind.element));
+        return;
+    }
+    LLVMTypeRef types[] = {type, unit->pointer};
+    LLVMValueRef operands[] = {value, address, llvm_i32(unit, alignment_of(kind.element)),
+                               first_lanes(unit, kind.lanes, node->count)};
+    llvm_intrinsic(unit, "llvm.masked.store", types, 2, operands, 4);
+}

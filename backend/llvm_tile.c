@@ -1,0 +1,155 @@
+/* Matrix tiles in LLVM: values of the matrix units where the target has them, else arrays on the stack whose rows are
+ * worked on one after the other. */
+#include "backend/llvm.h"
+
+static kir_type type_of(const llvm_kernel *write, kir_reg reg) {
+    return write->kernel->registers[reg];
+}
+
+static LLVMValueRef i16(const llvm_unit *unit, int64_t number) {
+    return LLVMConstInt(unit->i16, (unsigned long long)number, false);
+}
+
+static int row_bytes(kir_type type) {
+    return type.lanes * (int)kir_element_bytes(type.element);
+}
+
+/* Neighbouring pairs of bf16 numbers lie in one row; AMX counts a row in bytes. */
+LLVMTypeRef llvm_tile_type(const llvm_unit *unit, kir_type type) {
+    if (unit->target->matrix_units)
+        return LLVMX86AMXTypeInContext(unit->context);
+    return LLVMArrayType2(LLVMVectorType(llvm_element_type(unit, type.element), (unsigned)type.lanes),
+                          (unsigned)type.rows);
+}
+
+/* ---- the matrix units ------------------------------------------------------------------------------------------------ */
+
+static LLVMValueRef byte_stride(const llvm_kernel *write, const kir_node *node, kir_type type) {
+    return llvm_i64(write->unit, node->stride * kir_element_bytes(type.element));
+}
+
+static void unit_instruction(const llvm_kernel *write, const kir_node *node) {
+    llvm_unit *unit = write->unit;
+    kir_type type = type_of(write, node->opcode == KIR_tile_store ? node->operands[0] : node->result);
+    LLVMValueRef rows = i16(unit, type.rows), bytes = i16(unit, row_bytes(type));
+    if (node->opcode == KIR_move) {
+        llvm_set(write, node->result, llvm_get(write, node->operands[0]));
+    } else if (node->opcode == KIR_tile_zero) {
+        LLVMValueRef operands[] = {rows, bytes};
+        llvm_set(write, node->result, llvm_intrinsic(unit, "llvm.x86.tilezero.internal", NULL, 0, operands, 2));
+    } else if (node->opcode == KIR_tile_load) {
+        LLVMValueRef operands[] = {rows, bytes, llvm_address(write, node), byte_stride(write, node, type)};
+        llvm_set(write, node->result, llvm_intrinsic(unit, "llvm.x86.tileloadd64.internal", NULL, 0, operands, 4));
+    } else if (node->opcode == KIR_tile_store) {
+        LLVMValueRef operands[] = {rows, bytes, llvm_address(write, node), byte_stride(write, node, type),
+                                   llvm_get(write, node->operands[0])};
+        llvm_intrinsic(unit, "llvm.x86.tilestored64.internal", NULL, 0, operands, 5);
+    } else {
+        LLVMValueRef operands[] = {rows,
+                                   bytes,
+                                   i16(unit, row_bytes(type_of(write, node->operands[0]))),
+                                   llvm_get(write, node->operands[2]),
+                                   llvm_get(write, node->operands[0]),
+                                   llvm_get(write, node->operands[1])};
+        llvm_set(write, node->result, llvm_intrinsic(unit, "llvm.x86.tdpbf16ps.internal", NULL, 0, operands, 6));
+    }
+}
+
+/* ---- without them ---------------------------------------------------------------------------------------------------- */
+
+static LLVMTypeRef row_type(const llvm_unit *unit, kir_type type) {
+    return LLVMVectorType(llvm_element_type(unit, type.element), (unsigned)type.lanes);
+}
+
+static LLVMValueRef get_row(const llvm_kernel *write, LLVMValueRef tile, int row) {
+    return LLVMBuildExtractValue(write->unit->builder, tile, (unsigned)row, "");
+}
+
+static LLVMValueRef memory_row(const llvm_kernel *write, const kir_node *node, LLVMValueRef address, kir_type type,
+                               int row) {
+    LLVMValueRef offset = llvm_i64(write->unit, row * node->stride);
+    return LLVMBuildGEP2(write->unit->builder, llvm_element_type(write->unit, type.element), address, &offset, 1, "");
+}
+
+static LLVMValueRef load_rows(const llvm_kernel *write, const kir_node *node, kir_type type) {
+    LLVMValueRef tile = LLVMGetPoison(llvm_tile_type(write->unit, type)), address = llvm_address(write, node);
+    for (int row = 0; row < type.rows; row++) {
+        LLVMValueRef value = LLVMBuildLoad2(write->unit->builder, row_type(write->unit, type),
+                                            memory_row(write, node, address, type, row), "");
+        LLVMSetAlignment(value, (unsigned)kir_element_bytes(type.element));
+        tile = LLVMBuildInsertValue(write->unit->builder, tile, value, (unsigned)row, "");
+    }
+    return tile;
+}
+
+static void store_rows(const llvm_kernel *write, const kir_node *node, kir_type type) {
+    LLVMValueRef tile = llvm_get(write, node->operands[0]), address = llvm_address(write, node);
+    for (int row = 0; row < type.rows; row++) {
+        LLVMValueRef store = LLVMBuildStore(write->unit->builder, get_row(write, tile, row),
+                                            memory_row(write, node, address, type, row));
+        LLVMSetAlignment(store, (unsigned)kir_element_bytes(type.element));
+    }
+}
+
+/* The even or odd lanes of a row of bf16 numbers, as floats. */
+static LLVMValueRef part_of_pairs(const llvm_kernel *write, LLVMValueRef row, int columns, int part) {
+    llvm_unit *unit = write->unit;
+    LLVMTypeRef words = LLVMVectorType(unit->i32, (unsigned)columns);
+    LLVMValueRef pairs = LLVMBuildBitCast(unit->builder, row, words, "");
+    kir_type i32 = kir_vector_type(KIR_I32, columns);
+    pairs = part ? LLVMBuildAnd(unit->builder, pairs, llvm_number(unit, i32, (double)(int32_t)0xffff0000), "")
+                 : LLVMBuildShl(unit->builder, pairs, llvm_number(unit, i32, 16), "");
+    return LLVMBuildBitCast(unit->builder, pairs, LLVMVectorType(unit->f32, (unsigned)columns), "");
+}
+
+static LLVMValueRef splat_lane(const llvm_kernel *write, LLVMValueRef floats, int lane, int columns) {
+    llvm_unit *unit = write->unit;
+    LLVMValueRef lanes[64];
+    for (int i = 0; i < columns; i++)
+        lanes[i] = llvm_i32(unit, lane);
+    return LLVMBuildShuffleVector(unit->builder, floats, LLVMGetPoison(LLVMTypeOf(floats)),
+                                  LLVMConstVector(lanes, (unsigned)columns), "");
+}
+
+static LLVMValueRef multiply_rows(const llvm_kernel *write, const kir_node *node) {
+    LLVMBuilderRef builder = write->unit->builder;
+    kir_type product = type_of(write, node->result);
+    int columns = product.lanes, pairs = type_of(write, node->operands[0]).lanes / 2;
+    LLVMValueRef left = llvm_get(write, node->operands[0]), right = llvm_get(write, node->operands[1]);
+    LLVMValueRef tile = llvm_get(write, node->operands[2]);
+    for (int row = 0; row < product.rows; row++) {
+        LLVMValueRef sum = get_row(write, tile, row), left_row = get_row(write, left, row);
+        LLVMValueRef halves[] = {part_of_pairs(write, left_row, pairs, 0), part_of_pairs(write, left_row, pairs, 1)};
+        for (int pair = 0; pair < pairs; pair++) {
+            LLVMValueRef right_row = get_row(write, right, pair);
+            for (int part = 0; part < 2; part++)
+                sum = LLVMBuildFAdd(builder, sum,
+                                    LLVMBuildFMul(builder, splat_lane(write, halves[part], pair, columns),
+                                                  part_of_pairs(write, right_row, columns, part), ""),
+                                    "");
+        }
+        tile = LLVMBuildInsertValue(builder, tile, sum, (unsigned)row, "");
+    }
+    return tile;
+}
+
+static void row_instruction(const llvm_kernel *write, const kir_node *node) {
+    if (node->opcode == KIR_tile_store) {
+        store_rows(write, node, type_of(write, node->operands[0]));
+        return;
+    }
+    kir_type type = type_of(write, node->result);
+    switch (node->opcode) {
+    case KIR_move: llvm_set(write, node->result, llvm_get(write, node->operands[0])); break;
+    case KIR_tile_zero: llvm_set(write, node->result, LLVMConstNull(llvm_tile_type(write->unit, type))); break;
+    case KIR_tile_load: llvm_set(write, node->result, load_rows(write, node, type)); break;
+    default: llvm_set(write, node->result, multiply_rows(write, node));
+    }
+}
+
+void llvm_write_tile(const llvm_kernel *write, const kir_node *node) {
+    if (write->unit->target->matrix_units)
+        unit_instruction(write, node);
+    else
+        row_instruction(write, node);
+}
