@@ -31,7 +31,8 @@ static int machine_of(const kir_target *target) {
     return target->matrix_units ? 0 : target->lanes >= 16 ? 1 : target->lanes >= 8 ? 2 : 3;
 }
 
-/* ---- units ----------------------------------------------------------------------------------------------------------- */
+/* ---- units
+ * ----------------------------------------------------------------------------------------------------------- */
 
 static bool report(diag_list *diags, char *message) {
     diag_error(diags, (source_span){0}, "LLVM: %s", message ? message : "failed");
@@ -72,8 +73,8 @@ static LLVMTargetMachineRef make_machine(const kir_target *target, diag_list *di
         return NULL;
     }
     int which = machine_of(target);
-    return LLVMCreateTargetMachine(x86, triple, machines[which].cpu, machines[which].features,
-                                   LLVMCodeGenLevelDefault, LLVMRelocPIC, LLVMCodeModelDefault);
+    return LLVMCreateTargetMachine(x86, triple, machines[which].cpu, machines[which].features, LLVMCodeGenLevelDefault,
+                                   LLVMRelocPIC, LLVMCodeModelDefault);
 }
 
 static void make_types(llvm_unit *unit) {
@@ -134,7 +135,8 @@ static LLVMErrorRef unit_optimize(llvm_unit *unit) {
     return error;
 }
 
-/* ---- work on several threads ------------------------------------------------------------------------------------------ */
+/* ---- work on several threads
+ * ------------------------------------------------------------------------------------------ */
 
 typedef struct {
     llvm_unit unit;
@@ -178,8 +180,8 @@ static int assign_kernels(const kir_program *program, int *unit_of) {
     return count;
 }
 
-static bool write_units(const kir_program *program, const kir_target *target, bool with_main, unit_job *jobs,
-                        int count, const int *unit_of, diag_list *diags) {
+static bool write_units(const kir_program *program, const kir_target *target, bool with_main, unit_job *jobs, int count,
+                        const int *unit_of, diag_list *diags) {
     for (int u = 0; u < count; u++) {
         llvm_unit *unit = &jobs[u].unit;
         if (!unit_begin(unit, program, target, diags))
@@ -232,7 +234,8 @@ static int compile_objects(const kir_program *program, const kir_target *target,
     return good ? count : 0;
 }
 
-/* ---- in memory -------------------------------------------------------------------------------------------------------- */
+/* ---- in memory
+ * -------------------------------------------------------------------------------------------------------- */
 
 static void release(void *handle) {
     LLVMConsumeError(LLVMOrcDisposeLLJIT(handle));
@@ -254,8 +257,8 @@ static LLVMErrorRef define_runtime(LLVMOrcLLJITRef jit) {
 /* The C library is found in this process. */
 static LLVMErrorRef define_library(LLVMOrcLLJITRef jit) {
     LLVMOrcDefinitionGeneratorRef generator;
-    LLVMErrorRef error = LLVMOrcCreateDynamicLibrarySearchGeneratorForProcess(
-        &generator, LLVMOrcLLJITGetGlobalPrefix(jit), NULL, NULL);
+    LLVMErrorRef error =
+        LLVMOrcCreateDynamicLibrarySearchGeneratorForProcess(&generator, LLVMOrcLLJITGetGlobalPrefix(jit), NULL, NULL);
     if (!error)
         LLVMOrcJITDylibAddGenerator(LLVMOrcLLJITGetMainJITDylib(jit), generator);
     return error;
@@ -287,7 +290,8 @@ backend_code *llvm_compile(const kir_program *program, const kir_target *target,
     return count ? load_objects(objects, count, diags) : NULL;
 }
 
-/* ---- as files --------------------------------------------------------------------------------------------------------- */
+/* ---- as files
+ * --------------------------------------------------------------------------------------------------------- */
 
 bool llvm_link(const kir_program *program, const kir_target *target, const char *runtime_library,
                const char *output_path, diag_list *diags) {

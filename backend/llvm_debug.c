@@ -25,9 +25,9 @@ void llvm_debug_begin(llvm_unit *unit) {
     unit->files = arena_alloc(unit->program->memory, (size_t)count * sizeof *unit->files);
     unit->debug = LLVMCreateDIBuilder(unit->module);
     LLVMMetadataRef file = file_of(unit, (source_span){0});
-    unit->compile_unit = LLVMDIBuilderCreateCompileUnit(unit->debug, LLVMDWARFSourceLanguageC, file, "cslc", 4, true,
-                                                        "", 0, 0, "", 0, LLVMDWARFEmissionLineTablesOnly, 0, false,
-                                                        false, "", 0, "", 0);
+    unit->compile_unit =
+        LLVMDIBuilderCreateCompileUnit(unit->debug, LLVMDWARFSourceLanguageC, file, "cslc", 4, true, "", 0, 0, "", 0,
+                                       LLVMDWARFEmissionLineTablesOnly, 0, false, false, "", 0, "", 0);
     unit->subroutine = LLVMDIBuilderCreateSubroutineType(unit->debug, file, NULL, 0, LLVMDIFlagZero);
     const char *flags[] = {"Debug Info Version", "Dwarf Version"};
     int versions[] = {(int)LLVMDebugMetadataVersion(), 4};
@@ -43,9 +43,9 @@ void llvm_debug_end(llvm_unit *unit) {
 
 LLVMMetadataRef llvm_debug_function(llvm_unit *unit, LLVMValueRef function, const char *name, source_span span) {
     unsigned line = span.line > 0 ? (unsigned)span.line : 0;
-    LLVMMetadataRef scope =
-        LLVMDIBuilderCreateFunction(unit->debug, file_of(unit, span), name, strlen(name), name, strlen(name),
-                                    file_of(unit, span), line, unit->subroutine, true, true, line, LLVMDIFlagZero, true);
+    LLVMMetadataRef scope = LLVMDIBuilderCreateFunction(unit->debug, file_of(unit, span), name, strlen(name), name,
+                                                        strlen(name), file_of(unit, span), line, unit->subroutine, true,
+                                                        true, line, LLVMDIFlagZero, true);
     LLVMSetSubprogram(function, scope);
     return scope;
 }
@@ -58,11 +58,10 @@ static LLVMMetadataRef scope_of(const llvm_unit *unit, LLVMMetadataRef scope, so
 
 void llvm_debug_place(const llvm_unit *unit, LLVMMetadataRef scope, source_span span) {
     if (span.line <= 0) {
-        LLVMSetCurrentDebugLocation2(unit->builder,
-                                     LLVMDIBuilderCreateDebugLocation(unit->context, 0, 0, scope, NULL));
+        LLVMSetCurrentDebugLocation2(unit->builder, LLVMDIBuilderCreateDebugLocation(unit->context, 0, 0, scope, NULL));
         return;
     }
-    LLVMSetCurrentDebugLocation2(unit->builder, LLVMDIBuilderCreateDebugLocation(
-                                                    unit->context, (unsigned)span.line, (unsigned)span.column,
-                                                    scope_of(unit, scope, span), NULL));
+    LLVMSetCurrentDebugLocation2(unit->builder, LLVMDIBuilderCreateDebugLocation(unit->context, (unsigned)span.line,
+                                                                                 (unsigned)span.column,
+                                                                                 scope_of(unit, scope, span), NULL));
 }

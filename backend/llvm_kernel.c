@@ -186,8 +186,8 @@ static void write_iterations(llvm_kernel *write) {
     llvm_set(write, 0, LLVMGetParam(write->function, (unsigned)count));
     LLVMBuildBr(builder, head);
     LLVMPositionBuilderAtEnd(builder, head);
-    LLVMValueRef more = LLVMBuildICmp(builder, LLVMIntSLT, llvm_get(write, 0),
-                                      LLVMGetParam(write->function, (unsigned)count + 1), "");
+    LLVMValueRef more =
+        LLVMBuildICmp(builder, LLVMIntSLT, llvm_get(write, 0), LLVMGetParam(write->function, (unsigned)count + 1), "");
     LLVMBuildCondBr(builder, more, body, after);
     LLVMPositionBuilderAtEnd(builder, body);
     write_block(write, &write->kernel->body);

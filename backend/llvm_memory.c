@@ -65,8 +65,7 @@ static LLVMValueRef load_gathered(const llvm_kernel *write, const kir_node *node
                                   LLVMValueRef address, kir_type kind) {
     llvm_unit *unit = write->unit;
     LLVMValueRef offsets = lane_offsets(write, node, kind.lanes);
-    LLVMValueRef places =
-        LLVMBuildGEP2(unit->builder, llvm_memory_type(unit, kind.element), address, &offsets, 1, "");
+    LLVMValueRef places = LLVMBuildGEP2(unit->builder, llvm_memory_type(unit, kind.element), address, &offsets, 1, "");
     LLVMTypeRef types[] = {type, LLVMVectorType(unit->pointer, (unsigned)kind.lanes)};
     LLVMValueRef operands[] = {places, llvm_i32(unit, alignment_of(kind.element)),
                                first_lanes(unit, kind.lanes, node->count), LLVMConstNull(type)};

@@ -38,7 +38,8 @@ static LLVMValueRef declare_launch(const llvm_unit *unit) {
     return declare_function(unit, "rt_launch", unit->none, parameters, 4);
 }
 
-/* ---- functions ------------------------------------------------------------------------------------------------------ */
+/* ---- functions ------------------------------------------------------------------------------------------------------
+ */
 
 typedef struct {
     llvm_unit *unit;
@@ -65,8 +66,7 @@ static void write_launch(const function_writer *write, const kir_launch *launch)
     const kir_kernel *kernel = unit->program->kernels[launch->kernel];
     for (int i = 0; i < bound_arguments(kernel); i++) {
         const kir_buffer *buffer = &unit->program->buffers[launch->buffers[i]];
-        LLVMValueRef offset =
-            llvm_i64(unit, buffer->offset + (launch->byte_offsets ? launch->byte_offsets[i] : 0));
+        LLVMValueRef offset = llvm_i64(unit, buffer->offset + (launch->byte_offsets ? launch->byte_offsets[i] : 0));
         LLVMValueRef base = buffer->region == KIR_STATE ? write->state : write->arena, which = llvm_i64(unit, i);
         LLVMValueRef place = LLVMBuildGEP2(builder, unit->pointer, write->arguments, &which, 1, "");
         LLVMBuildStore(builder, LLVMBuildGEP2(builder, unit->i8, base, &offset, 1, ""), place);
@@ -106,7 +106,8 @@ static LLVMValueRef write_function(llvm_unit *unit, const kir_function *function
     return value;
 }
 
-/* ---- tables --------------------------------------------------------------------------------------------------------- */
+/* ---- tables ---------------------------------------------------------------------------------------------------------
+ */
 
 static LLVMValueRef constant_text(const llvm_unit *unit, const char *text, const char *name) {
     LLVMValueRef bytes = LLVMConstStringInContext2(unit->context, text, strlen(text), false);
@@ -144,8 +145,7 @@ static void write_main(llvm_unit *unit, LLVMValueRef program) {
     LLVMPositionBuilderAtEnd(unit->builder, LLVMAppendBasicBlockInContext(unit->context, function, "entry"));
     llvm_debug_place(unit, scope, (source_span){0});
     LLVMValueRef operands[] = {LLVMGetParam(function, 0), LLVMGetParam(function, 1), program};
-    LLVMBuildRet(unit->builder,
-                 LLVMBuildCall2(unit->builder, LLVMGlobalGetValueType(start), start, operands, 3, ""));
+    LLVMBuildRet(unit->builder, LLVMBuildCall2(unit->builder, LLVMGlobalGetValueType(start), start, operands, 3, ""));
 }
 
 void llvm_write_program(llvm_unit *unit, bool with_main) {

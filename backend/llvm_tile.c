@@ -22,7 +22,8 @@ LLVMTypeRef llvm_tile_type(const llvm_unit *unit, kir_type type) {
                           (unsigned)type.rows);
 }
 
-/* ---- the matrix units ------------------------------------------------------------------------------------------------ */
+/* ---- the matrix units
+ * ------------------------------------------------------------------------------------------------ */
 
 static LLVMValueRef byte_stride(const llvm_kernel *write, const kir_node *node, kir_type type) {
     return llvm_i64(write->unit, node->stride * kir_element_bytes(type.element));
@@ -55,7 +56,8 @@ static void unit_instruction(const llvm_kernel *write, const kir_node *node) {
     }
 }
 
-/* ---- without them ---------------------------------------------------------------------------------------------------- */
+/* ---- without them
+ * ---------------------------------------------------------------------------------------------------- */
 
 static LLVMTypeRef row_type(const llvm_unit *unit, kir_type type) {
     return LLVMVectorType(llvm_element_type(unit, type.element), (unsigned)type.lanes);

@@ -25,7 +25,8 @@ static LLVMValueRef contractible(const llvm_kernel *write, LLVMValueRef value) {
     return value;
 }
 
-/* ---- arithmetic ---------------------------------------------------------------------------------------------------- */
+/* ---- arithmetic ----------------------------------------------------------------------------------------------------
+ */
 
 static LLVMOpcode binary_opcode(kir_opcode opcode, bool real) {
     switch (opcode) {
@@ -53,8 +54,11 @@ static LLVMValueRef compare(const llvm_kernel *write, const kir_node *node, kir_
     LLVMBuilderRef builder = write->unit->builder;
     if (is_real(write, node)) {
         LLVMRealPredicate predicate = how == KIR_equal ? LLVMRealOEQ : how == KIR_less ? LLVMRealOLT : LLVMRealOLE;
-        return LLVMBuildFCmp(builder, how == KIR_max ? LLVMRealOGT : how == KIR_min ? LLVMRealOLT : predicate, a, b,
-                             "");
+        return LLVMBuildFCmp(builder,
+                             how == KIR_max   ? LLVMRealOGT
+                             : how == KIR_min ? LLVMRealOLT
+                                              : predicate,
+                             a, b, "");
     }
     LLVMIntPredicate predicate = how == KIR_equal ? LLVMIntEQ : how == KIR_less ? LLVMIntSLT : LLVMIntSLE;
     return LLVMBuildICmp(builder, how == KIR_max ? LLVMIntSGT : how == KIR_min ? LLVMIntSLT : predicate, a, b, "");
@@ -83,7 +87,8 @@ static LLVMValueRef write_fma(const llvm_kernel *write, const kir_node *node) {
 
 static LLVMValueRef write_neg(const llvm_kernel *write, const kir_node *node) {
     LLVMValueRef a = operand(write, node, 0);
-    return is_real(write, node) ? LLVMBuildFNeg(write->unit->builder, a, "") : LLVMBuildNeg(write->unit->builder, a, "");
+    return is_real(write, node) ? LLVMBuildFNeg(write->unit->builder, a, "")
+                                : LLVMBuildNeg(write->unit->builder, a, "");
 }
 
 static LLVMValueRef write_abs(const llvm_kernel *write, const kir_node *node) {
@@ -95,7 +100,8 @@ static LLVMValueRef write_abs(const llvm_kernel *write, const kir_node *node) {
     return llvm_intrinsic(write->unit, "llvm.abs", &type, 1, operands, 2);
 }
 
-/* ---- the C library -------------------------------------------------------------------------------------------------- */
+/* ---- the C library --------------------------------------------------------------------------------------------------
+ */
 
 static LLVMValueRef library_function(const llvm_unit *unit, const char *name, LLVMTypeRef type) {
     LLVMValueRef function = LLVMGetNamedFunction(unit->module, name);
@@ -134,7 +140,8 @@ static LLVMValueRef write_random(const llvm_kernel *write, const kir_node *node)
     return LLVMBuildCall2(unit->builder, type, library_function(unit, name, type), operands, 4, "");
 }
 
-/* ---- conversions ---------------------------------------------------------------------------------------------------- */
+/* ---- conversions ----------------------------------------------------------------------------------------------------
+ */
 
 static LLVMTypeRef like(LLVMTypeRef element, int lanes) {
     return lanes > 1 ? LLVMVectorType(element, (unsigned)lanes) : element;
@@ -149,7 +156,8 @@ static LLVMValueRef bf16_of_f32(const llvm_kernel *write, LLVMValueRef a, int la
     LLVMValueRef bits = LLVMBuildBitCast(builder, a, words, ""), sixteen = llvm_number(unit, i32, 16);
     LLVMValueRef upper = LLVMBuildLShr(builder, bits, sixteen, "");
     LLVMValueRef odd = LLVMBuildAnd(builder, upper, llvm_number(unit, i32, 1), "");
-    LLVMValueRef rounded = LLVMBuildAdd(builder, LLVMBuildAdd(builder, bits, llvm_number(unit, i32, 32767), ""), odd, "");
+    LLVMValueRef rounded =
+        LLVMBuildAdd(builder, LLVMBuildAdd(builder, bits, llvm_number(unit, i32, 32767), ""), odd, "");
     LLVMValueRef quiet = LLVMBuildOr(builder, upper, llvm_number(unit, i32, 64), "");
     LLVMValueRef nan = LLVMBuildFCmp(builder, LLVMRealUNO, a, a, "");
     LLVMValueRef kept = LLVMBuildSelect(builder, nan, quiet, LLVMBuildLShr(builder, rounded, sixteen, ""), "");
@@ -190,7 +198,8 @@ static LLVMValueRef write_convert(const llvm_kernel *write, const kir_node *node
     return LLVMBuildIntCast2(builder, a, type, from.element != KIR_BOOL, "");
 }
 
-/* ---- lanes ---------------------------------------------------------------------------------------------------------- */
+/* ---- lanes ----------------------------------------------------------------------------------------------------------
+ */
 
 static LLVMValueRef write_splat(const llvm_kernel *write, const kir_node *node) {
     llvm_unit *unit = write->unit;
@@ -252,7 +261,8 @@ static LLVMValueRef fold_lanes(const llvm_kernel *write, const kir_node *node) {
     return LLVMBuildExtractElement(builder, a, llvm_i32(unit, 0), "");
 }
 
-/* ---- all of them ---------------------------------------------------------------------------------------------------- */
+/* ---- all of them ----------------------------------------------------------------------------------------------------
+ */
 
 static LLVMValueRef write_value(const llvm_kernel *write, const kir_node *node) {
     llvm_unit *unit = write->unit;
@@ -276,11 +286,10 @@ static LLVMValueRef write_value(const llvm_kernel *write, const kir_node *node) 
     case KIR_less_equal: return compare(write, node, node->opcode);
     case KIR_not: return LLVMBuildNot(unit->builder, operand(write, node, 0), "");
     case KIR_select:
-        return LLVMBuildSelect(unit->builder, operand(write, node, 0), operand(write, node, 1),
-                               operand(write, node, 2), "");
+        return LLVMBuildSelect(unit->builder, operand(write, node, 0), operand(write, node, 1), operand(write, node, 2),
+                               "");
     case KIR_convert: return write_convert(write, node);
-    case KIR_bitcast:
-        return LLVMBuildBitCast(unit->builder, operand(write, node, 0), llvm_value_type(unit, kind), "");
+    case KIR_bitcast: return LLVMBuildBitCast(unit->builder, operand(write, node, 0), llvm_value_type(unit, kind), "");
     case KIR_splat: return write_splat(write, node);
     case KIR_lane: return write_lane(write, node);
     case KIR_iota: return write_iota(write, node);

@@ -83,12 +83,36 @@ static inline void case_no_errors(kernel_case *this) {
     text_free(&text);
 }
 
-/* Verifies and compiles with cc, or with libtcc when `lanes` is 1. */
-static inline backend_code *case_compile(kernel_case *this, int lanes) {
-    kir_target target = {.lanes = lanes, .fma = lanes > 1, .vector_registers = 16};
+/* A way to machine code, for a target by its name. */
+typedef struct {
+    const char *target;
+    backend_code *(*compile)(const kir_program *program, const kir_target *target, diag_list *diags);
+    int lanes;
+} case_way;
+
+static inline backend_code *case_by_tcc(const kir_program *program, const kir_target *target, diag_list *diags) {
+    (void)target;
+    return tcc_compile(program, diags);
+}
+
+/* What the tests of kernels run through: the compiler's C by libtcc and cc, and LLVM, at all widths. */
+static const case_way case_ways[] = {
+    {"scalar", case_by_tcc, 1},   {"portable", cgen_compile, 4}, {"avx512", cgen_compile, 16},
+    {"scalar", llvm_compile, 1},  {"portable", llvm_compile, 4}, {"avx2", llvm_compile, 8},
+    {"avx512", llvm_compile, 16},
+};
+
+/* Whether this processor runs the code: cc makes vectors of any width from what there is, LLVM is told the target. */
+static inline bool case_runs_here(const case_way *way) {
+    return way->compile != llvm_compile || way->lanes <= kir_target_host().lanes;
+}
+
+/* Verifies and compiles. */
+static inline backend_code *case_compile(kernel_case *this, const case_way *way) {
+    kir_target target;
+    assert_true(kir_target_named(way->target, &target));
     assert_true(kir_verify(&this->program, &this->diags) || (case_no_errors(this), false));
-    backend_code *code =
-        lanes == 1 ? tcc_compile(&this->program, &this->diags) : cgen_compile(&this->program, &target, &this->diags);
+    backend_code *code = way->compile(&this->program, &target, &this->diags);
     case_no_errors(this);
     assert_non_null(code);
     return code;

@@ -78,10 +78,11 @@ static void check_samples(const function_case *function, const float *x, const f
         fail_msg("%s(%.9g) is off by %.2f units in the last place", function->name, at, worst);
 }
 
-static void functions_keep_their_error(int lanes) {
+static void functions_keep_their_error(const case_way *way) {
+    int lanes = way->lanes;
     for (size_t f = 0; f < sizeof functions / sizeof *functions; f++) {
         kernel_case *this = build(&functions[f], lanes);
-        backend_code *code = case_compile(this, lanes);
+        backend_code *code = case_compile(this, way);
         char *memory = case_arena(this);
         float *x = (float *)(memory + this->offsets[0]), *y = (float *)(memory + this->offsets[1]);
         for (int i = 0; i < SAMPLES; i++)
@@ -121,7 +122,8 @@ static bool same_number(float a, float b) {
 }
 
 /* All of them in one kernel: value i goes through its own function in all lanes. */
-static void special_values_keep_their_meaning(int lanes) {
+static void special_values_keep_their_meaning(const case_way *way) {
+    int lanes = way->lanes;
     kernel_case *this = case_new("specials");
     int x = case_argument(this, "x", KIR_F32, SPECIALS, false);
     int y = case_argument(this, "y", KIR_F32, SPECIALS * lanes, true);
@@ -130,7 +132,7 @@ static void special_values_keep_their_meaning(int lanes) {
         kir_store(&this->builder, y, kir_at(i * lanes), specials[i].build(&this->builder, value), lanes);
     }
     case_finish(this, 1);
-    backend_code *code = case_compile(this, lanes);
+    backend_code *code = case_compile(this, way);
     char *memory = case_arena(this);
     for (int i = 0; i < SPECIALS; i++)
         ((float *)(memory + this->offsets[0]))[i] = specials[i].x;
@@ -145,31 +147,17 @@ static void special_values_keep_their_meaning(int lanes) {
     case_free(this);
 }
 
-static void scalar(void **state) {
+static void every_way(void **state) {
     (void)state;
-    functions_keep_their_error(1);
-    special_values_keep_their_meaning(1);
-}
-
-static void lanes_8(void **state) {
-    (void)state;
-    functions_keep_their_error(8);
-    special_values_keep_their_meaning(8);
-}
-
-static void lanes_16(void **state) {
-    (void)state;
-    if (kir_target_host().lanes < 16)
-        skip();
-    functions_keep_their_error(16);
-    special_values_keep_their_meaning(16);
+    for (size_t i = 0; i < sizeof case_ways / sizeof *case_ways; i++) {
+        if (!case_runs_here(&case_ways[i]))
+            continue;
+        functions_keep_their_error(&case_ways[i]);
+        special_values_keep_their_meaning(&case_ways[i]);
+    }
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(scalar),
-        cmocka_unit_test(lanes_8),
-        cmocka_unit_test(lanes_16),
-    };
+    const struct CMUnitTest tests[] = {cmocka_unit_test(every_way)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
-/* Kernels through generated C: every instruction and shape of control flow against plain loops, in scalar code by
- * libtcc and in vectors by cc. */
+/* Kernels as machine code: every instruction and shape of control flow against plain loops, by every way that there is
+ * from kernel IR to the processor. */
 #include "kernel_case.h"
 #include "runtime/random.h"
 
@@ -12,8 +12,9 @@ static float *floats(const kernel_case *this, char *memory, int argument) {
 /* Compiles, lets `fill` write the arguments, runs, lets `check` look at them, and frees everything. */
 typedef void (*case_step)(kernel_case *this, char *memory, int lanes);
 
-static void case_complete(kernel_case *this, int lanes, case_step fill, case_step check) {
-    backend_code *code = case_compile(this, lanes);
+static void case_complete(kernel_case *this, const case_way *way, case_step fill, case_step check) {
+    backend_code *code = case_compile(this, way);
+    int lanes = way->lanes;
     char *memory = case_arena(this);
     fill(this, memory, lanes);
     case_run(this, code, memory);
@@ -727,37 +728,30 @@ static void random_check(kernel_case *this, char *memory, int lanes) {
 /* ---- all of them
  * --------------------------------------------------------------------------------------------------------------- */
 
-static void run_all(int lanes) {
+static void run_all(const case_way *way) {
+    int lanes = way->lanes;
     static const kir_element elements[] = {KIR_F32, KIR_I32, KIR_I64};
     for (int e = 0; e < 3; e++)
-        case_complete(operations_build(elements[e], lanes), lanes, operations_fill, operations_check);
-    case_complete(conversions_build(lanes), lanes, conversions_fill, conversions_check);
-    case_complete(bf16_build(lanes), lanes, bf16_fill, bf16_check);
-    case_complete(tails_build(lanes), lanes, tails_fill, tails_check);
-    case_complete(reduction_build(lanes), lanes, reduction_fill, reduction_check);
-    case_complete(order_build(lanes), lanes, order_fill, order_check);
-    case_complete(addresses_build(lanes), lanes, addresses_fill, addresses_check);
-    case_complete(truth_build(lanes), lanes, truth_fill, truth_check);
-    case_complete(bits_build(lanes), lanes, bits_fill, bits_check);
-    case_complete(product_build(lanes), lanes, product_fill, product_check);
-    case_complete(random_build(lanes), lanes, random_fill, random_check);
+        case_complete(operations_build(elements[e], lanes), way, operations_fill, operations_check);
+    case_complete(conversions_build(lanes), way, conversions_fill, conversions_check);
+    case_complete(bf16_build(lanes), way, bf16_fill, bf16_check);
+    case_complete(tails_build(lanes), way, tails_fill, tails_check);
+    case_complete(reduction_build(lanes), way, reduction_fill, reduction_check);
+    case_complete(order_build(lanes), way, order_fill, order_check);
+    case_complete(addresses_build(lanes), way, addresses_fill, addresses_check);
+    case_complete(truth_build(lanes), way, truth_fill, truth_check);
+    case_complete(bits_build(lanes), way, bits_fill, bits_check);
+    case_complete(product_build(lanes), way, product_fill, product_check);
+    case_complete(random_build(lanes), way, random_fill, random_check);
     if (lanes > 1)
-        case_complete(tiles_build(lanes), lanes, tiles_fill, tiles_check);
+        case_complete(tiles_build(lanes), way, tiles_fill, tiles_check);
 }
 
-static void scalar(void **state) {
+static void every_way(void **state) {
     (void)state;
-    run_all(1);
-}
-
-static void lanes_4(void **state) {
-    (void)state;
-    run_all(4);
-}
-
-static void lanes_16(void **state) {
-    (void)state;
-    run_all(16); /* without 512-bit registers the compiler takes several */
+    for (size_t i = 0; i < sizeof case_ways / sizeof *case_ways; i++)
+        if (case_runs_here(&case_ways[i]))
+            run_all(&case_ways[i]);
 }
 
 static void vectors_are_refused_in_scalar_code(void **state) {
@@ -769,11 +763,25 @@ static void vectors_are_refused_in_scalar_code(void **state) {
     case_free(this);
 }
 
+/* Runs nowhere without the units, but must become their instructions everywhere. */
+static void tiles_use_the_matrix_units(void **state) {
+    (void)state;
+    kernel_case *this = tiles_build(16);
+    kir_target target;
+    text_buffer assembly = {0};
+    assert_true(kir_target_named("amx", &target));
+    assert_true(llvm_emit(&this->program, &target, LLVM_ASSEMBLY, &assembly, &this->diags));
+    static const char *const instructions[] = {"ldtilecfg", "tileloadd", "tilezero", "tdpbf16ps", "tilestored"};
+    for (int i = 0; i < 5; i++)
+        assert_non_null(strstr(assembly.data, instructions[i]));
+    text_free(&assembly);
+    case_free(this);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(scalar),
-        cmocka_unit_test(lanes_4),
-        cmocka_unit_test(lanes_16),
+        cmocka_unit_test(tiles_use_the_matrix_units),
+        cmocka_unit_test(every_way),
         cmocka_unit_test(vectors_are_refused_in_scalar_code),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
