@@ -107,6 +107,18 @@ void derive_div(derivation *step) {
         derive_pass(step, 1, derive_negated(step, derive_binary(step, IR_OP_mul, quotient, step->value)));
 }
 
+/* g, -g n where x = n y + z; n is rounded to the whole number that it is but for an error of the division. */
+void derive_rem(derivation *step) {
+    derive_pass(step, 0, step->gradient);
+    if (derive_wanted(step, 1)) {
+        ir_value *multiple = derive_binary(step, IR_OP_sub, operand(step, 0), step->value);
+        ir_value *quotient = derive_binary(step, IR_OP_div, multiple, operand(step, 1));
+        ir_value *half = derive_number(step, &quotient->type, 0.5);
+        ir_value *times = derive_unary(step, IR_OP_floor, derive_binary(step, IR_OP_add, quotient, half));
+        derive_pass(step, 1, derive_negated(step, derive_binary(step, IR_OP_mul, step->gradient, times)));
+    }
+}
+
 /* g y x^(y-1), g z log(x) */
 void derive_pow(derivation *step) {
     ir_value *x = operand(step, 0), *y = operand(step, 1), *g = step->gradient;
