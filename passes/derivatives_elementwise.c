@@ -66,11 +66,11 @@ void derive_cos(derivation *step) {
     derive_pass(step, 0, derive_binary(step, IR_OP_mul, step->gradient, slope));
 }
 
-/* 0 < x ? g : 0 */
+/* x <= 0 ? 0 : g, so that g also passes a NaN */
 void derive_relu(derivation *step) {
     ir_value *zero = derive_number(step, &step->value->type, 0);
-    ir_value *positive = derive_binary(step, IR_OP_less, zero, operand(step, 0));
-    derive_pass(step, 0, gradient_where(step, positive, false));
+    ir_value *cut_off = derive_binary(step, IR_OP_less_equal, operand(step, 0), zero);
+    derive_pass(step, 0, gradient_where(step, cut_off, true));
 }
 
 /* The active operand and the result are both f32. */

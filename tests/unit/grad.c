@@ -32,13 +32,17 @@ typedef struct {
 } grad_case;
 
 #define UNARY(op, domain)                                                                                              \
-    {op, {{"f32[3,5]", domain, 0}}, "", "f32[3,5]", false}, {op, {{"f32[]", domain, 0}}, "", "f32[]", false}
+    {op, {{"f32[3,5]", domain, 0}}, "", "f32[3,5]", false}, {                                                          \
+        op, {{"f32[]", domain, 0}}, "", "f32[]", false                                                                 \
+    }
 #define BINARY(op, left, right)                                                                                        \
     {op, {{"f32[2,1,5]", left, 0}, {"f32[2,1,5]", right, 0}}, "", "f32[2,1,5]", false}, {                              \
         op, {{"f32[]", left, 0}, {"f32[]", right, 0}}, "", "f32[]", false                                              \
     }
-#define ONE(op, type, attrs, result)        {op, {{type, ANY, 0}}, attrs, result, false}
-#define TWO(op, left, right, attrs, result) {op, {{left, ANY, 0}, {right, ANY, 0}}, attrs, result, false}
+#define ONE(op, type, attrs, result)                                                                                   \
+    { op, {{type, ANY, 0}}, attrs, result, false }
+#define TWO(op, left, right, attrs, result)                                                                            \
+    { op, {{left, ANY, 0}, {right, ANY, 0}}, attrs, result, false }
 
 static const grad_case cases[] = {
     UNARY("neg", ANY),
@@ -86,7 +90,11 @@ static const grad_case cases[] = {
     ONE("pad", "f32[1,4]", "{low=[0,0], high=[0,0], interior=[3,0], value=7}", "f32[1,4]"),
     ONE("concat", "f32[3,2]", "{axis=1}", "f32[3,2]"),
     TWO("concat", "f32[3,2]", "f32[5,2]", "{axis=0}", "f32[8,2]"),
-    {"concat", {{"f32[2,3,2]", ANY, 0}, {"f32[2,1,2]", ANY, 0}, {"f32[2,4,2]", ANY, 0}}, "{axis=1}", "f32[2,8,2]", false},
+    {"concat",
+     {{"f32[2,3,2]", ANY, 0}, {"f32[2,1,2]", ANY, 0}, {"f32[2,4,2]", ANY, 0}},
+     "{axis=1}",
+     "f32[2,8,2]",
+     false},
     {"gather", {{"f32[5]", ANY, 0}, {"i32[]", ROW, 5}}, "{axis=0, batch=0}", "f32[]", false},
     {"gather", {{"f32[5,3]", ANY, 0}, {"i32[7]", ROW, 5}}, "{axis=0, batch=0}", "f32[7,3]", false},
     {"gather", {{"f32[2,5,3]", ANY, 0}, {"i32[4,2]", ROW, 5}}, "{axis=1, batch=0}", "f32[2,4,2,3]", false},
@@ -117,8 +125,8 @@ static const grad_case cases[] = {
         "f32[4,3,2]"),
     TWO("dot", "f32[2,3,4]", "f32[4,2,5]", "{lhs_batch=[], rhs_batch=[], lhs_contract=[0,2], rhs_contract=[1,0]}",
         "f32[3,5]"),
-    TWO("dot", "f32[3,2,4,2]", "f32[2,5,4,3]",
-        "{lhs_batch=[3,0], rhs_batch=[0,3], lhs_contract=[2], rhs_contract=[2]}", "f32[2,3,2,5]"),
+    TWO("dot", "f32[3,2,4,2]", "f32[2,5,4,3]", "{lhs_batch=[3,0], rhs_batch=[0,3], lhs_contract=[2], rhs_contract=[2]}",
+        "f32[2,3,2,5]"),
     TWO("dot", "f32[2,3]", "f32[2,3]", "{lhs_batch=[0,1], rhs_batch=[0,1], lhs_contract=[], rhs_contract=[]}",
         "f32[2,3]"),
     TWO("dot", "f32[2,3,4]", "f32[3,4]", "{lhs_batch=[], rhs_batch=[], lhs_contract=[2,1], rhs_contract=[1,0]}",
@@ -209,8 +217,8 @@ static int append_weighted_sum(text_buffer *text, int next, int value, int weigh
     return next + 1;
 }
 
-/* The function "loss" (order 0), "first" or "second": the loss is the sum of the result times @upstream; the first-order
- * scalar the sum of all its gradients times fixed weights. */
+/* The function "loss" (order 0), "first" or "second": the loss is the sum of the result times @upstream; the
+ * first-order scalar the sum of all its gradients times fixed weights. */
 static void append_function(const grad_case *this, int order, text_buffer *text) {
     static const char *const names[] = {"loss", "first", "second"};
     int inputs = input_count(this), next = 0;
@@ -279,7 +287,8 @@ static ir_case *build(const grad_case *this, int orders) {
     return built;
 }
 
-/* ---- a case's numbers --------------------------------------------------------------------------------------------- */
+/* ---- a case's numbers ---------------------------------------------------------------------------------------------
+ */
 
 static double draw(const input_case *input, rt_random_sequence *random, const int64_t *places, int *place) {
     switch (input->domain) {
@@ -381,10 +390,10 @@ static void every_operation_has_a_case(void **state) {
     (void)state;
     for (int opcode = 0; opcode < IR_OP_COUNT; opcode++) {
         const ir_op_info *op = ir_op((ir_opcode)opcode);
-        bool covered = strcmp(derivatives[opcode], "never") == 0  ? is_refused(op->name)
-                       : strcmp(derivatives[opcode], "none") == 0 ? !op->operand_count ||
-                                                                        has_case(flat_cases, FLAT_CASES, op->name)
-                                                                  : has_case(cases, CASES, op->name);
+        bool covered = strcmp(derivatives[opcode], "never") == 0 ? is_refused(op->name)
+                       : strcmp(derivatives[opcode], "none") == 0
+                           ? !op->operand_count || has_case(flat_cases, FLAT_CASES, op->name)
+                           : has_case(cases, CASES, op->name);
         if (!covered)
             fail_msg("operation '%s' (derivative '%s') has no case here", op->name, derivatives[opcode]);
     }
@@ -458,8 +467,11 @@ static void no_gradient_flows_through_steps(void **state) {
 /* What `differentiate` cannot do is an error that names the operation. */
 static void second_derivatives_of_max_pool_are_refused(void **state) {
     (void)state;
-    const grad_case this = {"max_pool2d", {{"f32[1,1,4,4]", APART, 0}},
-                            "{kernel=[2,2], stride=[2,2], padding=[0,0,0,0]}", "f32[1,1,2,2]", false};
+    const grad_case this = {"max_pool2d",
+                            {{"f32[1,1,4,4]", APART, 0}},
+                            "{kernel=[2,2], stride=[2,2], padding=[0,0,0,0]}",
+                            "f32[1,1,2,2]",
+                            false};
     text_buffer text = {0}, messages = {0};
     text_append(&text, "module @grad\n");
     append_function(&this, 2, &text);

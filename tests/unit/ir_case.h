@@ -131,8 +131,7 @@ static inline void tensor_get(void *user, bool state, const char *name, const ir
 
 static inline void tensor_put(void *user, bool state, const char *name, const ir_type *type, const double *elements) {
     const tensor_ports *ports = user;
-    memcpy(tensor_add(ports->results, state, name, type), elements,
-           (size_t)ir_type_elements(type) * sizeof *elements);
+    memcpy(tensor_add(ports->results, state, name, type), elements, (size_t)ir_type_elements(type) * sizeof *elements);
 }
 
 /* Runs the function on the `given` inputs and states; outputs and written states join the results. */
@@ -144,7 +143,8 @@ static inline void ir_case_interpret(ir_case *this, const char *function, const 
     ir_case_no_errors(this, function);
 }
 
-/* ---- compiled code ------------------------------------------------------------------------------------------------ */
+/* ---- compiled code ------------------------------------------------------------------------------------------------
+ */
 
 /* Runs all passes for the target and compiles: by libtcc for "scalar", by cc for any other. */
 static inline backend_code *ir_case_compile(ir_case *this, const char *name, const kir_target *target,
