@@ -3,6 +3,7 @@
 #include "backend/interp.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stdlib.h>
 
 typedef void (*eval_rule)(const interp_plan *plan, const ir_value *value, double *result);
@@ -29,6 +30,10 @@ bool interp_walk_next(interp_walk *walk) {
         walk->index[axis] = 0;
     }
     return false;
+}
+
+bool interp_is_larger(double element, double best) {
+    return !isnan(best) && (element > best || isnan(element));
 }
 
 void interp_strides(const ir_type *type, int64_t strides[IR_MAX_RANK]) {

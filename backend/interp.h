@@ -40,6 +40,8 @@ interp_walk interp_walk_begin(int rank, const int64_t *dims, const int64_t *firs
                               const int64_t *third);
 /* The next index; false after the last one, when the walk stands at its first index again. */
 bool interp_walk_next(interp_walk *walk);
+/* In a search for the first maximum, whether `element` takes the place of `best`. The first NaN does for good. */
+bool interp_is_larger(double element, double best);
 /* Row-major strides of a type. */
 void interp_strides(const ir_type *type, int64_t strides[IR_MAX_RANK]);
 

@@ -155,7 +155,7 @@ static int64_t first_maximum(const double *plane, int64_t width, const window *s
     int64_t best = -1;
     for (int64_t y = seen->top; y < seen->bottom; y++)
         for (int64_t x = seen->left; x < seen->right; x++)
-            if (best < 0 || plane[y * width + x] > plane[best])
+            if (best < 0 || interp_is_larger(plane[y * width + x], plane[best]))
                 best = y * width + x;
     return best;
 }

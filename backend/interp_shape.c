@@ -155,9 +155,8 @@ static double sum_of(double total, double element) {
     return total + element;
 }
 
-/* A NaN among the elements stays, as the larger of two would lose it. */
 static double larger_of(double largest, double element) {
-    return element > largest || isnan(element) ? element : largest;
+    return interp_is_larger(element, largest) ? element : largest;
 }
 
 static void reduce(const interp_plan *plan, const ir_value *value, double *result, double start,
@@ -199,7 +198,7 @@ void eval_argmax(const interp_plan *plan, const ir_value *value, double *result)
         const double *line = operand + walk.offset[0];
         int64_t first = 0;
         for (int64_t i = 1; i < type->dims[axis]; i++)
-            if (line[i * source_strides[axis]] > line[first * source_strides[axis]])
+            if (interp_is_larger(line[i * source_strides[axis]], line[first * source_strides[axis]]))
                 first = i;
         *result++ = (double)first;
     } while (interp_walk_next(&walk));

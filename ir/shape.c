@@ -1,6 +1,7 @@
 /* Shape rules of sources, elementwise operations and shape changes. */
 #include "ir/internal.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <string.h>
 
@@ -77,12 +78,26 @@ bool ir_infer(arena *memory, ir_opcode opcode, ir_value *const *operands, int op
 /* ---- sources and elementwise
  * ------------------------------------------------------------------------------------------ */
 
+/* Whether an element of that type can be the number. */
+static bool is_element(double number, ir_dtype dtype) {
+    if (dtype == IR_I32)
+        return number >= -2147483648.0 && number <= 2147483647.0 && number == floor(number);
+    return dtype == IR_F32 || number == 0 || number == 1;
+}
+
 bool shape_explicit(shape_query *query) {
     const ir_attr *axis = shape_attr(query, IR_ATTR_axis);
     if (axis && (axis->as.ints[0] < 0 || axis->as.ints[0] >= query->type->rank))
         return shape_fail(query, "axis %lld does not exist in %s", (long long)axis->as.ints[0],
                           shown(query, query->type));
-    if (query->opcode == IR_OP_random_uniform || query->opcode == IR_OP_random_normal)
+    if (query->opcode == IR_OP_constant && !is_element(shape_attr(query, IR_ATTR_value)->as.number, query->type->dtype))
+        return shape_fail(query, "the number is no %s", ir_dtype_name(query->type->dtype));
+    if (query->opcode == IR_OP_iota && query->type->dtype == IR_BOOL)
+        return shape_fail(query, "indices are numbers, not bool");
+    bool random = query->opcode == IR_OP_random_uniform || query->opcode == IR_OP_random_normal;
+    if (random && query->type->dtype != IR_F32)
+        return shape_fail(query, "random numbers are f32");
+    if (random)
         for (int i = 0; i < 2; i++)
             if (operand(query, i)->rank != 0 || operand(query, i)->dtype != IR_I32)
                 return shape_fail(query, "random numbers need i32 scalars for seed and step");
@@ -129,7 +144,7 @@ bool shape_explicit_same_dims(shape_query *query) {
 }
 
 bool shape_compare(shape_query *query) {
-    if (!shape_same(query))
+    if (!shape_number_same(query))
         return false;
     query->type->dtype = IR_BOOL;
     return true;
@@ -234,6 +249,8 @@ bool shape_pad(shape_query *query) {
     const ir_attr *interior = shape_attr(query, IR_ATTR_interior);
     if (!one_each_axis(query, low) || !one_each_axis(query, high) || !one_each_axis(query, interior))
         return false;
+    if (!is_element(shape_attr(query, IR_ATTR_value)->as.number, from->dtype))
+        return shape_fail(query, "the number is no %s", ir_dtype_name(from->dtype));
     *query->type = *from;
     for (int i = 0; i < from->rank; i++) {
         int64_t before = low->as.ints[i], after = high->as.ints[i], between = interior->as.ints[i];
@@ -306,6 +323,8 @@ bool shape_gather(shape_query *query) {
 
 bool shape_explicit_scatter(shape_query *query) {
     ir_type updates;
+    if (query->type->dtype == IR_BOOL)
+        return shape_fail(query, "scatter_add works on numbers, not on bool");
     if (!gathered(query, query->type, operand(query, 1), &updates))
         return false;
     if (!ir_type_equal(&updates, operand(query, 0)))
@@ -343,6 +362,8 @@ bool shape_argmax(shape_query *query) {
     const ir_type *from = operand(query, 0);
     if (!axis_exists(query, axis->as.ints[0], from))
         return false;
+    if (from->dtype == IR_BOOL)
+        return shape_fail(query, "argmax works on numbers, not on bool");
     ir_type result = {.dtype = IR_I32};
     for (int i = 0; i < from->rank; i++)
         if (i != axis->as.ints[0])

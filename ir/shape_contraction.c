@@ -114,6 +114,8 @@ static bool convolved(shape_query *query, const ir_type *x, const ir_type *w, ir
                           shown(query, x), shown(query, w), (long long)groups);
     *result = ir_type_make(IR_F32, 4, (int64_t[]){x->dims[0], w->dims[0], 0, 0});
     for (int i = 0; i < 2; i++) {
+        if (w->dims[2 + i] - 1 > IR_MAX_ELEMENTS / dilation[i])
+            return shape_fail(query, "the dilated kernel of weights %s is too large", shown(query, w));
         int64_t span = dilation[i] * (w->dims[2 + i] - 1) + 1;
         result->dims[2 + i] = window_places(x->dims[2 + i], span, stride[i], padding[2 * i], padding[2 * i + 1]);
         if (result->dims[2 + i] < 1)

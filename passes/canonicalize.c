@@ -40,7 +40,7 @@ static bool fold_unary(ir_opcode opcode, double x, ir_dtype dtype, double *resul
     case IR_OP_sqrt: *result = sqrt(x); return true;
     case IR_OP_rsqrt: *result = 1 / sqrt(x); return true;
     case IR_OP_tanh: *result = tanh(x); return true;
-    case IR_OP_relu: *result = x > 0 ? x : 0; return true;
+    case IR_OP_relu: *result = x < 0 ? 0 : x; return true;
     case IR_OP_not: *result = x == 0; return true;
     case IR_OP_convert:
         *result = dtype == IR_F32 ? x : dtype == IR_BOOL ? x != 0 : trunc(x);
@@ -59,8 +59,8 @@ static bool fold_binary(ir_opcode opcode, double x, double y, ir_dtype dtype, do
             return false;
         *result = x / y;
         break;
-    case IR_OP_max: *result = x > y ? x : y; break;
-    case IR_OP_min: *result = x < y ? x : y; break;
+    case IR_OP_max: *result = x < y || isnan(y) ? y : x; break;
+    case IR_OP_min: *result = y < x || isnan(y) ? y : x; break;
     case IR_OP_equal: *result = x == y; return true;
     case IR_OP_less: *result = x < y; return true;
     case IR_OP_less_equal: *result = x <= y; return true;
@@ -85,6 +85,7 @@ static ir_value *fold(rewriter *rewrite, ir_value *value) {
     bool folds = value->operand_count == 1
                      ? fold_unary(value->opcode, numbers[0], value->type.dtype, &result)
                      : fold_binary(value->opcode, numbers[0], numbers[1], value->operands[0]->type.dtype, &result);
+    folds = folds && (value->type.dtype != IR_I32 || fabs(result) < 2147483648.0);
     return folds ? constant_like(rewrite, value, result) : NULL;
 }
 

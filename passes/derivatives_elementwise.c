@@ -66,11 +66,11 @@ void derive_cos(derivation *step) {
     derive_pass(step, 0, derive_binary(step, IR_OP_mul, step->gradient, slope));
 }
 
-/* 0 < x ? g : 0 */
+/* x <= 0 ? 0 : g, so that g also passes a NaN */
 void derive_relu(derivation *step) {
     ir_value *zero = derive_number(step, &step->value->type, 0);
-    ir_value *positive = derive_binary(step, IR_OP_less, zero, operand(step, 0));
-    derive_pass(step, 0, gradient_where(step, positive, false));
+    ir_value *cut_off = derive_binary(step, IR_OP_less_equal, operand(step, 0), zero);
+    derive_pass(step, 0, gradient_where(step, cut_off, true));
 }
 
 /* The active operand and the result are both f32. */
@@ -105,6 +105,18 @@ void derive_div(derivation *step) {
     derive_pass(step, 0, quotient);
     if (derive_wanted(step, 1))
         derive_pass(step, 1, derive_negated(step, derive_binary(step, IR_OP_mul, quotient, step->value)));
+}
+
+/* g, -g n where x = n y + z; n is rounded to the whole number that it is but for an error of the division. */
+void derive_rem(derivation *step) {
+    derive_pass(step, 0, step->gradient);
+    if (derive_wanted(step, 1)) {
+        ir_value *multiple = derive_binary(step, IR_OP_sub, operand(step, 0), step->value);
+        ir_value *quotient = derive_binary(step, IR_OP_div, multiple, operand(step, 1));
+        ir_value *half = derive_number(step, &quotient->type, 0.5);
+        ir_value *times = derive_unary(step, IR_OP_floor, derive_binary(step, IR_OP_add, quotient, half));
+        derive_pass(step, 1, derive_negated(step, derive_binary(step, IR_OP_mul, step->gradient, times)));
+    }
 }
 
 /* g y x^(y-1), g z log(x) */

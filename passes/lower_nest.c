@@ -133,10 +133,12 @@ static kir_reg unary(lower_kernel *kernel, const ir_value *value, kir_reg x, int
     case IR_OP_tanh: return math_tanh(builder, x);
     case IR_OP_sin: return kir_op1(builder, KIR_sin, x);
     case IR_OP_cos: return kir_op1(builder, KIR_cos, x);
-    case IR_OP_relu: return kir_op2(builder, KIR_max, x, kir_number(builder, type, 0));
+    case IR_OP_relu: return kir_op2(builder, KIR_max, kir_number(builder, type, 0), x); /* NaN stays */
     case IR_OP_not: return kir_op1(builder, KIR_not, x);
     case IR_OP_convert: {
         kir_element from = lower_element(value->operands[0]->type.dtype);
+        if (from == KIR_F32 && type.element == KIR_I32)
+            return lower_to_whole(builder, x);
         return from == type.element ? x : kir_convert(builder, x, type.element);
     }
     default: return x; /* stop_gradient */
@@ -151,8 +153,6 @@ static kir_opcode binary_opcode(ir_opcode opcode) {
     case IR_OP_div: return KIR_div;
     case IR_OP_rem: return KIR_rem;
     case IR_OP_pow: return KIR_pow;
-    case IR_OP_max: return KIR_max;
-    case IR_OP_min: return KIR_min;
     case IR_OP_equal: return KIR_equal;
     case IR_OP_less: return KIR_less;
     case IR_OP_less_equal: return KIR_less_equal;
@@ -160,6 +160,21 @@ static kir_opcode binary_opcode(ir_opcode opcode) {
     case IR_OP_or: return KIR_or;
     default: assert(!"no binary operation"); return KIR_move;
     }
+}
+
+static kir_reg binary(const kir_builder *builder, const ir_value *value, kir_reg x, kir_reg y) {
+    bool whole = value->type.dtype == IR_I32;
+    switch (value->opcode) {
+    case IR_OP_max: return lower_maximum(builder, x, y);
+    case IR_OP_min: return lower_minimum(builder, x, y);
+    case IR_OP_div:
+    case IR_OP_rem:
+        if (whole)
+            return lower_whole_division(builder, binary_opcode(value->opcode), x, y);
+        break;
+    default: break;
+    }
+    return kir_op2(builder, binary_opcode(value->opcode), x, y);
 }
 
 static kir_reg elementwise(lower_kernel *kernel, const ir_value *value, const lower_coordinate *at, int lanes,
@@ -171,7 +186,7 @@ static kir_reg elementwise(lower_kernel *kernel, const ir_value *value, const lo
     if (value->operand_count == 1)
         return unary(kernel, value, operands[0], lanes);
     if (value->operand_count == 2)
-        return kir_op2(&kernel->builder, binary_opcode(value->opcode), operands[0], operands[1]);
+        return binary(&kernel->builder, value, operands[0], operands[1]);
     return kir_op3(&kernel->builder, KIR_select, operands[0], operands[1], operands[2]);
 }
 

@@ -48,6 +48,18 @@ void lower_store_at(lower_kernel *kernel, int buffer, const ir_type *type, const
 void lower_split_iteration(lower_kernel *kernel, const ir_type *type, const int8_t *axes, int count,
                            lower_coordinate *at);
 
+/* The larger (smaller) of two; NaN if either is. */
+kir_reg lower_maximum(const kir_builder *builder, kir_reg x, kir_reg y);
+kir_reg lower_minimum(const kir_builder *builder, kir_reg x, kir_reg y);
+/* The largest lane, or NaN if any lane is. */
+kir_reg lower_largest_lane(const kir_builder *builder, kir_reg x);
+/* BOOL: in a search for the first maximum, whether `element` takes the place of `best`. The first NaN does for good. */
+kir_reg lower_is_larger(const kir_builder *builder, kir_reg element, kir_reg best);
+/* KIR_div or KIR_rem of whole numbers: by 0 both give 0; a quotient that does not fit wraps. */
+kir_reg lower_whole_division(const kir_builder *builder, kir_opcode opcode, kir_reg x, kir_reg y);
+/* F32 to I32, rounding toward zero: the nearest number where it does not fit, 0 for NaN. */
+kir_reg lower_to_whole(const kir_builder *builder, kir_reg x);
+
 bool lower_elementwise(lower_context *context, const ir_value *value);
 bool lower_reduction(lower_context *context, const ir_value *value);
 bool lower_shape(lower_context *context, const ir_value *value);

@@ -24,8 +24,16 @@ typedef struct {
     int lanes;
 } reduction;
 
-static kir_opcode combine_opcode(const ir_value *root) {
-    return root->opcode == IR_OP_reduce_max ? KIR_max : KIR_add;
+static kir_reg combined(const kir_builder *builder, const ir_value *root, kir_reg x, kir_reg y) {
+    return root->opcode == IR_OP_reduce_max ? lower_maximum(builder, x, y) : kir_op2(builder, KIR_add, x, y);
+}
+
+/* total = total combined with element */
+static void combine_into(const kir_builder *builder, const ir_value *root, kir_reg total, kir_reg element) {
+    if (root->opcode == IR_OP_reduce_max)
+        kir_assign(builder, total, lower_maximum(builder, total, element));
+    else
+        kir_into(builder, total, KIR_add, total, element, -1);
 }
 
 static double neutral(const ir_value *root) {
@@ -89,7 +97,7 @@ static void reduce_kept_vectors(lower_kernel *kernel, const reduction *work, low
         at[axis] = (lower_coordinate){first, work->lanes > 1};
         at[axis].base.base += (int64_t)r * work->lanes;
         kir_reg element = element_at(kernel, work, at, work->lanes, count);
-        kir_into(&kernel->builder, sums[r], combine_opcode(work->root), sums[r], element, -1);
+        combine_into(&kernel->builder, work->root, sums[r], element);
     }
     kernel->builder = outer;
     for (int r = 0; r < rows; r++) {
@@ -120,7 +128,6 @@ static void reduce_kept(lower_kernel *kernel, const reduction *work, lower_coord
 static void reduce_innermost(lower_kernel *kernel, const reduction *work, lower_coordinate *at) {
     int axis = innermost_axis(work), lanes = work->lanes;
     int64_t size = work->type->dims[axis], whole = size / lanes * lanes;
-    kir_opcode combine = combine_opcode(work->root);
     kir_builder outer = kernel->builder;
     kir_reg vector = accumulator(kernel, work, lanes), scalar = lanes > 1 ? accumulator(kernel, work, 1) : vector;
     open_reduced_loops(kernel, work, axis, at);
@@ -131,7 +138,7 @@ static void reduce_innermost(lower_kernel *kernel, const reduction *work, lower_
         at[axis] = (lower_coordinate){kir_plus(kir_at(0), 1, index), lanes > 1};
         kernel->builder = body;
         kir_reg element = element_at(kernel, work, at, lanes, lanes);
-        kir_into(&kernel->builder, vector, combine, vector, element, -1);
+        combine_into(&kernel->builder, work->root, vector, element);
         kernel->builder = inner;
     }
     if (whole < size) {
@@ -140,12 +147,13 @@ static void reduce_innermost(lower_kernel *kernel, const reduction *work, lower_
         at[axis] = (lower_coordinate){kir_plus(kir_at(0), 1, index), 0};
         kernel->builder = body;
         kir_reg element = element_at(kernel, work, at, 1, 1);
-        kir_into(&kernel->builder, scalar, combine, scalar, element, -1);
+        combine_into(&kernel->builder, work->root, scalar, element);
     }
     kernel->builder = outer;
     if (lanes > 1) {
-        kir_opcode join = work->root->opcode == IR_OP_reduce_max ? KIR_max_lanes : KIR_sum_lanes;
-        scalar = kir_op2(&outer, combine, kir_op1(&outer, join, vector), scalar);
+        kir_reg joined = work->root->opcode == IR_OP_reduce_max ? lower_largest_lane(&outer, vector)
+                                                                : kir_op1(&outer, KIR_sum_lanes, vector);
+        scalar = combined(&outer, work->root, joined, scalar);
     }
     at[axis] = (lower_coordinate){kir_at(0), 0};
     store_result(kernel, work, at, scalar, 1);
@@ -309,7 +317,7 @@ static bool lower_argmax(lower_context *context, const ir_value *value) {
     at[axis].base = kir_plus(kir_at(0), 1, index);
     kernel.builder = body;
     kir_reg element = lower_element_at(&kernel, operand, at, 1, 1);
-    kir_reg better = kir_op2(builder, KIR_less, best, element);
+    kir_reg better = lower_is_larger(builder, element, best);
     kir_reg number = kir_convert(builder, index, KIR_I32);
     kir_into(builder, best, KIR_select, better, element, best);
     kir_into(builder, place, KIR_select, better, number, place);

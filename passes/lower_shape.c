@@ -63,9 +63,10 @@ static void lower_pad(lower_context *context, const ir_value *value) {
 }
 
 /* The coordinates of x for result coordinates of gather: the axis' place is the index that `indices` holds. */
-static void gathered_place(lower_kernel *kernel, const ir_value *value, const ir_value *indices, int rank,
+static void gathered_place(lower_kernel *kernel, const ir_value *value, const ir_value *indices, const ir_type *x,
                            const lower_coordinate *at, lower_coordinate *place) {
-    int axis = (int)ir_int(value, IR_ATTR_axis), batch = (int)ir_int(value, IR_ATTR_batch);
+    int axis = (int)ir_int(value, IR_ATTR_axis), batch = (int)ir_int(value, IR_ATTR_batch), rank = x->rank;
+    int64_t rows = x->dims[axis] < INT32_MAX ? x->dims[axis] : INT32_MAX;
     int index_axes = indices->type.rank - batch;
     lower_coordinate index_at[IR_MAX_RANK];
     for (int i = 0; i < batch; i++)
@@ -74,6 +75,10 @@ static void gathered_place(lower_kernel *kernel, const ir_value *value, const ir
         index_at[batch + i] = at[axis + i];
     kir_reg index =
         lower_load_at(kernel, lower_buffer(kernel->context, indices), &indices->type, &indices->layout, index_at, 1, 1);
+    /* An index outside of the axis means the nearest row, so that no data can reach beyond a tensor. */
+    kir_type whole = kir_scalar_type(KIR_I32);
+    index = kir_op2(&kernel->builder, KIR_max, index, kir_number(&kernel->builder, whole, 0));
+    index = kir_op2(&kernel->builder, KIR_min, index, kir_number(&kernel->builder, whole, (double)(rows - 1)));
     kir_reg wide = kir_convert(&kernel->builder, index, KIR_I64);
     for (int i = 0; i < rank; i++)
         place[i] = i < axis    ? at[i]
@@ -86,7 +91,7 @@ static void lower_gather(lower_context *context, const ir_value *value) {
     lower_kernel kernel = lower_kernel_begin(context, "gather", value);
     lower_coordinate at[IR_MAX_RANK], place[IR_MAX_RANK];
     int64_t extent = open_loops(&kernel, &value->type, &value->layout, at);
-    gathered_place(&kernel, value, value->operands[1], x->type.rank, at, place);
+    gathered_place(&kernel, value, value->operands[1], &x->type, at, place);
     kir_reg element = lower_load_at(&kernel, lower_buffer(context, x), &x->type, &x->layout, place, 1, 1);
     lower_store_at(&kernel, lower_result_buffer(context, value), &value->type, &value->layout, at, element, 1);
     lower_kernel_launch(&kernel, extent);
@@ -105,7 +110,7 @@ static void lower_scatter_add(lower_context *context, const ir_value *value) {
         kernel.builder = body;
     }
     int target = lower_result_buffer(context, value);
-    gathered_place(&kernel, value, value->operands[1], value->type.rank, at, place);
+    gathered_place(&kernel, value, value->operands[1], &value->type, at, place);
     kir_reg before = lower_load_at(&kernel, target, &value->type, &value->layout, place, 1, 1);
     kir_reg update = lower_load_at(&kernel, lower_buffer(context, updates), &updates->type, &updates->layout, at, 1, 1);
     kir_reg sum = kir_op2(&kernel.builder, KIR_add, before, update);

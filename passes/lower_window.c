@@ -107,7 +107,10 @@ static void emit_pooled(lower_kernel *kernel, const pool *work, lower_coordinate
     lower_coordinate inside[4];
     open_window(kernel, work, at, inside);
     kir_reg element = load(kernel, work->value->operands[0], inside, lanes, count);
-    kir_into(&kernel->builder, best, maximum ? KIR_max : KIR_add, best, element, -1);
+    if (maximum)
+        kir_assign(&kernel->builder, best, lower_maximum(&kernel->builder, best, element));
+    else
+        kir_into(&kernel->builder, best, KIR_add, best, element, -1);
     kernel->builder = outer;
     if (!maximum) {
         double share = 1.0 / (double)(work->kernel[0] * work->kernel[1]);
@@ -170,7 +173,9 @@ static kir_reg first_maximum(lower_kernel *kernel, const pool *work, const lower
     kir_index number = kir_plus_index(kir_plus_index(kir_at(0), work->map->dims[W], inside[H].base), 1, inside[W].base);
     kir_reg here = kir_splat(
         builder, kir_convert(builder, kir_convert(builder, kir_value(builder, number), KIR_I32), KIR_F32), lanes);
-    kir_reg better = kir_op2(builder, KIR_less, best, element);
+    /* The first one counts whatever it is: a window may hold nothing but -inf. */
+    kir_reg first = kir_op2(builder, KIR_less, place, kir_number(builder, type, 0));
+    kir_reg better = kir_op2(builder, KIR_or, first, lower_is_larger(builder, element, best));
     kir_into(builder, best, KIR_select, better, element, best);
     kir_into(builder, place, KIR_select, better, here, place);
     kernel->builder = outer;
