@@ -6,10 +6,17 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 enum { MAX_ARGUMENTS = 32, MESSAGE_BYTES = 4096 };
+
+#ifdef CSL_SANITIZE /* the runtime library is instrumented: so must the programs be that link it */
+#define SANITIZER_FLAG "-fsanitize=address,undefined",
+#else
+#define SANITIZER_FLAG
+#endif
 
 /* Runs a command with its messages collected; 0 when it succeeded. */
 static int run_command(const char *const *arguments, char *message) {
@@ -78,15 +85,27 @@ static bool make_folder(char *folder, size_t size, diag_list *diags) {
     return false;
 }
 
+/* `output`.tmp, where the linker writes: known to be writable before any work is done, and empty. */
+static bool open_temporary(const char *output, char *temporary, size_t size, diag_list *diags) {
+    source_span nowhere = {0};
+    struct stat there;
+    if (snprintf(temporary, size, "%s.tmp", output) >= (int)size)
+        return diag_error(diags, nowhere, "the output path is too long"), false;
+    if (stat(output, &there) == 0 && !S_ISREG(there.st_mode))
+        return diag_error(diags, nowhere, "cannot write '%s': it is no regular file", output), false;
+    int file = open(temporary, O_WRONLY | O_CREAT | O_TRUNC, 0666);
+    if (file < 0 || close(file) != 0)
+        return diag_error(diags, nowhere, "cannot write '%s': %s", output, strerror(errno)), false;
+    return true;
+}
+
 bool backend_link(const char *object_path, const char *runtime_library, const char *output_path, diag_list *diags) {
     char temporary[4096];
-    if (snprintf(temporary, sizeof temporary, "%s.tmp", output_path) >= (int)sizeof temporary) {
-        source_span nowhere = {0};
-        diag_error(diags, nowhere, "the output path is too long");
+    if (!open_temporary(output_path, temporary, sizeof temporary, diags))
         return false;
-    }
-    const char *arguments[MAX_ARGUMENTS] = {compiler(), "-o",    temporary, object_path, runtime_library, "-lopenblas",
-                                            "-ljpeg",   "-lpng", "-lz",     "-lpthread", "-lm",           NULL};
+    const char *arguments[MAX_ARGUMENTS] = {compiler(),      SANITIZER_FLAG "-o", temporary, object_path,
+                                            runtime_library, "-lopenblas",        "-ljpeg",  "-lpng",
+                                            "-lz",           "-lpthread",         "-lm",     NULL};
     bool good = compile(arguments, diags, "linking");
     if (good && rename(temporary, output_path) != 0) {
         source_span nowhere = {0};
@@ -160,18 +179,20 @@ bool cgen_link(const kir_program *program, const kir_target *target, const char 
     char folder[256], source[300], temporary[4096];
     text_buffer text = {0};
     source_span nowhere = {0};
+    if (!open_temporary(output_path, temporary, sizeof temporary, diags))
+        return false;
     if (!cgen_emit(program, target, &text, diags) || !make_folder(folder, sizeof folder, diags)) {
+        unlink(temporary);
         text_free(&text);
         return false;
     }
     snprintf(source, sizeof source, "%s/program.c", folder);
-    snprintf(temporary, sizeof temporary, "%s.tmp", output_path);
     const char *arguments[MAX_ARGUMENTS] = {compiler(),
                                             "-O3",
                                             "-march=native",
                                             "-fno-math-errno",
                                             "-w",
-                                            "-I",
+                                            SANITIZER_FLAG "-I",
                                             CSL_INCLUDE_FOLDER,
                                             "-o",
                                             temporary,
@@ -184,8 +205,10 @@ bool cgen_link(const kir_program *program, const kir_target *target, const char 
                                             "-lpthread",
                                             "-lm",
                                             NULL};
-    bool good =
-        text_write_file(source, text.data, text.length) == 0 && compile(arguments, diags, "compiling the program");
+    bool good = text_write_file(source, text.data, text.length) == 0;
+    if (!good)
+        diag_error(diags, nowhere, "cannot write '%s': %s", source, strerror(errno));
+    good = good && compile(arguments, diags, "compiling the program");
     if (good && rename(temporary, output_path) != 0) {
         diag_error(diags, nowhere, "cannot write '%s': %s", output_path, strerror(errno));
         good = false;
