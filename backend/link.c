@@ -6,10 +6,17 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { MAX_ARGUMENTS = 32, MESSAGE_BYTES = 4096 };
+enum { MAX_ARGUMENTS = 40, MESSAGE_BYTES = 4096 };
+
+#ifdef CSL_SANITIZE /* the runtime library is instrumented: so must the programs be that link it */
+#define SANITIZER_FLAG "-fsanitize=address,undefined",
+#else
+#define SANITIZER_FLAG
+#endif
 
 /* Runs a command with its messages collected; 0 when it succeeded. */
 static int run_command(const char *const *arguments, char *message) {
@@ -99,16 +106,28 @@ static void folder_close(work_folder *folder) {
 
 /* ---- executables ----------------------------------------------------------------------------------------------- */
 
+/* `output`.tmp, where the linker writes: known to be writable before any work is done, and empty. */
+static bool open_temporary(const char *output, char *temporary, size_t size, diag_list *diags) {
+    source_span nowhere = {0};
+    struct stat there;
+    if (snprintf(temporary, size, "%s.tmp", output) >= (int)size)
+        return diag_error(diags, nowhere, "the output path is too long"), false;
+    if (stat(output, &there) == 0 && !S_ISREG(there.st_mode))
+        return diag_error(diags, nowhere, "cannot write '%s': it is no regular file", output), false;
+    int file = open(temporary, O_WRONLY | O_CREAT | O_TRUNC, 0666);
+    if (file < 0 || close(file) != 0)
+        return diag_error(diags, nowhere, "cannot write '%s': %s", output, strerror(errno)), false;
+    return true;
+}
+
 /* Runs the compiler on `inputs` with `options` before them; the executable appears under its name when complete. */
 static bool make_executable(const char *const *options, const char *const *inputs, int input_count,
                             const char *runtime_library, const char *output_path, const char *what, diag_list *diags) {
     static const char *const libraries[] = {"-lopenblas", "-ljpeg", "-lpng", "-lz", "-lpthread", "-lm"};
     source_span nowhere = {0};
     char temporary[4096];
-    if (snprintf(temporary, sizeof temporary, "%s.tmp", output_path) >= (int)sizeof temporary) {
-        diag_error(diags, nowhere, "the output path is too long");
+    if (!open_temporary(output_path, temporary, sizeof temporary, diags))
         return false;
-    }
     const char *arguments[MAX_ARGUMENTS] = {compiler(), "-o", temporary};
     int count = 3;
     for (; *options; options++)
@@ -130,7 +149,7 @@ static bool make_executable(const char *const *options, const char *const *input
 
 bool backend_link(const backend_bytes *objects, int count, const char *runtime_library, const char *output_path,
                   diag_list *diags) {
-    static const char *const options[] = {NULL};
+    static const char *const options[] = {SANITIZER_FLAG NULL};
     work_folder folder;
     const char *paths[MAX_FILES];
     if (!folder_open(&folder, diags))
@@ -149,7 +168,7 @@ bool backend_link(const backend_bytes *objects, int count, const char *runtime_l
 
 bool cgen_link(const kir_program *program, const kir_target *target, const char *runtime_library,
                const char *output_path, diag_list *diags) {
-    static const char *const options[] = {"-O3", "-march=native", "-fno-math-errno", "-w", "-I", CSL_INCLUDE_FOLDER,
+    static const char *const options[] = {"-O3", "-march=native", "-fno-math-errno", "-w", SANITIZER_FLAG "-I", CSL_INCLUDE_FOLDER,
                                           NULL};
     text_buffer text = {0};
     work_folder folder;
@@ -199,7 +218,7 @@ backend_code *cgen_compile(const kir_program *program, const kir_target *target,
                                                 "-march=native",
                                                 "-fno-math-errno",
                                                 "-w",
-                                                "-shared",
+                                                SANITIZER_FLAG "-shared",
                                                 "-fPIC",
                                                 "-DCSL_NO_MAIN",
                                                 "-I",

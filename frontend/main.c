@@ -210,6 +210,15 @@ static bool session_begin(session *work, const options *chosen) {
     return true;
 }
 
+/* Text that standard output did not take makes a good status a failure. */
+static int finish(int status) {
+    if ((fflush(stdout) || ferror(stdout)) && status == STATUS_GOOD) {
+        fprintf(stderr, "cslc: error: cannot write 'standard output': %s\n", strerror(errno));
+        return STATUS_FAILED;
+    }
+    return status;
+}
+
 static int session_end(session *work, int status) {
     if (work->diags.count > 0) {
         text_buffer text = {0};
@@ -218,7 +227,7 @@ static int session_end(session *work, int status) {
         text_free(&text);
     }
     arena_free(work->memory);
-    return status;
+    return finish(status);
 }
 
 static int write_output(const char *path, const text_buffer *text) {
@@ -434,9 +443,9 @@ int main(int count, char **arguments) {
     session work;
     int status = parse_options(&chosen, count, arguments);
     if (status >= 0)
-        return status;
+        return finish(status);
     if (chosen.list_passes)
-        return list_passes();
+        return finish(list_passes());
     if (!chosen.input) {
         fputs(help, stderr);
         return STATUS_USAGE;

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static void reserve(text_buffer *text, size_t extra) {
@@ -106,9 +107,21 @@ static int write_all(int file, const char *data, size_t length) {
     return 0;
 }
 
-int text_write_file(const char *path, const char *data, size_t length) {
-    if (strcmp(path, "-") == 0)
-        return write_all(STDOUT_FILENO, data, length);
+/* A device or pipe is written itself: a rename would put a file in its place. */
+static int write_in_place(const char *path, const char *data, size_t length) {
+    int file = open(path, O_WRONLY);
+    if (file < 0)
+        return -1;
+    int status = write_all(file, data, length), problem = errno;
+    if (close(file) != 0 && status == 0) {
+        status = -1;
+        problem = errno;
+    }
+    errno = problem;
+    return status;
+}
+
+static int write_by_rename(const char *path, const char *data, size_t length) {
     text_buffer temporary = {0};
     text_append(&temporary, "%s.tmp", path);
     int file = open(temporary.data, O_WRONLY | O_CREAT | O_TRUNC, 0666);
@@ -127,6 +140,20 @@ int text_write_file(const char *path, const char *data, size_t length) {
     if (status != 0 && file >= 0)
         unlink(temporary.data);
     text_free(&temporary);
+    errno = problem;
+    return status;
+}
+
+int text_write_file(const char *path, const char *data, size_t length) {
+    struct stat there;
+    if (strcmp(path, "-") == 0)
+        return write_all(STDOUT_FILENO, data, length);
+    if (stat(path, &there) == 0 && !S_ISREG(there.st_mode))
+        return write_in_place(path, data, length);
+    /* a symbolic link stays, and its target is replaced */
+    char *target = lstat(path, &there) == 0 && S_ISLNK(there.st_mode) ? realpath(path, NULL) : NULL;
+    int status = write_by_rename(target ? target : path, data, length), problem = errno;
+    free(target);
     errno = problem;
     return status;
 }

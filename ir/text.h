@@ -18,8 +18,8 @@ void text_append_number(text_buffer *text, double value);
 
 /* Reads a whole file; returns malloc'd zero-terminated text, or NULL with errno set. Refuses files over 64 MiB. */
 char *text_read_file(const char *path, size_t *length);
-/* Writes a whole file by way of `path`.tmp and rename, so that a failure leaves nothing half-written; "-" is stdout.
- * Returns 0, or -1 with errno set. */
+/* Writes a whole file by way of `path`.tmp and rename, so that a failure leaves nothing half-written; a device or pipe
+ * is written itself, and "-" is stdout. Returns 0, or -1 with errno set. */
 int text_write_file(const char *path, const char *data, size_t length);
 
 #endif

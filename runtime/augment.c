@@ -26,8 +26,8 @@ static void draw_crop(const rt_augment_op *op, int height, int width, rt_random_
         return;
     }
     double ratio = (double)width / height;
-    draw->width = ratio > op->ratio[1] ? (int)lrint(height * op->ratio[1]) : width;
-    draw->height = ratio < op->ratio[0] ? (int)lrint(width / op->ratio[0]) : height;
+    draw->width = ratio > op->ratio[1] ? (int)fmax(1, rint(height * op->ratio[1])) : width;
+    draw->height = ratio < op->ratio[0] ? (int)fmax(1, rint(width / op->ratio[0])) : height;
     draw->top = (height - draw->height) / 2;
     draw->left = (width - draw->width) / 2;
 }
@@ -47,18 +47,19 @@ static void draw_jitter(const rt_augment_op *op, rt_random_sequence *random, rt_
     draw->hue = rt_random_range(random, -op->hue, op->hue);
 }
 
+/* Where a part of a padded picture begins, counted from the picture itself. */
+static int draw_place(rt_random_sequence *random, int size, int part, int pad) {
+    int free = size + 2 * pad - part;
+    return (int)rt_random_below(random, free < 0 ? 1 : free + 1) - pad;
+}
+
 rt_augment_draw rt_augment_draw_parameters(const rt_augment_op *op, int height, int width, rt_random_sequence *random) {
     rt_augment_draw draw = {.apply = rt_random_range(random, 0, 1) < op->p};
     switch (op->kind) {
     case RT_RANDOM_RESIZED_CROP: draw_crop(op, height, width, random, &draw); break;
     case RT_RANDOM_CROP:
-        draw.top = (int)rt_random_below(random, height + 2 * op->reach - op->size[0] < 0
-                                                    ? 1
-                                                    : height + 2 * op->reach - op->size[0] + 1) -
-                   op->reach;
-        draw.left = (int)rt_random_below(
-                        random, width + 2 * op->reach - op->size[1] < 0 ? 1 : width + 2 * op->reach - op->size[1] + 1) -
-                    op->reach;
+        draw.top = draw_place(random, height, op->size[0], op->reach);
+        draw.left = draw_place(random, width, op->size[1], op->reach);
         break;
     case RT_RANDOM_TRANSLATE:
         draw.dx = (int)rt_random_below(random, 2 * op->reach + 1) - op->reach;
@@ -76,18 +77,37 @@ rt_augment_draw rt_augment_draw_parameters(const rt_augment_op *op, int height, 
  * ------------------------------------------------------------------------------------------------------------------------
  */
 
-static int64_t largest_side(const rt_view *view, int max_height, int max_width) {
-    int64_t side = max_height > max_width ? max_height : max_width;
-    for (int i = 0; i < view->op_count; i++)
-        for (int axis = 0; axis < 2; axis++)
-            side = view->ops[i].size[axis] > side ? view->ops[i].size[axis] : side;
-    return side;
+/* Bytes of a picture between two steps, and of what one step needs besides. */
+typedef struct {
+    int64_t picture, work;
+} room;
+
+static int64_t larger(int64_t a, int64_t b) {
+    return a > b ? a : b;
 }
 
-/* Two pictures to go between, and what a step needs besides: a third picture and filters, or two float pictures. */
+/* Follows the picture's size from step to step. */
+static room room_for(const rt_view *view, int64_t height, int64_t width) {
+    room needed = {3 * height * width, 64};
+    for (int i = 0; i < view->op_count; i++) {
+        const rt_augment_op *op = &view->ops[i];
+        int64_t to_height = op->size[0], to_width = op->size[1];
+        if (op->kind == RT_GAUSSIAN_BLUR)
+            needed.work = larger(needed.work, 3 * height * width * (int64_t)sizeof(float));
+        if (to_height == 0)
+            continue;
+        needed.work = larger(needed.work, rt_resize_workspace(height, width, to_height, to_width));
+        needed.picture = larger(needed.picture, 3 * to_height * to_width);
+        height = op->p < 1 ? larger(height, to_height) : to_height;
+        width = op->p < 1 ? larger(width, to_width) : to_width;
+    }
+    needed.picture = (needed.picture + 63) / 64 * 64;
+    return needed;
+}
+
 int64_t rt_augment_workspace(const rt_view *view, int max_height, int max_width) {
-    int64_t side = largest_side(view, max_height, max_width), picture = (3 * side * side + 63) / 64 * 64;
-    return 2 * picture + 2 * 4 * picture + rt_resize_workspace(side) + 256;
+    room needed = room_for(view, max_height, max_width);
+    return 2 * needed.picture + needed.work;
 }
 
 typedef struct {
@@ -115,6 +135,11 @@ static void crop_to(canvas *area, const rt_augment_op *op, int top, int left) {
     swap(area);
 }
 
+/* Where a centred part begins. A part that is larger than the picture has the odd pixel of its border behind it. */
+static int middle_of(int size, int part) {
+    return part <= size ? (int)lrint((size - part) / 2.0) : -((part - size) / 2);
+}
+
 static void jitter(rt_image *image, const rt_augment_op *op, const rt_augment_draw *draw) {
     for (int i = 0; i < 4; i++) {
         if (draw->order[i] == 0 && op->brightness > 0)
@@ -133,8 +158,7 @@ static void apply_step(canvas *area, const rt_augment_op *op, const rt_augment_d
     switch (op->kind) {
     case RT_RESIZE: resize_to(area, op, 0, 0, image->height, image->width); break;
     case RT_CENTER_CROP:
-        crop_to(area, op, (int)lrint((image->height - op->size[0]) / 2.0),
-                (int)lrint((image->width - op->size[1]) / 2.0));
+        crop_to(area, op, middle_of(image->height, op->size[0]), middle_of(image->width, op->size[1]));
         break;
     case RT_RANDOM_RESIZED_CROP: resize_to(area, op, draw->top, draw->left, draw->height, draw->width); break;
     case RT_RANDOM_CROP: crop_to(area, op, draw->top, draw->left); break;
@@ -165,7 +189,7 @@ static void write_floats(const rt_image *image, const rt_augment_op *normalize, 
 
 int rt_augment_apply(const rt_view *view, const rt_augment_draw *draws, const rt_image *source, void *workspace,
                      float *out, const int64_t stride[3], rt_error *error) {
-    int64_t side = largest_side(view, source->height, source->width), picture = (3 * side * side + 63) / 64 * 64;
+    int64_t picture = room_for(view, source->height, source->width).picture;
     canvas area = {.current = {source->width, source->height, workspace},
                    .other = {0, 0, (uint8_t *)workspace + picture}};
     area.work = (uint8_t *)workspace + 2 * picture;

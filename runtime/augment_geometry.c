@@ -31,16 +31,18 @@ typedef struct {
     int32_t *weights;
 } filter_bank;
 
-enum { SUPPORT_LIMIT = 2 };
+enum { MOST_TAPS = 5 }; /* a pixel of the longer side: 2 * support + 1, for the widest filter */
 
-int64_t rt_resize_workspace(int64_t largest_side) {
-    /* Ranges of every output, and at most 2 * support * input + 3 * output weights, for both passes one after the
-     * other. */
-    return largest_side * (int64_t)sizeof(tap_range) +
-           (2 * SUPPORT_LIMIT + 8) * largest_side * 4 * (int64_t)sizeof(int32_t) + 64;
+int64_t rt_resize_workspace(int64_t height, int64_t width, int64_t to_height, int64_t to_width) {
+    int64_t outputs = to_height > to_width ? to_height : to_width, longest = outputs;
+    longest = height > longest ? height : longest;
+    longest = width > longest ? width : longest;
+    return 3 * to_width * height + 64 + outputs * (int64_t)sizeof(tap_range) +
+           longest * MOST_TAPS * (int64_t)sizeof(int32_t);
 }
 
 static void make_filters(filter_bank *bank, int in_size, int out_size, rt_interpolation interpolation) {
+    double (*filter)(double) = interpolation == RT_BICUBIC ? bicubic : bilinear;
     double scale = (double)in_size / out_size, stretch = scale < 1 ? 1 : scale;
     double support = (interpolation == RT_BICUBIC ? 2 : 1) * stretch;
     int32_t offset = 0;
@@ -49,16 +51,11 @@ static void make_filters(filter_bank *bank, int in_size, int out_size, rt_interp
         int first = (int)(centre - support + 0.5), end = (int)(centre + support + 0.5);
         first = first < 0 ? 0 : first;
         end = end > in_size ? in_size : end;
-        double weights[4096];
-        int count = end - first < 4096 ? end - first : 4096;
-        for (int i = 0; i < count; i++) {
-            double distance = (i + first - centre + 0.5) / stretch;
-            weights[i] = interpolation == RT_BICUBIC ? bicubic(distance) : bilinear(distance);
-            total += weights[i];
-        }
-        bank->ranges[x] = (tap_range){first, count, offset};
-        for (int i = 0; i < count; i++) {
-            double fixed = weights[i] / total * (1 << FILTER_BITS);
+        for (int i = first; i < end; i++)
+            total += filter((i - centre + 0.5) / stretch);
+        bank->ranges[x] = (tap_range){first, end - first, offset};
+        for (int i = first; i < end; i++) {
+            double fixed = filter((i - centre + 0.5) / stretch) / total * (1 << FILTER_BITS);
             bank->weights[offset++] = (int32_t)(fixed < 0 ? fixed - 0.5 : fixed + 0.5);
         }
     }

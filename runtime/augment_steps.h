@@ -6,10 +6,10 @@
 #include "runtime/augment.h"
 
 /* A part of `source` resized: separable, antialiased when shrinking, 8 bits after each pass. `work` holds a picture of
- * target width x part height and the filters' coefficients (rt_resize_workspace bytes). */
+ * target width x part height and the filters' coefficients: rt_resize_workspace bytes for parts up to height x width. */
 void rt_resize(const rt_image *source, int top, int left, int height, int width, rt_image *target,
                rt_interpolation interpolation, void *work);
-int64_t rt_resize_workspace(int64_t largest_side);
+int64_t rt_resize_workspace(int64_t height, int64_t width, int64_t to_height, int64_t to_width);
 
 void rt_flip(rt_image *image);
 /* target = source moved by dx, dy over its mirrored border (the edge itself is not repeated). */
@@ -22,7 +22,7 @@ void rt_contrast(rt_image *image, double factor);
 void rt_saturation(rt_image *image, double factor);
 void rt_hue(rt_image *image, double shift);
 void rt_grayscale(rt_image *image);
-/* `work` holds 2 * width * height * 3 floats. */
+/* `work` holds width * height * 3 floats. */
 void rt_gaussian_blur(rt_image *image, int kernel, double sigma, float *work);
 
 #endif

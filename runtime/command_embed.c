@@ -4,6 +4,7 @@
 #include "runtime/npy.h"
 #include "runtime/output_file.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,9 +31,7 @@ static int open_input(const rt_options *options, embed_input *input, rt_error *e
 }
 
 static void close_input(embed_input *input) {
-    for (int64_t i = 0; input->names && i < input->images->count; i++)
-        free(input->names[i]);
-    free(input->names);
+    free(input->names); /* one block */
     rt_dataset_free(input->images);
 }
 
@@ -49,28 +48,45 @@ static char *names_path(const char *out) {
     return path;
 }
 
-static int write_names(const char *path, const embed_input *input, rt_error *error) {
-    rt_output_file output;
-    if (rt_output_open(&output, path, error))
+/* Writes the names, all but the renaming. */
+static int write_names(rt_output_file *output, const char *path, const embed_input *input, rt_error *error) {
+    if (rt_output_open(output, path, error))
         return -1;
     for (int64_t i = 0; i < input->images->count; i++)
-        fprintf(output.stream, "%s\n", input->names[i]);
-    return rt_output_commit(&output, error);
+        fprintf(output->stream, "%s\n", input->names[i]);
+    if (fflush(output->stream) == 0)
+        return 0;
+    rt_fail(error, "cannot write %s: %s", path, strerror(errno));
+    rt_output_abandon(output);
+    return -1;
+}
+
+/* Features and names appear both or not at all, as far as a file system can promise that. */
+static int write_features(const rt_options *options, const embed_input *input, const rt_features *features,
+                          rt_error *error) {
+    if (!input->names)
+        return rt_npy_save(options->out, features->values, features->count, features->width, error);
+    char *path = names_path(options->out);
+    rt_output_file names;
+    int result = path ? write_names(&names, path, input, error) : rt_fail(error, "no memory to write the names");
+    free(path);
+    if (result)
+        return result;
+    if (rt_npy_save(options->out, features->values, features->count, features->width, error)) {
+        rt_output_abandon(&names);
+        return -1;
+    }
+    return rt_output_commit(&names, error);
 }
 
 static int embed(const rt_session *session, const rt_options *options, const embed_input *input, rt_error *error) {
     rt_features features;
     if (rt_features_encode(session, input->images, &features, error))
         return -1;
-    int result = rt_npy_save(options->out, features.values, features.count, features.width, error);
+    int result = write_features(options, input, &features, error);
     if (result == 0)
         printf("%s: %" PRId64 " images, %" PRId64 " features each\n", options->out, features.count, features.width);
     rt_features_free(&features);
-    if (result || !input->names)
-        return result;
-    char *path = names_path(options->out);
-    result = path ? write_names(path, input, error) : rt_fail(error, "no memory to write the names");
-    free(path);
     return result;
 }
 

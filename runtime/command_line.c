@@ -3,10 +3,11 @@
 #include "runtime/train.h"
 
 #include <cblas.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { STATUS_USAGE = 2, MOST_THREADS = 1024, MOST = INT32_MAX };
+enum { STATUS_FAILED = 1, STATUS_USAGE = 2, MOST_THREADS = 1024, MOST = INT32_MAX };
 
 #define AT(field) offsetof(rt_options, field)
 #define DATA                                                                                                           \
@@ -111,7 +112,7 @@ static int run_command(const struct command *command, const rt_program *program,
     return command->run(program, options, error);
 }
 
-int rt_main(int argc, char **argv, const rt_program *program) {
+static int dispatch(int argc, char **argv, const rt_program *program) {
     const char *name = argc > 0 ? argv[0] : "program";
     if (argc < 2) {
         print_commands(stderr, name);
@@ -144,10 +145,19 @@ int rt_main(int argc, char **argv, const rt_program *program) {
         }
         status = run_command(command, program, &options, &error);
     }
-    fflush(stdout);
+    fflush(stdout); /* before the message */
     if (*error.text)
         fprintf(stderr, "error: %s\n", error.text);
     if (status == STATUS_USAGE)
         fprintf(stderr, "'%s %s --help' lists the flags\n", name, command->name);
+    return status;
+}
+
+int rt_main(int argc, char **argv, const rt_program *program) {
+    int status = dispatch(argc, argv, program);
+    if ((fflush(stdout) || ferror(stdout)) && status == 0) {
+        fprintf(stderr, "error: cannot write to standard output: %s\n", strerror(errno));
+        return STATUS_FAILED;
+    }
     return status;
 }

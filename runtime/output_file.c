@@ -23,18 +23,31 @@ static void forget(rt_output_file *output) {
     *output = (rt_output_file){0};
 }
 
+/* What a rename should replace: a symbolic link stays and its target is written. On the heap. */
+static char *target_of(const char *path) {
+    struct stat status;
+    char *target = lstat(path, &status) == 0 && S_ISLNK(status.st_mode) ? realpath(path, NULL) : NULL;
+    return target ? target : append(path, "");
+}
+
 int rt_output_open(rt_output_file *output, const char *path, rt_error *error) {
-    *output = (rt_output_file){.path = append(path, ""), .temporary = append(path, ".tmp")};
+    *output = (rt_output_file){.path = target_of(path)};
+    output->temporary = output->path ? append(output->path, ".tmp") : NULL;
     if (!output->path || !output->temporary) {
         forget(output);
         return rt_fail(error, "no memory to write %s", path);
     }
     struct stat status;
-    if (stat(path, &status) == 0 && S_ISDIR(status.st_mode)) {
+    int there = stat(path, &status) == 0;
+    if (there && S_ISDIR(status.st_mode)) {
         forget(output);
         return rt_fail(error, "cannot write %s: it is a folder", path);
     }
-    output->stream = fopen(output->temporary, "wb");
+    if (there && !S_ISREG(status.st_mode)) { /* a device or pipe must not be replaced by a file */
+        free(output->temporary);
+        output->temporary = NULL;
+    }
+    output->stream = fopen(output->temporary ? output->temporary : path, "wb");
     if (!output->stream) {
         int reason = errno;
         forget(output);
@@ -66,14 +79,15 @@ static void sync_folder_of(const char *path) {
 }
 
 int rt_output_commit(rt_output_file *output, rt_error *error) {
-    int failed = ferror(output->stream) || fflush(output->stream) || fsync(fileno(output->stream));
+    int failed =
+        ferror(output->stream) || fflush(output->stream) || (output->temporary && fsync(fileno(output->stream)));
     int reason = errno;
     if (fclose(output->stream) && !failed) {
         failed = 1;
         reason = errno;
     }
     output->stream = NULL;
-    if (!failed && rename(output->temporary, output->path)) {
+    if (!failed && output->temporary && rename(output->temporary, output->path)) {
         failed = 1;
         reason = errno;
     }

@@ -10,7 +10,7 @@
 typedef struct {
     FILE *stream;    /* opened for PATH.tmp; write here with stdio */
     char *path;      /* where the file will be */
-    char *temporary; /* where it is being written */
+    char *temporary; /* where it is being written; NULL where PATH is a device or pipe, which is written itself */
 } rt_output_file;
 
 /* Opens PATH.tmp for writing. Returns 0, or -1 with a message naming the path. */
