@@ -72,6 +72,7 @@ struct fe_expr {
     int part_count, part_capacity;
     fe_argument *args;
     int arg_count, arg_capacity;
+    int depth; /* of the tree below it */
 };
 
 /* A parameter of a function or module, or one name of a `param` line. */

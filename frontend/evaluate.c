@@ -4,15 +4,26 @@
 #include <math.h>
 #include <string.h>
 
-static bool spend_step(fe_context *context, source_span span) {
+/* Why evaluation must end here, or NULL. */
+static const char *spent(const fe_context *context) {
+    if (context->steps > FE_STEP_BUDGET || (context->function && context->function->value_count > FE_MAX_VALUES))
+        return "this description takes too long to evaluate; is there an endless or huge loop?";
+    if (arena_bytes(context->memory) > FE_MAX_MEMORY)
+        return "this description takes too much memory to evaluate; is there an endless or huge loop?";
+    if (context->depth > FE_MAX_DEPTH)
+        return "calls, statements and expressions are nested too deep here";
+    return NULL;
+}
+
+bool fe_spend_step(fe_context *context, source_span span) {
     if (context->exhausted)
         return false;
-    if (++context->steps > FE_STEP_BUDGET || (context->function && context->function->value_count > FE_MAX_VALUES)) {
-        context->exhausted = true;
-        fe_fail(context, span, "this description takes too long to evaluate; is there an endless or huge loop?");
-        return false;
-    }
-    return true;
+    context->steps++;
+    const char *why = spent(context);
+    if (why)
+        fe_fail(context, span, "%s", why);
+    context->exhausted = why || context->diags->error_count > FE_MAX_ERRORS;
+    return !context->exhausted;
 }
 
 /* ---- names and texts
@@ -44,6 +55,10 @@ static fe_value evaluate_string(fe_context *context, fe_scope *scope, const fe_e
         else if (part.kind != FE_VALUE_ERROR)
             fe_fail(context, part.span, "%s cannot be part of a string", fe_value_text(context->memory, &part));
         good &= part.kind == FE_VALUE_STRING || part.kind == FE_VALUE_WORD || part.kind == FE_VALUE_NUMBER;
+        if (text.length > FE_MAX_TEXT) {
+            text_free(&text);
+            return fe_fail(context, expr->span, "this string has more than %d bytes", FE_MAX_TEXT);
+        }
     }
     fe_value value = {.kind = good ? FE_VALUE_STRING : FE_VALUE_ERROR, .span = expr->span};
     value.text = arena_strdup(context->memory, text.data ? text.data : "");
@@ -267,7 +282,7 @@ static fe_value evaluate_kind(fe_context *context, fe_scope *scope, const fe_exp
 }
 
 fe_value fe_evaluate(fe_context *context, fe_scope *scope, const fe_expr *expr) {
-    if (!spend_step(context, expr->span))
+    if (!fe_spend_step(context, expr->span))
         return fe_error(expr->span);
     /* A binding's name and a label belong to the outermost call alone, not to those in its arguments. */
     const char *binding_name = context->binding_name, *label = context->label;
@@ -275,7 +290,9 @@ fe_value fe_evaluate(fe_context *context, fe_scope *scope, const fe_expr *expr) 
         context->binding_name = NULL;
         context->label = NULL;
     }
+    context->depth++;
     fe_value value = evaluate_kind(context, scope, expr);
+    context->depth--;
     context->binding_name = binding_name;
     context->label = label;
     return value;

@@ -9,8 +9,12 @@
 enum {
     FE_MAX_CALLS = 100,        /* nested calls: deeper ones are recursion */
     FE_STEP_BUDGET = 20000000, /* evaluated expressions in one compilation */
+    FE_MAX_DEPTH = 1000,       /* nested statements and expressions, through calls: what the stack holds */
+    FE_MAX_ERRORS = 200,       /* of an evaluation: a loop repeats its error, and nobody reads more */
+    FE_MAX_TEXT = 1 << 16,     /* bytes of a string */
     FE_MAX_VALUES = 400000     /* tensor IR values in one function */
 };
+#define FE_MAX_MEMORY ((size_t)1 << 30) /* of one evaluation; the largest spec takes 30 MB */
 
 struct fe_context {
     arena *memory;
@@ -33,6 +37,7 @@ struct fe_context {
     source_span *calls; /* call places, outermost first */
     int call_depth;
     int64_t steps;
+    int depth; /* of statements and expressions */
     bool exhausted;           /* the budget is spent, and said so */
     const char *binding_name; /* the name that the value being computed will have, or NULL */
     const char *label;        /* the label before the call being evaluated, or NULL */
@@ -67,6 +72,9 @@ void fe_add_call_places(fe_context *context, diag_entry *entry);
  * ------------------------------------------------------------------------------------ */
 
 fe_value fe_evaluate(fe_context *context, fe_scope *scope, const fe_expr *expr);
+/* One step of evaluation; false, after reporting it once, when the description takes too long, too much memory or too
+ * many levels. */
+bool fe_spend_step(fe_context *context, source_span span);
 /* Runs statements until a `return`; new names are bound in `scope`. */
 void fe_run(fe_context *context, fe_scope *scope, const fe_block *block);
 /* Calls with evaluated positional arguments. */

@@ -82,6 +82,12 @@ static bool is_for_training(const fe_decl *decl) {
     return decl->kind == FE_OPTIMIZER || decl->kind == FE_SCHEDULE;
 }
 
+/* Constants are evaluated as they are declared, but not after an error: a broken tree has holes. */
+static fe_value constant_value(fe_context *context, const fe_stmt *constant) {
+    return context->diags->error_count ? fe_error(constant->span)
+                                       : fe_evaluate(context, context->globals, constant->value);
+}
+
 static void declare_all(fe_context *context, const fe_file *file) {
     for (int i = 0; i < file->declaration_count; i++) {
         fe_closure *closure = arena_alloc(context->memory, sizeof *closure);
@@ -94,8 +100,7 @@ static void declare_all(fe_context *context, const fe_file *file) {
     for (int i = 0; i < file->constant_count; i++) {
         const fe_stmt *constant = file->constants[i];
         if (constant->kind == FE_BIND && constant->name_count == 1)
-            declare(context, constant->names[0], constant->name_spans[0],
-                    fe_evaluate(context, context->globals, constant->value));
+            declare(context, constant->names[0], constant->name_spans[0], constant_value(context, constant));
         else
             fe_fail(context, constant->span, "a file declares constants as NAME = value");
     }

@@ -14,6 +14,25 @@ static void add_part(const fe_parser *parser, fe_expr *expr, fe_expr *part) {
     ARENA_PUSH(parser->memory, expr->parts, expr->part_count, expr->part_capacity, part);
 }
 
+static int deeper(int depth, const fe_expr *below) {
+    return below && below->depth >= depth ? below->depth + 1 : depth;
+}
+
+/* Gives a new node its depth; too deep a tree is an error here rather than a stack overflow later. */
+static fe_expr *measured(fe_parser *parser, fe_expr *expr) {
+    int depth = deeper(deeper(deeper(0, expr->left), expr->right), expr->condition);
+    for (int i = 0; i < expr->part_count; i++)
+        depth = deeper(depth, expr->parts[i]);
+    for (int i = 0; i < expr->arg_count; i++)
+        depth = deeper(depth, expr->args[i].value);
+    expr->depth = depth;
+    if (depth > FE_MAX_TREE && !parser->failed) {
+        diag_error(parser->diags, expr->span, "this expression is a chain of more than %d operations", FE_MAX_TREE);
+        parser->failed = true;
+    }
+    return expr;
+}
+
 /* ---- strings ------------------------------------------------------------------------------------------------------
  */
 
@@ -193,7 +212,7 @@ static fe_expr *parse_axis(fe_parser *parser) {
     if (fe_at_symbol(parser, "..")) {
         fe_expr *range = fe_expr_new(parser, FE_RANGE, fe_advance(parser)->span);
         range->right = fe_parse_expr(parser);
-        return range;
+        return measured(parser, range);
     }
     return fe_parse_expr(parser);
 }
@@ -234,8 +253,8 @@ static bool at_time_unit(const fe_parser *parser) {
 static fe_expr *parse_postfix(fe_parser *parser) {
     if (!fe_enter(parser))
         return fe_expr_new(parser, FE_NUMBER, fe_peek(parser)->span);
-    fe_expr *expr = parse_primary(parser);
-    while (!parser->failed) {
+    fe_expr *expr = measured(parser, parse_primary(parser));
+    for (; !parser->failed; measured(parser, expr)) {
         if (fe_at_symbol(parser, "(")) {
             expr = parse_call(parser, expr);
         } else if (fe_at_symbol(parser, "[")) {
@@ -315,7 +334,7 @@ static fe_expr *parse_unary(fe_parser *parser) {
     unary->op = negate ? FE_NEG : FE_NOT;
     unary->left = parse_strength(parser, negate ? STRENGTH_NEGATE : STRENGTH_NOT);
     fe_leave(parser);
-    return unary;
+    return measured(parser, unary);
 }
 
 /* Whether a value may start at the next token: `a ..` may end in an index. */
@@ -331,7 +350,7 @@ static fe_expr *finish_binary(fe_parser *parser, fe_expr *left, fe_expr_kind kin
     binary->left = left;
     if (kind != FE_RANGE || !range_ends_here(parser))
         binary->right = parse_strength(parser, right);
-    return binary;
+    return measured(parser, binary);
 }
 
 static fe_expr *parse_strength(fe_parser *parser, int strength) {
@@ -371,5 +390,5 @@ fe_expr *fe_parse_expr(fe_parser *parser) {
         fe_expected(parser, "'else'", "of this conditional value");
     conditional->right = fe_parse_expr(parser);
     fe_leave(parser);
-    return conditional;
+    return measured(parser, conditional);
 }

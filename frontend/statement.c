@@ -85,8 +85,8 @@ static void run_for(fe_context *context, fe_scope *scope, const fe_stmt *stmt) {
             !fe_to_size(context, &over.items[1], "a loop's end", INT32_MIN, &limit))
             return;
         for (int64_t i = from; i < limit && !context->returned && !context->exhausted; i++) {
-            context->steps++;
-            run_once(context, scope, stmt, fe_number((double)i, stmt->span));
+            if (fe_spend_step(context, stmt->span))
+                run_once(context, scope, stmt, fe_number((double)i, stmt->span));
         }
     } else if (over.kind != FE_VALUE_ERROR) {
         fe_fail(context, stmt->value->span, "a loop goes over a range or a list, not over %s",
@@ -127,6 +127,8 @@ static void run_statement(fe_context *context, fe_scope *scope, const fe_stmt *s
 }
 
 void fe_run(fe_context *context, fe_scope *scope, const fe_block *block) {
+    context->depth++;
     for (int i = 0; i < block->count && !context->returned && !context->exhausted; i++)
         run_statement(context, scope, block->items[i]);
+    context->depth--;
 }

@@ -16,6 +16,7 @@ typedef struct chunk {
 
 struct arena {
     chunk *chunks;
+    size_t bytes; /* of all chunks */
 };
 
 static chunk *chunk_new(size_t size) {
@@ -40,6 +41,10 @@ void arena_free(arena *memory) {
     free(memory);
 }
 
+size_t arena_bytes(const arena *memory) {
+    return memory->bytes;
+}
+
 static _Noreturn void out_of_memory(void) {
     fputs("cslc: error: out of memory\n", stderr);
     exit(1);
@@ -54,6 +59,7 @@ void *arena_alloc(arena *memory, size_t size) {
         chunk *made = chunk_new(size > CHUNK_BYTES / 4 ? size : CHUNK_BYTES);
         if (!made)
             out_of_memory();
+        memory->bytes += made->size;
         /* A large piece gets a chunk of its own behind the current one, which still has room for small ones. */
         if (top && made->size == size) {
             made->next = top->next;

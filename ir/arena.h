@@ -9,6 +9,8 @@ typedef struct arena arena;
 /* Returns NULL without memory. */
 arena *arena_new(void);
 void arena_free(arena *memory);
+/* Bytes that the arena holds. */
+size_t arena_bytes(const arena *memory);
 
 /* Zeroed memory, 16-byte aligned. Never returns NULL: a compilation without memory ends the process with a message
  * and status 1, as no output file exists before the compilation has succeeded. */

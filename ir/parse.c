@@ -7,6 +7,12 @@
 
 enum { ID_LIMIT = 1 << 22 };
 
+/* What a number stands for in the function that defined it last. */
+typedef struct {
+    ir_value *value;
+    const ir_function *function;
+} id_entry;
+
 typedef struct {
     arena *memory;
     diag_list *diags;
@@ -15,7 +21,7 @@ typedef struct {
     int line;
     ir_module *module;
     ir_function *function;
-    ir_value **by_id; /* of the current function */
+    id_entry *by_id;
     int id_capacity;
 } ir_parser;
 
@@ -260,11 +266,15 @@ typedef struct {
     source_span span;
 } value_text;
 
+static ir_value *find_value(const ir_parser *parser, int id) {
+    return id < parser->id_capacity && parser->by_id[id].function == parser->function ? parser->by_id[id].value : NULL;
+}
+
 static bool take_operand(ir_parser *parser, value_text *value) {
     int id;
     if (!expect(parser, "%") || !take_small_int(parser, &id))
         return false;
-    ir_value *operand = id < parser->id_capacity ? parser->by_id[id] : NULL;
+    ir_value *operand = find_value(parser, id);
     if (!operand)
         return fail(parser, "this operand is not defined before");
     ARENA_PUSH(parser->memory, value->operands, value->operand_count, value->operand_capacity, operand);
@@ -326,9 +336,9 @@ static bool define(ir_parser *parser, ir_value *value, int id) {
                                    sizeof *parser->by_id);
         parser->id_capacity = capacity;
     }
-    if (parser->by_id[id])
+    if (find_value(parser, id))
         return fail(parser, "this value number is defined twice");
-    parser->by_id[id] = value;
+    parser->by_id[id] = (id_entry){value, parser->function};
     value->id = id;
     if (parser->function->next_id <= id)
         parser->function->next_id = id + 1;
@@ -395,8 +405,6 @@ static bool take_function(ir_parser *parser) {
     if (ir_function_find(parser->module, name))
         return fail(parser, "a second function of that name");
     parser->function = ir_function_new(parser->module, name, span);
-    parser->by_id = NULL;
-    parser->id_capacity = 0;
     while (!take(parser, "}"))
         if (!take_value(parser))
             return false;

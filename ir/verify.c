@@ -7,6 +7,7 @@
 typedef struct {
     const ir_module *module;
     const ir_function *function;
+    arena *memory; /* for this function's check alone */
     diag_list *diags;
     bool good;
 } verifier;
@@ -31,18 +32,18 @@ static void verify_layout(verifier *verify, const ir_value *value) {
 static void verify_type(verifier *verify, const ir_value *value) {
     ir_type type = value->type;
     const char *why = NULL;
-    if (!ir_infer(verify->module->memory, value->opcode, value->operands, value->operand_count, value->attrs,
-                  value->attr_count, &type, &why))
+    if (!ir_infer(verify->memory, value->opcode, value->operands, value->operand_count, value->attrs, value->attr_count,
+                  &type, &why))
         complain(verify, value, "%s", why);
     else if (!ir_type_equal(&type, &value->type))
-        complain(verify, value, "its type should be %s", ir_type_text(verify->module->memory, &type));
+        complain(verify, value, "its type should be %s", ir_type_text(verify->memory, &type));
     if (value->opcode != IR_OP_read && value->opcode != IR_OP_write)
         return;
     const ir_state *state = ir_state_find(verify->module, ir_symbol(value, IR_ATTR_symbol));
     if (!state)
         complain(verify, value, "no state '%s'", ir_symbol(value, IR_ATTR_symbol));
     else if (!ir_type_equal(&state->type, &value->type))
-        complain(verify, value, "the state's type is %s", ir_type_text(verify->module->memory, &state->type));
+        complain(verify, value, "the state's type is %s", ir_type_text(verify->memory, &state->type));
     else if (value->opcode == IR_OP_read && !ir_layout_equal(&state->layout, &value->layout, value->type.rank))
         complain(verify, value, "its layout differs from that of the state '%s'", state->name);
 }
@@ -65,8 +66,7 @@ static int compare_symbols(const void *a, const void *b) {
 }
 
 static void verify_names(verifier *verify) {
-    const ir_value **named =
-        arena_alloc(verify->module->memory, (size_t)verify->function->value_count * sizeof(ir_value *));
+    const ir_value **named = arena_alloc(verify->memory, (size_t)verify->function->value_count * sizeof(ir_value *));
     int count = 0;
     for (const ir_value *value = verify->function->first; value; value = value->next)
         if (value->opcode == IR_OP_write || value->opcode == IR_OP_output || value->opcode == IR_OP_input)
@@ -95,7 +95,7 @@ static int node_of_value(const contracted *graph, const ir_value *value) {
 
 static contracted contract(const verifier *verify, int group_limit) {
     const ir_function *function = verify->function;
-    arena *memory = verify->module->memory;
+    arena *memory = verify->memory;
     contracted graph = {.node_of = arena_alloc(memory, (size_t)function->next_id * sizeof(int)),
                         .node_count = group_limit};
     for (const ir_value *value = function->first; value; value = value->next)
@@ -115,7 +115,7 @@ typedef struct {
 } edge_lists;
 
 static edge_lists edges_of(const verifier *verify, const contracted *graph) {
-    arena *memory = verify->module->memory;
+    arena *memory = verify->memory;
     edge_lists edges = {.first = arena_alloc(memory, (size_t)(graph->node_count + 2) * sizeof(int))};
     int total = 0;
     for (int pass = 0; pass < 2; pass++) {
@@ -149,7 +149,7 @@ static void verify_groups(verifier *verify) {
         return;
     contracted graph = contract(verify, group_limit);
     edge_lists edges = edges_of(verify, &graph);
-    int *ready = arena_alloc(verify->module->memory, (size_t)graph.node_count * sizeof(int));
+    int *ready = arena_alloc(verify->memory, (size_t)graph.node_count * sizeof(int));
     int head = 0, tail = 0;
     for (int node = 0; node < graph.node_count; node++)
         if (graph.incoming[node] == 0)
@@ -168,7 +168,7 @@ static void verify_groups(verifier *verify) {
 }
 
 static void verify_function(verifier *verify) {
-    bool *seen = arena_alloc(verify->module->memory, (size_t)verify->function->next_id + 1);
+    bool *seen = arena_alloc(verify->memory, (size_t)verify->function->next_id + 1);
     for (ir_value *value = verify->function->first; value; value = value->next)
         value->scratch = NULL;
     for (ir_value *value = verify->function->first; value; value = value->next) {
@@ -193,7 +193,9 @@ bool ir_verify(const ir_module *module, diag_list *diags) {
     verifier verify = {.module = module, .diags = diags, .good = true};
     for (int i = 0; i < module->function_count; i++) {
         verify.function = module->functions[i];
+        verify.memory = arena_new();
         verify_function(&verify);
+        arena_free(verify.memory);
     }
     return verify.good;
 }

@@ -118,6 +118,29 @@ static int read_exactly(archive_reader *reader, void *to, int64_t size) {
     return 0;
 }
 
+/* A file of the archive. Its header may claim gigabytes that are not there, so memory grows with what is read. */
+static int read_growing(archive_reader *reader, const char *name, int64_t size, rt_file *file) {
+    const int64_t first = 1 << 20;
+    if (file_allocate(file, name, 0, reader->error) != 0) {
+        return -1;
+    }
+    for (int64_t done = 0; done < size; done = (int64_t)file->size) {
+        int64_t wanted = done < first ? first : 2 * done;
+        int64_t total = wanted < size ? wanted : size;
+        uint8_t *grown = realloc(file->bytes, (size_t)total + 1);
+        if (grown == NULL) {
+            return rt_fail(reader->error, "%s: out of memory for its %lld bytes", name, (long long)size);
+        }
+        file->bytes = grown;
+        file->size = (size_t)total;
+        file->bytes[total] = 0;
+        if (read_exactly(reader, file->bytes + done, total - done) != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
 static int skip_bytes(archive_reader *reader, int64_t size) {
     char block[8 * TAR_BLOCK];
     while (size > 0) {
@@ -178,10 +201,7 @@ static int read_member(archive_reader *reader, const uint8_t *header, rt_file_fi
         return skip_bytes(reader, size + padding);
     }
     rt_file file = {0};
-    if (file_allocate(&file, name, size, reader->error) != 0) {
-        return -1;
-    }
-    if (read_exactly(reader, file.bytes, size) != 0 || rt_file_list_add(list, file, reader->error) != 0) {
+    if (read_growing(reader, name, size, &file) != 0 || rt_file_list_add(list, file, reader->error) != 0) {
         rt_file_free(&file);
         return -1;
     }

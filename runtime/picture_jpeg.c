@@ -74,6 +74,11 @@ static int decode(jpeg_job *job, const uint8_t *bytes, size_t size) {
     jpeg_create_decompress(decoder);
     jpeg_mem_src(decoder, bytes, size);
     jpeg_read_header(decoder, TRUE);
+    /* A coded block takes a bit at least and stands for at most 32 x 32 pixels: what claims more is refused before
+     * memory is taken for it. */
+    if ((int64_t)decoder->image_width * decoder->image_height > ((int64_t)size + 64) * 8 * 1024) {
+        return rt_fail(job->error, "%s: damaged JPEG picture: truncated", job->name);
+    }
     int four = decoder->jpeg_color_space == JCS_CMYK || decoder->jpeg_color_space == JCS_YCCK;
     decoder->out_color_space = four ? JCS_CMYK : JCS_RGB;
     if (rt_picture_allocate(job->name, decoder->image_width, decoder->image_height, job->image, job->error) != 0) {

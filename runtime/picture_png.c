@@ -38,6 +38,12 @@ static void read_bytes(png_structp decoder, png_bytep to, size_t size) {
     job->left -= size;
 }
 
+/* Deflate makes at most 1032 bytes of one: a picture larger than that is refused before memory is taken for it. */
+static int claims_too_much(const png_job *job) {
+    png_uint_32 height = png_get_image_height(job->decoder, job->info);
+    return png_get_rowbytes(job->decoder, job->info) > (job->left + 64) * 1032 / (height ? height : 1);
+}
+
 static void ask_for_rgb(png_job *job) {
     png_set_scale_16(job->decoder);
     png_set_expand(job->decoder);
@@ -55,6 +61,9 @@ static int decode(png_job *job) {
     png_read_info(job->decoder, job->info);
     png_uint_32 width = png_get_image_width(job->decoder, job->info);
     png_uint_32 height = png_get_image_height(job->decoder, job->info);
+    if (claims_too_much(job)) {
+        return rt_fail(job->error, "%s: damaged PNG picture: truncated", job->name);
+    }
     if (rt_picture_allocate(job->name, width, height, job->image, job->error) != 0) {
         return -1;
     }
