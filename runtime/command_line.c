@@ -48,6 +48,12 @@ static const rt_flag embed_flags[] = {
     {"--split", RT_FLAG_TEXT, "SPLIT", "the input is a data set, of which train or test is wanted", AT(split), 0, 0},
     THREADS,
 };
+static const rt_flag time_flags[] = {
+    DATA,
+    {"--steps", RT_FLAG_INTEGER, "N", "steps after the warm-up step (default 5)", AT(steps), 0, MOST - 1},
+    {"--seed", RT_FLAG_INTEGER, "N", "seed of all random numbers (default 0)", AT(seed), 0, MOST},
+    THREADS,
+};
 static const rt_flag info_flags[] = {CHECKPOINT};
 
 static const struct command {
@@ -63,6 +69,8 @@ static const struct command {
      rt_command_eval},
     {"embed", "INPUT", "writes the features of a folder of pictures or of a data set", FLAGS(embed_flags), 0,
      rt_command_embed},
+    {"time", NULL, "times training steps on one batch, without the augmentation", FLAGS(time_flags), 1,
+     rt_command_time},
     {"info", NULL, "says what this program is", FLAGS(info_flags), 0, rt_command_info},
 #undef FLAGS
 };

@@ -262,6 +262,24 @@ static void recycle(rt_loader *loader) {
         }
 }
 
+static int filled(const rt_loader *loader) {
+    for (int i = 0; i < SLOTS; i++)
+        if (loader->slots[i].done < loader->options.batch)
+            return 0;
+    return 1;
+}
+
+int rt_loader_settle(rt_loader *loader, rt_error *error) {
+    pthread_mutex_lock(&loader->lock);
+    while (!loader->failure.text[0] && !filled(loader))
+        pthread_cond_wait(&loader->batch_ready, &loader->lock);
+    int status = loader->failure.text[0] ? -1 : 0;
+    if (status != 0)
+        *error = loader->failure;
+    pthread_mutex_unlock(&loader->lock);
+    return status;
+}
+
 int rt_loader_next(rt_loader *loader, const float *const **views, const int32_t **labels, const int64_t **indices,
                    rt_error *error) {
     pthread_mutex_lock(&loader->lock);

@@ -31,4 +31,8 @@ int64_t rt_loader_steps_per_epoch(const rt_loader *loader);
 int rt_loader_next(rt_loader *loader, const float *const **views, const int32_t **labels, const int64_t **indices,
                    rt_error *error);
 
+/* Waits until all batches that are loaded ahead are there, so that no thread works until the next is asked for. Returns
+ * -1 when loading failed. */
+int rt_loader_settle(rt_loader *loader, rt_error *error);
+
 #endif

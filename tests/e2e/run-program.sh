@@ -19,6 +19,11 @@ data=shapes:train=80,test=20
 ./program train --data $data --epochs 4 --eval-every 0 --threads 2 --out two >/dev/null
 [ "$(losses one)" = "$(losses two)" ] || fail "1 and 2 threads give different losses"
 
+# Timed steps are those of a run, on its first batch.
+./program time --data $data --steps 2 >timed
+[ "$(sed -n '1s/.*"loss": \([^,]*\).*/0 \1/p' timed)" = "$(losses one | head -n 1)" ] || fail "the timed step is another"
+[ "$(grep -c '"warm_up": false, .*"seconds": [0-9]' timed)" = 2 ] || fail "2 timed steps expected"
+
 # Killed in the middle of an epoch, resumed from the last checkpoint.
 ./program train --data $data --epochs 4 --eval-every 0 --out killed >/dev/null 2>&1 &
 pid=$!
@@ -47,6 +52,7 @@ mkdir empty
 status 2 "did you mean '--epochs'" ./program train --epocs 3
 status 2 data ./program train
 status 1 nowhere ./program train --data nowhere --out x
+status 1 "one batch" ./program time --data shapes:train=4,test=4
 status 1 empty ./program train --data empty --out x
 for bad in short noise huge; do
     status 1 $bad.safetensors ./program eval --data $data --checkpoint $bad.safetensors

@@ -1,0 +1,235 @@
+"""Benchmarks: bench.py SOURCE BUILD [NAME …] [--rounds N] [--steps N] [--json FILE].
+
+Contestants take turns (A B C A B C …) and never overlap, because each uses all cores. Figures are medians over everything
+that was timed. `load at start` is the system's load average: with other programs running, figures mean little."""
+
+import argparse
+import json
+import os
+import platform
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+THREADS = 2
+
+
+def fail(message):
+    print(f"bench: {message}", file=sys.stderr)
+    sys.exit(1)
+
+
+def output_of(command, **settings):
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **settings)
+    if done.returncode:
+        fail(f"{' '.join(command)} ended with status {done.returncode}:\n{done.stderr.strip()}")
+    return done.stdout
+
+
+# ---- contestants: functions that run once and give a list of seconds
+
+
+def timed_steps(command):
+    """The seconds that a program prints of its steps, without the warm-up."""
+
+    def run():
+        steps = [json.loads(line) for line in output_of(command).splitlines()]
+        return [step["seconds"] for step in steps if not step["warm_up"]]
+
+    return run
+
+
+def timed_command(command):
+    def run():
+        begin = time.perf_counter()
+        output_of(command)
+        return [time.perf_counter() - begin]
+
+    return run
+
+
+# ---- benchmarks: each gives its unit of work and its contestants in order, cslc first
+
+
+def simclr(bench):
+    """seconds of a training step: specs/simclr.csl, ResNet-18 with CIFAR's stem, f32; cslc's program beside PyTorch"""
+    program = os.path.join(bench.work, "simclr")
+    output_of([bench.cslc, f"{bench.source}/specs/simclr.csl", "-D", f"batch={bench.batch}", "-D", f"width={bench.width}"]
+              + ["-o", program])
+    steps = ["--steps", str(bench.steps), "--threads", str(THREADS)]
+    data = f"shapes:train={max(bench.batch, 500)},test=1"
+    worker = os.path.join(bench.source, "tests/bench/simclr_torch.py")
+    torch = [sys.executable, worker, "--batch", str(bench.batch), "--width", str(bench.width)] + steps
+    return {
+        "cslc": timed_steps([program, "time", "--data", data] + steps),
+        "PyTorch, NCHW": timed_steps(torch + ["--layout", "nchw"]),
+        "PyTorch, channels_last": timed_steps(torch + ["--layout", "channels_last"]),
+    }
+
+
+def compile_time(bench):
+    """seconds of cslc SPEC -o PROGRAM, to a linked executable"""
+    target = os.path.join(bench.work, "compiled")
+    return {
+        f"specs/{spec}.csl": timed_command([bench.cslc, f"{bench.source}/specs/{spec}.csl", "-o", target])
+        for spec in ("yadim", "simclr")
+    }
+
+
+BENCHMARKS = {"simclr": simclr, "compile": compile_time}
+RIVALS = {"simclr": ("cslc", "PyTorch")}  # compared: the one, and the fastest of those whose names start so
+
+# ---- the machine
+
+
+def first_line(command):
+    if not shutil.which(command[0]):
+        return "not installed"
+    return (output_of(command).splitlines() or [""])[0].strip()
+
+
+def processor():
+    with open("/proc/cpuinfo", encoding="utf-8") as file:
+        names = re.findall(r"^model name\s*: (.*)$", file.read(), re.M)
+    return names[0] if names else platform.machine()
+
+
+def vector_units():
+    with open("/proc/cpuinfo", encoding="utf-8") as file:
+        flags = set(file.read().split())
+    return ", ".join(flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_tile", "amx_bf16") if flag in flags) or "none"
+
+
+def memory_gigabytes():
+    return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1)
+
+
+def package_version(name):
+    done = subprocess.run(["dpkg-query", "-W", "-f=${Version}", name], stdout=subprocess.PIPE, text=True,
+                          stderr=subprocess.DEVNULL)
+    return done.stdout.strip() if done.returncode == 0 else "not installed"
+
+
+def source_version(source):
+    git = ["git", "-C", source]
+    if subprocess.run(git + ["rev-parse"], stderr=subprocess.DEVNULL, check=False).returncode:
+        return "unknown"
+    changed = output_of(git + ["status", "--porcelain", "--untracked-files=no"]).strip()
+    return output_of(git + ["rev-parse", "--short=12", "HEAD"]).strip() + (" with changes" if changed else "")
+
+
+def machine(source):
+    return {
+        "processor": processor(),
+        "vector units": vector_units(),
+        "cores": os.cpu_count(),
+        "threads": THREADS,
+        "memory": f"{memory_gigabytes()} GB",
+        "kernel": platform.release(),
+        "load at start": os.getloadavg()[0],
+        "cslc": source_version(source),
+        "C compiler": first_line([os.environ.get("CC", "cc"), "--version"]),
+        "OpenBLAS": package_version("libopenblas0-pthread"),
+        "PyTorch": package_version("python3-torch"),
+    }
+
+
+# ---- measuring and telling
+
+
+def measure(name, contestants, rounds):
+    seconds = {contestant: [] for contestant in contestants}
+    for number in range(rounds):
+        for contestant, run in contestants.items():
+            taken = run()
+            seconds[contestant] += taken
+            print(f"  {name} {number + 1}/{rounds}  {contestant}: " + " ".join(f"{value:.3f}" for value in taken),
+                  file=sys.stderr, flush=True)
+    return seconds
+
+
+def summary(seconds):
+    return {"median": statistics.median(seconds), "least": min(seconds), "most": max(seconds), "seconds": seconds}
+
+
+def compare(name, figures):
+    """The ratio to the fastest setting of the rival, which is named."""
+    if name not in RIVALS:
+        return None
+    own, rival = RIVALS[name]
+    best = min((figure["median"], other) for other, figure in figures.items() if other.startswith(rival))
+    return {"of": own, "to": best[1], "ratio": figures[own]["median"] / best[0]}
+
+
+def print_result(result):
+    print(f"\n{result['name']}: {result['what']}")
+    print(f"  {'':26} {'median':>9} {'least':>9} {'most':>9} {'runs':>5}")
+    for contestant, figure in result["figures"].items():
+        print(f"  {contestant:26} {figure['median']:9.3f} {figure['least']:9.3f} {figure['most']:9.3f} "
+              f"{len(figure['seconds']):5d}")
+    ratio = result["comparison"]
+    if ratio:
+        print(f"  {ratio['of']} / {ratio['to']} (the rival's fastest setting): {ratio['ratio']:.2f}")
+
+
+class Bench:
+    def __init__(self, chosen, work):
+        self.source, self.build, self.work = os.path.abspath(chosen.source), os.path.abspath(chosen.build), work
+        self.cslc = os.path.join(self.build, "cslc")
+        self.steps, self.batch, self.width = chosen.steps, chosen.batch, chosen.width
+
+
+def parse_options():
+    options = argparse.ArgumentParser(prog="./dev bench", description="measures and compares; the machine should do "
+                                      "nothing else meanwhile")
+    options.add_argument("source", help=argparse.SUPPRESS)
+    options.add_argument("build", help=argparse.SUPPRESS)
+    options.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)} (default: all)")
+    options.add_argument("--rounds", type=int, metavar="N", default=5, help="turns of every contestant (default 5)")
+    options.add_argument("--steps", type=int, metavar="N", default=2, help="timed steps a turn, after one warm-up step (default 2)")
+    options.add_argument("--batch", type=int, metavar="N", default=128, help="images a step (default 128)")
+    options.add_argument("--width", type=int, metavar="N", default=64, help="channels of the encoder's first layer (default 64)")
+    options.add_argument("--json", metavar="FILE", help="also write everything there")
+    chosen = options.parse_args()
+    for name in chosen.names:
+        if name not in BENCHMARKS:
+            options.error(f"no benchmark '{name}'; there are {', '.join(BENCHMARKS)}")
+    for name in ("rounds", "steps", "batch", "width"):
+        if getattr(chosen, name) < 1:
+            options.error(f"--{name} wants a number above 0")
+    return chosen
+
+
+def write_json(path, document):
+    with open(path + ".tmp", "w", encoding="utf-8") as file:
+        json.dump(document, file, indent=2)
+        file.write("\n")
+    os.replace(path + ".tmp", path)
+
+
+def main():
+    chosen = parse_options()
+    facts = machine(chosen.source)
+    for fact, value in facts.items():
+        print(f"{fact:15} {value}")
+    if facts["load at start"] > 0.5:
+        print("note: other programs are running; these figures will be noisy")
+    results = []
+    with tempfile.TemporaryDirectory() as work:
+        bench = Bench(chosen, work)
+        for name in chosen.names or BENCHMARKS:
+            seconds = measure(name, BENCHMARKS[name](bench), chosen.rounds)
+            figures = {contestant: summary(values) for contestant, values in seconds.items()}
+            settings = {"batch": chosen.batch, "width": chosen.width, "rounds": chosen.rounds, "steps": chosen.steps}
+            results.append({"name": name, "what": BENCHMARKS[name].__doc__, "settings": settings, "figures": figures,
+                            "comparison": compare(name, figures)})
+            print_result(results[-1])
+    if chosen.json:
+        write_json(chosen.json, {"machine": facts, "results": results})
+
+
+main()
