@@ -30,6 +30,17 @@ fe_file *fe_load(arena *memory, diag_list *diags, const char *path) {
     return diags->error_count > errors ? NULL : file;
 }
 
+/* Loads what a spec is made of; `whole` says whether its text is without errors, as what half a file reads says nothing
+ * about what is never read. */
+static fe_file *load_part(fe_context *context, const char *path, bool *whole) {
+    int errors = context->diags->error_count;
+    fe_file *file = load(context->memory, context->diags, path);
+    *whole = context->diags->error_count == errors;
+    if (file)
+        ARENA_PUSH(context->memory, context->files, context->file_count, context->file_capacity, file);
+    return file;
+}
+
 static bool readable(const char *path) {
     FILE *file = fopen(path, "rb");
     if (file)
@@ -120,14 +131,15 @@ static void use_library(fe_context *context, const fe_file *user, int use) {
     for (int i = 0; i < context->file_count; i++)
         if (strcmp(context->diags->sources->files[context->files[i]->source].path, path) == 0)
             return;
-    fe_file *file = load(context->memory, context->diags, path);
+    bool whole;
+    fe_file *file = load_part(context, path, &whole);
     if (!file)
         return;
-    ARENA_PUSH(context->memory, context->files, context->file_count, context->file_capacity, file);
     if (file->method)
         fe_fail(context, user->use_spans[use], "'%s' holds a method, it is no library", path);
     use_libraries(context, file);
-    fe_check_file(context, file);
+    if (whole)
+        fe_check_file(context, file);
     declare_all(context, file);
 }
 
@@ -137,14 +149,15 @@ static void use_libraries(fe_context *context, const fe_file *file) {
 }
 
 bool fe_load_all(fe_context *context, const char *path, fe_file **spec) {
-    fe_file *file = load(context->memory, context->diags, path);
+    bool whole;
+    fe_file *file = load_part(context, path, &whole);
     if (!file)
         return false;
     *spec = file;
     context->main_source = file->source;
-    ARENA_PUSH(context->memory, context->files, context->file_count, context->file_capacity, file);
     use_libraries(context, file);
-    fe_check_file(context, file);
+    if (whole)
+        fe_check_file(context, file);
     declare_all(context, file);
     source_span start = {file->source, 1, 1, 1};
     if (!file->method && context->diags->error_count == 0)

@@ -201,6 +201,21 @@ static fe_value operate_times(fe_context *context, fe_operator op, const fe_valu
     return fe_operate(context, op, &left_tensor, &right_tensor, span);
 }
 
+/* Strings are equal by their text; records and functions when they are one and the same. */
+static bool is_comparable(const fe_value *left, const fe_value *right) {
+    return left->kind == right->kind && (left->kind == FE_VALUE_STRING || left->kind == FE_VALUE_RECORD ||
+                                         left->kind == FE_VALUE_CLOSURE || left->kind == FE_VALUE_BUILTIN);
+}
+
+static bool is_same(const fe_value *left, const fe_value *right) {
+    switch (left->kind) {
+    case FE_VALUE_STRING: return strcmp(left->text, right->text) == 0;
+    case FE_VALUE_RECORD: return left->fields == right->fields;
+    case FE_VALUE_CLOSURE: return left->as.closure->decl == right->as.closure->decl;
+    default: return left->as.builtin == right->as.builtin;
+    }
+}
+
 fe_value fe_operate(fe_context *context, fe_operator op, const fe_value *left, const fe_value *right,
                     source_span span) {
     if (left->kind == FE_VALUE_ERROR || right->kind == FE_VALUE_ERROR)
@@ -209,6 +224,8 @@ fe_value fe_operate(fe_context *context, fe_operator op, const fe_value *left, c
         return operate_numbers(context, op, left->number, right->number, span);
     if (left->kind == FE_VALUE_TRUTH && right->kind == FE_VALUE_TRUTH && (op == FE_EQ || op == FE_NE))
         return fe_truth((left->number == right->number) == (op == FE_EQ), span);
+    if (is_comparable(left, right) && (op == FE_EQ || op == FE_NE))
+        return fe_truth(is_same(left, right) == (op == FE_EQ), span);
     if (left->kind == FE_VALUE_TIME || right->kind == FE_VALUE_TIME)
         return operate_times(context, op, left, right, span);
     switch (op) {
