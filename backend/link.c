@@ -168,8 +168,8 @@ bool backend_link(const backend_bytes *objects, int count, const char *runtime_l
 
 bool cgen_link(const kir_program *program, const kir_target *target, const char *runtime_library,
                const char *output_path, diag_list *diags) {
-    static const char *const options[] = {"-O3", "-march=native", "-fno-math-errno", "-w", SANITIZER_FLAG "-I", CSL_INCLUDE_FOLDER,
-                                          NULL};
+    static const char *const options[] = {
+        "-O3", "-march=native", "-fno-math-errno", "-w", SANITIZER_FLAG "-I", CSL_INCLUDE_FOLDER, NULL};
     text_buffer text = {0};
     work_folder folder;
     bool good = cgen_emit(program, target, &text, diags) && folder_open(&folder, diags);

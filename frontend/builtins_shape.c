@@ -145,6 +145,11 @@ static fe_value builtin_length(fe_context *context, fe_value *arguments, source_
     return fe_fail(context, span, "length is of lists, not of %s", fe_value_text(context->memory, &arguments[0]));
 }
 
+static fe_value builtin_is_list(fe_context *context, fe_value *arguments, source_span span) {
+    (void)context;
+    return fe_truth(arguments[0].kind == FE_VALUE_LIST || arguments[0].kind == FE_VALUE_TUPLE, span);
+}
+
 static fe_value builtin_append(fe_context *context, fe_value *arguments, source_span span) {
     if (arguments[0].kind != FE_VALUE_LIST)
         return fe_fail(context, span, "append adds to a list, not to %s",
@@ -235,6 +240,7 @@ const fe_builtin fe_builtins_shape[] = {
     {"indices", "count", builtin_indices, "0, 1, … count - 1", SHAPES, NULL, 0, false},
     {"roll", "count, by", builtin_roll, "(i + by) % count for each i below count", SHAPES, NULL, 0, false},
     {"length", "list", builtin_length, "number of items", LISTS, NULL, 0, false},
+    {"is_list", "x", builtin_is_list, "whether x is a list or tuple", LISTS, NULL, 0, false},
     {"append", "list, item", builtin_append, "the list with one more item", LISTS, NULL, 0, false},
     {"require", "condition, message", builtin_require, "an error with this message unless the condition holds", LISTS,
      NULL, 0, false},

@@ -49,6 +49,14 @@ static fe_value builtin_unit_rows(fe_context *context, fe_value *arguments, sour
     return initialiser(context, initial, span);
 }
 
+static fe_value builtin_identity(fe_context *context, fe_value *arguments, source_span span) {
+    fe_initialiser initial;
+    if (!to_initialiser(context, &arguments[0], &initial))
+        return fe_error(span);
+    initial.identity = true;
+    return initialiser(context, initial, span);
+}
+
 /* ---- states
  * -------------------------------------------------------------------------------------------------------------------
  */
@@ -158,6 +166,42 @@ static fe_value builtin_push(fe_context *context, fe_value *arguments, source_sp
     return fe_none(span);
 }
 
+/* Rows of `values` added up at their places among zeros of the state's shape. */
+static ir_value *scattered(fe_context *context, ir_value *indices, ir_value *values, const ir_type *type,
+                           source_span span) {
+    ir_attr attrs[] = {ir_attr_int_make(context->memory, IR_ATTR_axis, 0),
+                       ir_attr_int_make(context->memory, IR_ATTR_batch, 0)};
+    return fe_build(context, IR_OP_scatter_add, (ir_value *[]){values, indices}, 2, attrs, 2, type, span);
+}
+
+/* The named rows are the new ones, all others stay as they are. */
+static fe_value builtin_put(fe_context *context, fe_value *arguments, source_span span) {
+    fe_state *state;
+    if (!to_state(context, &arguments[0], &state))
+        return fe_error(span);
+    ir_value *old = fe_state_read(context, state, span);
+    ir_value *indices = fe_to_tensor(context, &arguments[1], "the indices");
+    ir_value *rows = fe_to_tensor(context, &arguments[2], "the rows");
+    if (!indices || !rows)
+        return fe_error(span);
+    ir_type wanted = old->type;
+    wanted.dims[0] = indices->type.dims[0];
+    if (indices->type.rank != 1 || indices->type.dtype != IR_I32 || wanted.rank < 1 ||
+        !ir_type_equal(&rows->type, &wanted))
+        return fe_fail(context, span, "rows %s at indices %s do not fit into the state '%s' %s",
+                       ir_shape_text(context->memory, &rows->type), ir_shape_text(context->memory, &indices->type),
+                       state->name, ir_shape_text(context->memory, &old->type));
+    ir_builder builder = fe_builder(context, span);
+    ir_value *new = scattered(context, indices, rows, &old->type, span);
+    ir_value *hits = new ? scattered(context, indices, ir_constant(&builder, &rows->type, 1), &old->type, span) : NULL;
+    if (!hits)
+        return fe_error(span);
+    ir_value *absent = ir_constant(&builder, &old->type, 0);
+    ir_value *hit = fe_build(context, IR_OP_less, (ir_value *[]){absent, hits}, 2, NULL, 0, NULL, span);
+    fe_state_update(context, state, ir_select(&builder, hit, new, old));
+    return fe_none(span);
+}
+
 /* A twin of an instance whose parameters follow those of the original. */
 static fe_value builtin_ema(fe_context *context, fe_value *arguments, source_span span) {
     if (arguments[0].kind != FE_VALUE_INSTANCE)
@@ -192,8 +236,12 @@ const fe_builtin fe_builtins_state[] = {
     {"uniform", "low = 0, high = 1", builtin_uniform, "a start with uniform random numbers", STATES, NULL, 0, false},
     {"unit_rows", "start", builtin_unit_rows, "the same with every vector along the last axis scaled to length 1",
      STATES, NULL, 0, false},
+    {"identity", "start = 0", builtin_identity,
+     "the same with ones where the indices along the first two axes are equal", STATES, NULL, 0, false},
     {"update", "state, value", builtin_update, "gives a state its next value", STATES, NULL, 0, false},
     {"push", "queue, rows", builtin_push, "puts rows in front of a queue and drops its oldest", STATES, NULL, 0, false},
+    {"put", "state, indices, rows", builtin_put, "puts new rows in the places that different indices name", STATES,
+     NULL, 0, false},
     {"ema", "f, momentum", builtin_ema,
      "a twin of the instance f whose parameters are moving averages of f's; the momentum is a number, or a change a -> "
      "b along half a cosine over the run",

@@ -128,8 +128,8 @@ static void check_missing(binder *bind, const fe_expr *call) {
     const fe_signature *signature = bind->signature;
     for (int i = signature->skip; i < signature->count; i++) {
         const fe_parameter *parameter = &signature->parameters[i];
-        if (bind->given[i] || parameter->initial || parameter->choice_count ||
-            (signature->rest && i == signature->count - 1))
+        if (bind->given[i] || (signature->settings && signature->settings[i].kind != FE_VALUE_NONE) ||
+            parameter->initial || parameter->choice_count || (signature->rest && i == signature->count - 1))
             continue;
         diag_entry *entry = diag_error(bind->context->diags, call->span, "'%s' needs the argument '%s'",
                                        signature->name, parameter->name);
@@ -155,6 +155,9 @@ fe_value *fe_bind_arguments(fe_context *context, fe_scope *scope, const fe_signa
     context->binding_name = binding_name;
     if (bind.good)
         check_missing(&bind, call);
+    for (int i = signature->skip; signature->settings && i < signature->count; i++)
+        if (signature->settings[i].kind != FE_VALUE_NONE)
+            bind.values[i] = signature->settings[i];
     if (signature->rest)
         bind.values[signature->count - 1] = fe_list(FE_VALUE_LIST, bind.rest, bind.rest_count, call->span);
     return bind.good ? bind.values : NULL;
@@ -232,7 +235,7 @@ fe_value fe_run_closure(fe_context *context, const fe_closure *closure, fe_value
 
 static fe_signature closure_signature(const fe_closure *closure, int skip) {
     const fe_decl *decl = closure->decl;
-    return (fe_signature){decl->name, decl->span, decl->parameters, decl->parameter_count, skip, false};
+    return (fe_signature){decl->name, decl->span, decl->parameters, decl->parameter_count, skip, false, NULL};
 }
 
 /* How many leading parameters the training loop gives: p, g of an optimizer; step, total of a schedule. */
@@ -283,7 +286,8 @@ static void fill_defaults(const fe_builtin *builtin, fe_value *arguments) {
 }
 
 static fe_value call_builtin(fe_context *context, fe_scope *scope, const fe_builtin *builtin, const fe_expr *call) {
-    fe_signature signature = {builtin->name, {0}, builtin->parameters, builtin->parameter_count, 0, builtin->rest};
+    fe_signature signature = {builtin->name, {0}, builtin->parameters, builtin->parameter_count, 0,
+                              builtin->rest, NULL};
     fe_value *arguments = fe_bind_arguments(context, scope, &signature, call);
     if (!arguments)
         return fe_error(call->span);

@@ -37,7 +37,7 @@ struct fe_context {
     source_span *calls; /* call places, outermost first */
     int call_depth;
     int64_t steps;
-    int depth; /* of statements and expressions */
+    int depth;                /* of statements and expressions */
     bool exhausted;           /* the budget is spent, and said so */
     const char *binding_name; /* the name that the value being computed will have, or NULL */
     const char *label;        /* the label before the call being evaluated, or NULL */
@@ -46,7 +46,8 @@ struct fe_context {
     int augment_count, augment_capacity;
     int draws; /* numbers given to random draws */
     bool in_pipeline;
-    bool in_training; /* names mean optimizers and schedules first: cosine(u, v) is a similarity elsewhere */
+    bool in_parameters; /* of the method, where a module with settings is no instance yet */
+    bool in_training;   /* names mean optimizers and schedules first: cosine(u, v) is a similarity elsewhere */
     /* all states */
     fe_state **states;
     int state_count, state_capacity;
@@ -89,8 +90,9 @@ typedef struct {
     source_span span; /* of its declaration; nowhere for built-in functions */
     const fe_parameter *parameters;
     int count;
-    int skip;  /* the first parameters that the call may not give */
-    bool rest; /* the last parameter takes all further positional arguments as a list */
+    int skip;                 /* the first parameters that the call may not give */
+    bool rest;                /* the last parameter takes all further positional arguments as a list */
+    const fe_value *settings; /* what stands in for arguments, and before them; NULL for none */
 } fe_signature;
 
 /* Binds a call's arguments to parameters. Missing ones with a default are FE_VALUE_NONE with *defaulted set by the

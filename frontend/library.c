@@ -61,7 +61,7 @@ static const char *find_library(fe_context *context, const char *user, const cha
     const char *candidates[2] = {arena_printf(context->memory, "%s%s.csl", prefix, name),
                                  arena_printf(context->memory, "%slib/%s.csl", prefix, name)};
     for (int i = 0; i < 2; i++)
-        if (readable(candidates[i]))
+        if (strcmp(candidates[i], user) != 0 && readable(candidates[i])) /* a file does not mean itself */
             return candidates[i];
     for (int i = 0; i < context->options->folder_count; i++) {
         const char *path = arena_printf(context->memory, "%s/%s.csl", context->options->folders[i], name);
@@ -102,7 +102,7 @@ static fe_value constant_value(fe_context *context, const fe_stmt *constant) {
 static void declare_all(fe_context *context, const fe_file *file) {
     for (int i = 0; i < file->declaration_count; i++) {
         fe_closure *closure = arena_alloc(context->memory, sizeof *closure);
-        *closure = (fe_closure){file->declarations[i], context->globals};
+        *closure = (fe_closure){file->declarations[i], context->globals, NULL};
         fe_value value = {.kind = FE_VALUE_CLOSURE, .span = closure->decl->span, .as.closure = closure};
         const char *name = closure->decl->name;
         declare(context, is_for_training(closure->decl) ? fe_training_name(context, name) : name, closure->decl->span,

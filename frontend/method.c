@@ -49,19 +49,21 @@ static bool bind_method_parameters(fe_context *context, fe_scope *scope, const f
     if (!check_definitions(context, method))
         return false;
     int errors = context->diags->error_count;
+    context->in_parameters = true;
     for (int i = 0; i < method->parameter_count; i++) {
         const fe_parameter *parameter = &method->parameters[i];
         fe_expr *given = definition_of(context, parameter->name);
         arguments[i] = fe_none(parameter->span);
         if (!given)
             continue;
-        fe_signature signature = {method->name, {0}, parameter, 1, 0, false};
+        fe_signature signature = {method->name, {0}, parameter, 1, 0, false, NULL};
         fe_argument argument = {.value = given};
         fe_expr call = {.kind = FE_CALL, .span = given->span, .args = &argument, .arg_count = 1};
         fe_value *bound = fe_bind_arguments(context, context->globals, &signature, &call);
         arguments[i] = bound ? bound[0] : fe_error(given->span);
     }
     fe_bind_parameters(context, scope, method->parameters, method->parameter_count, 0, arguments);
+    context->in_parameters = false;
     return context->diags->error_count == errors;
 }
 
@@ -250,7 +252,7 @@ static fe_value represent(fe_context *context, fe_scope *scope, const fe_method 
     const fe_stmt *features = find_features(method);
     if (features) {
         fe_closure *closure = arena_alloc(context->memory, sizeof *closure);
-        *closure = (fe_closure){features->local, scope};
+        *closure = (fe_closure){features->local, scope, NULL};
         fe_value callee = {.kind = FE_VALUE_CLOSURE, .span = features->span, .as.closure = closure};
         return fe_call_value(context, &callee, &image, 1, features->span);
     }
@@ -309,6 +311,20 @@ static ir_value *unit_rows(fe_context *context, ir_value *value, source_span spa
     return fe_call_value(context, &unit, &rows, 1, span).tensor;
 }
 
+/* Ones where the indices along the first two axes are equal. */
+static ir_value *with_identity(fe_context *context, ir_value *value, source_span span) {
+    ir_builder builder = fe_builder(context, span);
+    ir_type whole = value->type;
+    whole.dtype = IR_I32;
+    ir_value *indices[2];
+    for (int axis = 0; axis < 2; axis++) {
+        ir_attr attr = ir_attr_int_make(context->memory, IR_ATTR_axis, axis);
+        indices[axis] = fe_build(context, IR_OP_iota, NULL, 0, &attr, 1, &whole, span);
+    }
+    ir_value *equal = fe_build(context, IR_OP_equal, indices, 2, NULL, 0, NULL, span);
+    return ir_select(&builder, equal, ir_constant(&builder, &value->type, 1), value);
+}
+
 static ir_value *start_of(fe_context *context, const fe_state *state, ir_value *seed, ir_value *step) {
     const ir_state *info = &context->module->states[state->state];
     const fe_initialiser *initial = &state->initial;
@@ -316,6 +332,8 @@ static ir_value *start_of(fe_context *context, const fe_state *state, ir_value *
     ir_value *value = initial->kind == FE_INITIAL_CONSTANT
                           ? ir_constant(&builder, &info->type, initial->a)
                           : random_start(context, initial, &info->type, seed, step, info->span);
+    if (initial->identity && info->type.rank > 1)
+        value = with_identity(context, value, info->span);
     return initial->unit && info->type.rank > 0 ? unit_rows(context, value, info->span) : value;
 }
 

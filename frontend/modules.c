@@ -199,38 +199,72 @@ static bool gives_input(fe_context *context, fe_scope *scope, const fe_decl *dec
            first->kind == FE_RECORD;
 }
 
+/* The running body's child of that label, made in its first application. */
+static fe_instance *child_instance(fe_context *context, const fe_closure *closure, fe_value *arguments,
+                                   const char *label, source_span span) {
+    bool fresh;
+    struct fe_child *child = find_child(context, label, span, &fresh);
+    if (!child)
+        return NULL;
+    if (fresh)
+        child->instance = fe_instance_new(context, closure, arguments, label, span);
+    if (!child->instance || child->instance->closure->decl != closure->decl) {
+        fe_fail(context, span, "'%s' is already the name of something else here", label);
+        return NULL;
+    }
+    child->instance->closure = closure;
+    child->instance->arguments = arguments;
+    return child->instance;
+}
+
 static fe_value make_instance(fe_context *context, fe_scope *scope, const fe_closure *closure, const char *label,
                               const fe_expr *call) {
     const fe_decl *decl = closure->decl;
-    fe_signature signature = {decl->name, decl->span, decl->parameters, decl->parameter_count, 1, false};
+    fe_signature signature = {decl->name, decl->span, decl->parameters, decl->parameter_count,
+                              1,          false,      closure->settings};
     fe_value *arguments = fe_bind_arguments(context, scope, &signature, call);
     if (!arguments)
         return fe_error(call->span);
-    fe_instance *instance = fe_instance_new(context, closure, arguments, label, call->span);
-    return (fe_value){.kind = FE_VALUE_INSTANCE, .span = call->span, .as.instance = instance};
+    if (context->instance == context->root) {
+        fe_instance *instance = fe_instance_new(context, closure, arguments, label, call->span);
+        return (fe_value){.kind = FE_VALUE_INSTANCE, .span = call->span, .as.instance = instance};
+    }
+    fe_instance *instance = child_instance(context, closure, arguments, label, call->span);
+    return instance ? (fe_value){.kind = FE_VALUE_INSTANCE, .span = call->span, .as.instance = instance}
+                    : fe_error(call->span);
 }
 
 /* Applies a module on the spot: as the running body's child of that label, whose parameters persist. */
 static fe_value apply_inline(fe_context *context, fe_scope *scope, const fe_closure *closure, const char *label,
                              const fe_expr *call) {
     const fe_decl *decl = closure->decl;
-    fe_signature signature = {decl->name, decl->span, decl->parameters, decl->parameter_count, 0, false};
+    fe_signature signature = {decl->name, decl->span, decl->parameters, decl->parameter_count,
+                              0,          false,      closure->settings};
     fe_value *arguments = fe_bind_arguments(context, scope, &signature, call);
     if (!arguments)
         return fe_error(call->span);
     if (!label)
         label = default_label(context, decl->name);
-    bool fresh;
-    struct fe_child *child = find_child(context, label, call->span, &fresh);
-    if (!child)
+    fe_instance *instance = child_instance(context, closure, arguments, label, call->span);
+    return instance ? fe_apply(context, instance, &arguments[0], call->span) : fe_error(call->span);
+}
+
+/* The module with settings, which go before those that its later calls give. */
+static fe_value configure(fe_context *context, fe_scope *scope, const fe_closure *closure, const fe_expr *call) {
+    const fe_decl *decl = closure->decl;
+    fe_parameter *optional = arena_alloc(context->memory, (size_t)decl->parameter_count * sizeof *optional);
+    static fe_expr later = {.kind = FE_NUMBER};
+    for (int i = 0; i < decl->parameter_count; i++) { /* what is missing here may come later */
+        optional[i] = decl->parameters[i];
+        optional[i].initial = &later;
+    }
+    fe_signature signature = {decl->name, decl->span, optional, decl->parameter_count, 1, false, closure->settings};
+    fe_value *given = fe_bind_arguments(context, scope, &signature, call);
+    if (!given)
         return fe_error(call->span);
-    if (fresh)
-        child->instance = fe_instance_new(context, closure, arguments, label, call->span);
-    if (!child->instance || child->instance->closure->decl != decl)
-        return fe_fail(context, call->span, "'%s' is already the name of something else here", label);
-    child->instance->closure = closure;
-    child->instance->arguments = arguments;
-    return fe_apply(context, child->instance, &arguments[0], call->span);
+    fe_closure *configured = arena_alloc(context->memory, sizeof *configured);
+    *configured = (fe_closure){decl, closure->scope, given};
+    return (fe_value){.kind = FE_VALUE_CLOSURE, .span = call->span, .as.closure = configured};
 }
 
 fe_value fe_call_module(fe_context *context, fe_scope *scope, const fe_closure *closure, const fe_expr *call) {
@@ -240,6 +274,8 @@ fe_value fe_call_module(fe_context *context, fe_scope *scope, const fe_closure *
     if (closure->decl->parameter_count == 0)
         result =
             fe_fail(context, call->span, "a module's first parameter is its input; '%s' has none", closure->decl->name);
+    else if (context->in_parameters)
+        result = configure(context, scope, closure, call);
     else if (gives_input(context, scope, closure->decl, call))
         result = apply_inline(context, scope, closure, label, call);
     else if (context->instance == context->root)

@@ -5,7 +5,7 @@
 #include "frontend/ast.h"
 #include "frontend/lex.h"
 
-#define FE_MAX_TREE 500 /* of an expression: a long chain of operators is a deep tree, which evaluation walks */
+#define FE_MAX_TREE    500 /* of an expression: a long chain of operators is a deep tree, which evaluation walks */
 #define FE_MAX_NESTING 200 /* of expressions and blocks: deeper ones are an error, not a stack overflow */
 
 typedef struct {

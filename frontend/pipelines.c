@@ -214,7 +214,7 @@ bool fe_make_views(fe_context *context, fe_scope *scope, const fe_method *method
     int errors = context->diags->error_count;
     for (int i = 0; i < section->pipeline_count; i++) {
         fe_closure *closure = arena_alloc(context->memory, sizeof *closure);
-        *closure = (fe_closure){section->pipelines[i], scope};
+        *closure = (fe_closure){section->pipelines[i], scope, NULL};
         fe_value value = {.kind = FE_VALUE_CLOSURE, .as.closure = closure};
         fe_scope_bind(context->memory, scope, closure->decl->name, closure->decl->span, value);
     }

@@ -11,21 +11,13 @@ static void add_number(fe_context *context, const char *key, double number, sour
     text_free(&text);
 }
 
-/* ---- data { image[3, 32, 32] }
+/* ---- data { image[3, 32, 32], count = 50000 }
  * --------------------------------------------------------------------------------------------- */
 
-bool fe_read_data(fe_context *context, fe_scope *scope, const fe_method *method) {
-    const fe_section *section = &method->sections[FE_DATA];
-    if (!section->present) {
-        fe_fail(context, method->span, "method '%s' needs a section data { image[channels, height, width] }",
-                method->name);
-        return false;
-    }
-    const fe_expr *shape =
-        section->body.count == 1 && section->body.items[0]->kind == FE_EVALUATE ? section->body.items[0]->value : NULL;
-    if (!shape || shape->kind != FE_INDEX || shape->left->kind != FE_NAME || strcmp(shape->left->text, "image") != 0 ||
+static bool read_image(fe_context *context, fe_scope *scope, const fe_expr *shape) {
+    if (shape->kind != FE_INDEX || shape->left->kind != FE_NAME || strcmp(shape->left->text, "image") != 0 ||
         shape->part_count != 3) {
-        fe_fail(context, section->span, "the data section says image[channels, height, width]");
+        fe_fail(context, shape->span, "the data section says image[channels, height, width]");
         return false;
     }
     fe_value *dims = arena_alloc(context->memory, 3 * sizeof *dims);
@@ -47,6 +39,41 @@ bool fe_read_data(fe_context *context, fe_scope *scope, const fe_method *method)
     fe_scope_bind(context->memory, context->library, "image_shape", shape->span,
                   fe_list(FE_VALUE_LIST, dims, 3, shape->span));
     return true;
+}
+
+/* count = N: memories of every training image hold N of them, which the program checks its data against. */
+static bool read_count(fe_context *context, fe_scope *scope, const fe_stmt *item) {
+    if (strcmp(item->names[0], "count") != 0) {
+        fe_fail_suggest(context, item->span, diag_suggest(item->names[0], (const char *const[]){"count"}, 1),
+                        "the data section has no setting '%s'", item->names[0]);
+        return false;
+    }
+    fe_value value = fe_evaluate(context, scope, item->value);
+    int64_t count;
+    if (!fe_to_size(context, &value, "count", 1, &count))
+        return false;
+    add_number(context, "images", (double)count, item->span);
+    return true;
+}
+
+bool fe_read_data(fe_context *context, fe_scope *scope, const fe_method *method) {
+    const fe_section *section = &method->sections[FE_DATA];
+    bool good = section->present, shaped = false;
+    if (!section->present)
+        fe_fail(context, method->span, "method '%s' needs a section data { image[channels, height, width] }",
+                method->name);
+    for (int i = 0; good && i < section->body.count; i++) {
+        const fe_stmt *item = section->body.items[i];
+        if (item->kind == FE_EVALUATE && !shaped)
+            good = shaped = read_image(context, scope, item->value);
+        else if (item->kind == FE_BIND && item->name_count == 1)
+            good = read_count(context, scope, item);
+        else
+            good = false, fe_fail(context, item->span, "the data section says image[channels, height, width]");
+    }
+    if (good && !shaped)
+        fe_fail(context, section->span, "the data section says image[channels, height, width]");
+    return good && shaped;
 }
 
 /* ---- train
@@ -164,7 +191,7 @@ static bool read_protocol(fe_context *context, fe_scope *scope, const fe_expr *c
             parameters[count] = (fe_parameter){.name = protocol_settings[i].key, .initial = &initials[count]};
             count++;
         }
-    fe_signature signature = {protocol, {0}, parameters, count, 0, false};
+    fe_signature signature = {protocol, {0}, parameters, count, 0, false, NULL};
     fe_value *arguments = fe_bind_arguments(context, scope, &signature, call);
     bool good = arguments != NULL;
     for (int i = 0; good && i < count; i++) {

@@ -56,7 +56,7 @@ static void run_local(fe_context *context, fe_scope *scope, const fe_stmt *stmt)
     if (!stmt->local)
         return;
     fe_closure *closure = arena_alloc(context->memory, sizeof *closure);
-    *closure = (fe_closure){stmt->local, scope};
+    *closure = (fe_closure){stmt->local, scope, NULL};
     fe_value value = {.kind = FE_VALUE_CLOSURE, .span = stmt->span, .as.closure = closure};
     fe_scope_bind(context->memory, scope, stmt->local->name, stmt->local->span, value);
 }

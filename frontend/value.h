@@ -35,10 +35,12 @@ typedef enum {
     FE_VALUE_AUGMENTS
 } fe_value_kind;
 
-/* A declaration together with the scope that it was made in. */
+/* A declaration together with the scope that it was made in; of a module, perhaps with settings that a parameter of the
+ * method gave: encoder = resnet18(stem = imagenet). */
 typedef struct {
     const fe_decl *decl;
     fe_scope *scope;
+    fe_value *settings; /* of every parameter, NONE where not given; NULL for none */
 } fe_closure;
 
 /* An optimizer or schedule whose first parameters are given later. */
@@ -49,11 +51,12 @@ typedef struct {
 
 typedef enum { FE_INITIAL_CONSTANT, FE_INITIAL_UNIFORM, FE_INITIAL_NORMAL, FE_INITIAL_COPY } fe_initial_kind;
 
-/* How a state starts: a constant, random numbers (rows of length 1 if `unit`), or a copy of another state. */
+/* How a state starts: a constant, random numbers, or a copy of another state; then with rows of length 1, or ones where
+ * the indices along the first two axes are equal. */
 typedef struct {
     fe_initial_kind kind;
     double a, b; /* the constant; low and high; mean and standard deviation */
-    bool unit;
+    bool unit, identity;
     const char *copied;
 } fe_initialiser;
 

@@ -6,7 +6,8 @@
 #include "runtime/augment.h"
 
 /* A part of `source` resized: separable, antialiased when shrinking, 8 bits after each pass. `work` holds a picture of
- * target width x part height and the filters' coefficients: rt_resize_workspace bytes for parts up to height x width. */
+ * target width x part height and the filters' coefficients: rt_resize_workspace bytes for parts up to height x width.
+ */
 void rt_resize(const rt_image *source, int top, int left, int height, int width, rt_image *target,
                rt_interpolation interpolation, void *work);
 int64_t rt_resize_workspace(int64_t height, int64_t width, int64_t to_height, int64_t to_width);

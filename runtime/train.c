@@ -110,6 +110,14 @@ static int set_position(trainer *t, rt_error *error) {
                 t->train->count, t->stepper.batch);
         return STATUS_FAILED;
     }
+    double images = rt_setting_number(t->session.manifest, "images", (double)t->train->count);
+    if ((double)t->train->count > images) { /* whose index would lie outside the method's memories */
+        rt_fail(error,
+                "%s has %" PRId64 " training images, but the program was compiled for at most %.0f (count in the "
+                "data section)",
+                t->options->data, t->train->count, images);
+        return STATUS_FAILED;
+    }
     if (wanted_steps(t, steps_per_epoch) < 0) {
         rt_fail(error, "more than %d steps are too many", INT32_MAX);
         return STATUS_FAILED;
