@@ -27,6 +27,7 @@ static const char help[] = "usage: cslc SPEC [options] -o PROGRAM         compil
                            "  --list-passes         list the passes\n"
                            "  --time-passes         print the time of each pass\n"
                            "  --verify              check the IR after every pass\n"
+                           "  --version             print the compiler's version\n"
                            "  -h, --help            this text\n";
 
 typedef struct {
@@ -130,8 +131,9 @@ static bool take_flag(options *chosen, const char *argument) {
 }
 
 static int unknown_option(const char *argument) {
-    static const char *const known[] = {"--emit",         "--backend",     "--target",      "--passes", "--print-after",
-                                        "--disable-pass", "--list-passes", "--time-passes", "--verify", "--help"};
+    static const char *const known[] = {"--emit",        "--backend",      "--target",      "--passes",
+                                        "--print-after", "--disable-pass", "--list-passes", "--time-passes",
+                                        "--verify",      "--version",      "--help"};
     char name[64];
     snprintf(name, sizeof name, "%.*s", (int)strcspn(argument, "="), argument);
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
@@ -155,6 +157,10 @@ static int parse_options(options *chosen, int count, char **arguments) {
         }
         if (strcmp(argument, "-h") == 0 || strcmp(argument, "--help") == 0) {
             fputs(help, stdout);
+            return STATUS_GOOD;
+        }
+        if (strcmp(argument, "--version") == 0) {
+            puts("cslc " CSL_VERSION);
             return STATUS_GOOD;
         }
         if (take_flag(chosen, argument) || take_named(chosen, &at, count, arguments))

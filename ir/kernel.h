@@ -235,6 +235,8 @@ int64_t kir_scratch_bytes(const kir_kernel *kernel);
 int64_t kir_scratch_offset(const kir_kernel *kernel, int argument);
 const char *kir_op_name(kir_opcode opcode);
 int kir_op_operands(kir_opcode opcode);
+/* The instruction table as Markdown, for docs/kernel-ir.md. */
+void kir_print_op_table(text_buffer *out);
 const char *kir_element_name(kir_element element); /* "f32", "bf16", … */
 int64_t kir_element_bytes(kir_element element);    /* in memory; a BOOL is one byte */
 

@@ -8,8 +8,9 @@
 static const struct {
     const char *name;
     int operands;
+    const char *doc;
 } operations[KIR_OP_COUNT] = {
-#define KIR_OP(name, operands, doc) {#name, operands},
+#define KIR_OP(name, operands, doc) {#name, operands, doc},
 #include "ir/kernel_ops.def"
 };
 
@@ -27,6 +28,12 @@ const char *kir_op_name(kir_opcode opcode) {
 
 int kir_op_operands(kir_opcode opcode) {
     return operations[opcode].operands;
+}
+
+void kir_print_op_table(text_buffer *out) {
+    text_append(out, "| instruction | registers | meaning |\n|---|---|---|\n");
+    for (int i = 0; i < KIR_OP_COUNT; i++)
+        text_append(out, "| `%s` | %d | %s |\n", operations[i].name, operations[i].operands, operations[i].doc);
 }
 
 const char *kir_element_name(kir_element element) {

@@ -141,7 +141,8 @@ static kir_reg unary(lower_kernel *kernel, const ir_value *value, kir_reg x, int
             return lower_to_whole(builder, x);
         return from == type.element ? x : kir_convert(builder, x, type.element);
     }
-    default: return x; /* stop_gradient */
+    case IR_OP_stop_gradient: return x;
+    default: assert(!"no unary operation"); return x;
     }
 }
 
