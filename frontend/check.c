@@ -114,11 +114,17 @@ static void check_method(fe_context *context, const fe_method *method) {
     }
 }
 
+bool fe_broken(const fe_context *context) {
+    return context->diags->error_count > context->unread_errors;
+}
+
 void fe_check_file(fe_context *context, const fe_file *file) {
+    int errors = context->diags->error_count;
     for (int i = 0; i < file->declaration_count; i++) {
         check_decl(context, file->declarations[i]);
         check_local_functions(context, &file->declarations[i]->body);
     }
     if (file->method)
         check_method(context, file->method);
+    context->unread_errors += context->diags->error_count - errors;
 }

@@ -53,7 +53,8 @@ struct fe_context {
     int state_count, state_capacity;
     fe_instance **averages; /* EMA twins */
     int average_count, average_capacity;
-    int main_source; /* the spec, for "called from" notes */
+    int unread_errors; /* parameters that nothing reads: they spoil the result, but not its evaluation */
+    int main_source;   /* the spec, for "called from" notes */
     /* What a `return` gave. */
     bool returned;
     fe_value result;

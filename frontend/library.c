@@ -95,8 +95,7 @@ static bool is_for_training(const fe_decl *decl) {
 
 /* Constants are evaluated as they are declared, but not after an error: a broken tree has holes. */
 static fe_value constant_value(fe_context *context, const fe_stmt *constant) {
-    return context->diags->error_count ? fe_error(constant->span)
-                                       : fe_evaluate(context, context->globals, constant->value);
+    return fe_broken(context) ? fe_error(constant->span) : fe_evaluate(context, context->globals, constant->value);
 }
 
 static void declare_all(fe_context *context, const fe_file *file) {
@@ -162,5 +161,5 @@ bool fe_load_all(fe_context *context, const char *path, fe_file **spec) {
     source_span start = {file->source, 1, 1, 1};
     if (!file->method && context->diags->error_count == 0)
         diag_error(context->diags, start, "this file holds no method; libraries are used by specs");
-    return context->diags->error_count == 0;
+    return !fe_broken(context);
 }

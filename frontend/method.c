@@ -214,7 +214,7 @@ static bool make_train_step(fe_context *context, fe_scope *method_scope, const f
     ir_builder builder = fe_builder(context, loss->span);
     ir_output(&builder, "loss", loss);
     ir_output(&builder, "lr", rate);
-    return context->diags->error_count == 0;
+    return !fe_broken(context);
 }
 
 static bool make_gradients(fe_context *context, fe_scope *method_scope, const fe_method *method) {
@@ -384,7 +384,7 @@ static bool compile_method(fe_context *context, const fe_method *method) {
     fe_run(context, scope, &method->sections[FE_ENCODER].body);
     fe_read_training(context, scope, method, &training);
     fe_read_evaluation(context, scope, method);
-    if (context->diags->error_count > 0)
+    if (fe_broken(context))
         return false;
     return make_train_step(context, scope, method, &training) && make_gradients(context, scope, method) &&
            make_embed(context, scope, method) && make_init(context, method);

@@ -9,6 +9,8 @@
 /* library.c: reads the spec and everything it uses, and binds all declarations in context->globals. */
 bool fe_load_all(fe_context *context, const char *path, fe_file **spec);
 /* check.c */
+/* Whether errors stand in the way of evaluating what was read. */
+bool fe_broken(const fe_context *context);
 void fe_check_file(fe_context *context, const fe_file *file);
 
 /* What the train section asks for. */
