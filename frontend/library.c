@@ -159,7 +159,7 @@ bool fe_load_all(fe_context *context, const char *path, fe_file **spec) {
         fe_check_file(context, file);
     declare_all(context, file);
     source_span start = {file->source, 1, 1, 1};
-    if (!file->method && context->diags->error_count == 0)
+    if (!file->method && !fe_broken(context))
         diag_error(context->diags, start, "this file holds no method; libraries are used by specs");
-    return !fe_broken(context);
+    return file->method && !fe_broken(context);
 }
