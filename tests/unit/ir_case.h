@@ -146,7 +146,7 @@ static inline void ir_case_interpret(ir_case *this, const char *function, const 
 /* ---- compiled code ------------------------------------------------------------------------------------------------
  */
 
-/* Runs all passes for the target and compiles: by libtcc for "scalar", by cc for any other. */
+/* Runs all passes for the target and compiles: by libtcc for "scalar", by LLVM for any other. */
 static inline backend_code *ir_case_compile(ir_case *this, const char *name, const kir_target *target,
                                             const kir_program **program) {
     pass_context context = ir_case_context(this, target);
@@ -155,7 +155,7 @@ static inline backend_code *ir_case_compile(ir_case *this, const char *name, con
     ir_case_no_errors(this, name);
     *program = context.program;
     backend_code *code = target->lanes == 1 ? tcc_compile(context.program, &this->diags)
-                                            : cgen_compile(context.program, target, &this->diags);
+                                            : llvm_compile(context.program, target, &this->diags);
     ir_case_no_errors(this, name);
     assert_non_null(code);
     return code;
