@@ -22,7 +22,8 @@ class Step:
 
     def evaluate(self, loss_of, dtype):
         """Loss and gradients in one precision: the parameters as leaves, and the statistics that the network met."""
-        p = {name: value.to(dtype).clone().requires_grad_() for name, value in self.parameters.items()}
+        p = {name: value.to(dtype) if value.is_floating_point() else value for name, value in self.state.items()}
+        p.update((name, value.to(dtype).clone().requires_grad_()) for name, value in self.parameters.items())
         p["statistics"] = {}
         loss = loss_of(p, {name: value.to(dtype) for name, value in self.views.items()})
         loss.backward()
@@ -64,8 +65,29 @@ def is_zero(parameter):
     return parameter.grad.norm() < 1e-7 * max(1.0, parameter.detach().norm().item())
 
 
-def check_step(step, loss_of, update, title, tolerance):
-    """`loss_of(p, views)` computes the loss; `update(name, parameter, gradient)` the parameter after the step."""
+def sgd(p, g, velocity, lr, momentum=0.9, weight_decay=0.0):
+    return p - lr * (momentum * velocity + g + weight_decay * p)
+
+
+def lars(p, g, velocity, lr, momentum=0.9, weight_decay=0.0, trust=0.001, eps=1e-8):
+    if p.dim() > 1 and p.norm() > 0 and g.norm() > 0:
+        g = (g + weight_decay * p) * trust * p.norm() / (g.norm() + weight_decay * p.norm() + eps)
+    return p - lr * (momentum * velocity + g)
+
+
+def check_average(step, report, twin, original, momentum):
+    """A moving-average twin follows the new parameters; it has as many as its original."""
+    names = [name for name in step.parameters if name.startswith(original + ".")]
+    assert names
+    for name in names:
+        other = twin + name[len(original):]
+        wanted = momentum * step.state[other].double() + (1 - momentum) * step.dump["new." + name].double()
+        report.compare("moving average", other, step.dump["newstate." + other], wanted, TENSOR_TOLERANCE)
+
+
+def check_step(step, loss_of, update, title, tolerance, after=None):
+    """`loss_of(p, views)` computes the loss; `update(name, parameter, gradient)` the parameter after the step;
+    `after(p, report)` compares other state."""
     report = Report()
     loss, p = step.evaluate(loss_of, torch.float64)
     report.compare("loss", "loss", step.dump["loss"], loss, LOSS_TOLERANCE)
@@ -83,6 +105,8 @@ def check_step(step, loss_of, update, title, tolerance):
             for statistics in updates:
                 value = 0.9 * value + 0.1 * statistics[index]
             report.compare("statistic", f"{name}.{kind}", step.dump[f"newstate.{name}.{kind}"], value, TENSOR_TOLERANCE)
+    if after:
+        after(p, report)
     good = report.finish(title)
     if not report.worst.get("gradient"):
         print(f"FAIL {title}: nothing was compared")

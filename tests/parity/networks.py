@@ -57,3 +57,79 @@ ENCODERS = {
 def encoder(x, p, name, kind, stem="cifar"):
     block, blocks = ENCODERS[kind]
     return resnet(x, p, name, block, blocks, stem)
+
+
+# ---- AMDIM
+
+
+def res_conv(x, p, name, kernel=1, stride=1):
+    h = F.conv2d(F.relu(F.conv2d(x, p[name + ".conv1.weight"], stride=stride)), p[name + ".conv2.weight"])
+    if name + ".conv3.weight" in p:
+        return h + F.conv2d(x, p[name + ".conv3.weight"], p[name + ".conv3.bias"], stride=stride)
+    skip = F.avg_pool2d(x, kernel, stride)
+    return h + F.pad(skip, (0, 0, 0, 0, 0, h.shape[1] - skip.shape[1]))
+
+
+def res_block(x, p, name, kernel, stride, depth):
+    h = res_conv(x, p, name + ".0", kernel, stride)
+    for i in range(1, depth):
+        h = res_conv(h, p, f"{name}.{i}")
+    return h
+
+
+def amdim_encoder(x, p, name, depth):
+    """For pictures of 32 pixels: the vector, the coarse and the fine map."""
+    h = F.relu(F.conv2d(x, p[name + ".conv1.weight"]))
+    h = res_conv(h, p, name + ".block1")
+    h = res_block(h, p, name + ".block2", 4, 2, depth)
+    fine = res_block(h, p, name + ".block3", 2, 2, depth)
+    coarse = res_block(fine, p, name + ".block4", 3, 1, depth)
+    h = res_block(coarse, p, name + ".block5", 3, 1, depth)
+    h = batch_norm(res_conv(h, p, name + ".block6", 3), p, name + ".bn")
+    return h.flatten(1), coarse, fine
+
+
+def rkhs(x, p, name):
+    h = F.conv2d(F.relu(F.conv2d(x, p[name + ".conv1.weight"])), p[name + ".conv2.weight"])
+    h = h + F.conv2d(x, p[name + ".shortcut.weight"], p[name + ".shortcut.bias"])
+    return batch_norm(h, p, name + ".bn")
+
+
+# ---- CPC
+
+
+def layer_norm(x, p, name):
+    centred = x - x.mean((1, 2, 3), keepdim=True)
+    h = centred / (centred.square().mean((1, 2, 3), keepdim=True) + 1e-5).sqrt()
+    return h * p[name + ".weight"] + p[name + ".bias"]
+
+
+def layer_bottleneck(x, p, name, stride):
+    h = F.relu(layer_norm(F.conv2d(x, p[name + ".conv1.weight"]), p, name + ".bn1"))
+    h = F.relu(layer_norm(F.conv2d(h, p[name + ".conv2.weight"], stride=stride, padding=1), p, name + ".bn2"))
+    h = layer_norm(F.conv2d(h, p[name + ".conv3.weight"]), p, name + ".bn3")
+    if name + ".downsample.0.weight" in p:
+        x = layer_norm(F.conv2d(x, p[name + ".downsample.0.weight"], stride=stride), p, name + ".downsample.1")
+    return F.relu(h + x)
+
+
+def layer_resnet(x, p, name, blocks):
+    h = F.relu(layer_norm(F.conv2d(x, p[name + ".conv1.weight"], stride=2, padding=3), p, name + ".bn1"))
+    h = F.max_pool2d(h, 3, 2, 1)
+    for layer, count in enumerate(blocks):
+        for i in range(count):
+            h = layer_bottleneck(h, p, f"{name}.layer{layer + 1}.{i}", 2 if layer > 0 and i == 0 else 1)
+    return h.mean((2, 3))
+
+
+def pixel_cnn(x, p, name, blocks, border):
+    def conv(h, part, **more):
+        return F.conv2d(h, p[part + ".weight"], p[part + ".bias"], **more)
+
+    for i in range(blocks):
+        part = f"{name}.{i}"
+        h = conv(F.relu(conv(x, part + ".conv1")), part + ".conv2")
+        h = F.pad(h, (0, 0, 1, 0), value=border)
+        h = F.relu(conv(h, part + ".conv3", padding=(0, 1)))
+        x = x + conv(h, part + ".conv4")
+    return F.relu(x)

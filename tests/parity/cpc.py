@@ -1,0 +1,45 @@
+"""One step of specs/cpc.csl recomputed: cpc.py DUMP ENCODER WEIGHTS BORDER BLOCKS STEP TOLERANCE"""
+
+import torch
+import torch.nn.functional as F
+
+from check import Step, adam, check_step, main
+from networks import encoder, layer_resnet, pixel_cnn
+
+BLOCKS = {"cpc_resnet50": [3, 4, 6, 3]}
+
+
+def patches(x, size, overlap):
+    """As torch.nn.Unfold takes them: [N, rows, columns, C, size, size]."""
+    grid = x.unfold(2, size, size - overlap).unfold(3, size, size - overlap)
+    return grid.permute(0, 2, 3, 1, 4, 5)
+
+
+def check(path, kind, weights, border, blocks, number, tolerance):
+    step = Step(path)
+
+    def loss_of(p, views):
+        grid = patches(views["a"], 8, 4)
+        n, rows, columns = grid.shape[:3]
+        flat = grid.reshape(n * rows * columns, *grid.shape[3:])
+        z = layer_resnet(flat, p, "f", BLOCKS[kind]) if kind in BLOCKS else encoder(flat, p, "f", kind).mean((2, 3))
+        z = z.reshape(n, rows, columns, -1)
+        seen = pixel_cnn(z.permute(0, 3, 1, 2), p, "context_network", int(blocks), float(border)).permute(0, 2, 3, 1)
+        prediction = F.linear(seen, p["predict.weight"], p["predict.bias"])
+        targets = F.linear(z, p["target.weight"], p["target.bias"]).reshape(n * rows * columns, -1)
+        places = torch.arange(n * rows * columns).reshape(n, rows, columns)
+        total = 0.0
+        for below in range(1 if weights == "described" else 2, rows):
+            logits = 0.1 * prediction[:, : rows - below].reshape(-1, targets.shape[1]) @ targets.T
+            factor = 1 if weights == "described" else below - 1
+            total = total + factor * F.cross_entropy(logits, places[:, below:].reshape(-1))
+        return total
+
+    def update(name, parameter, gradient):
+        first, second = (step.state[f"adam.{name}.{slot}"].double() for slot in ("first", "second"))
+        return adam(parameter, gradient, first, second, int(number), 1e-4, beta1=0.8, eps=1e-7, weight_decay=1e-5)
+
+    return check_step(step, loss_of, update, f"cpc {kind} {weights} border {border}", float(tolerance))
+
+
+main(check)
