@@ -3,6 +3,7 @@
 
 #include "runtime/augment.h"
 
+#include <stdio.h>
 #include <string.h>
 
 fe_value fe_run_pipeline(fe_context *context, const fe_closure *closure, fe_value *arguments, source_span span) {
@@ -172,6 +173,18 @@ static fe_value to_steps(fe_context *context, fe_value value, source_span span) 
     return value;
 }
 
+/* The last step that gives pictures a size decides; without one they keep that of the data. */
+static void find_size(ir_view *view) {
+    for (int i = 0; i < view->count; i++) {
+        const char *size = strstr(view->augments[i].text, " size=");
+        long long height, width;
+        if (size && sscanf(size, " size=%lld,%lld", &height, &width) == 2) {
+            view->height = height;
+            view->width = width;
+        }
+    }
+}
+
 static bool add_view(fe_context *context, const char *name, fe_value steps, source_span span) {
     steps = to_steps(context, steps, span);
     if (steps.kind != FE_VALUE_AUGMENTS)
@@ -183,6 +196,13 @@ static bool add_view(fe_context *context, const char *name, fe_value steps, sour
     view.width = (int64_t)shape->items[2].number;
     for (int i = 0; i < steps.item_count; i++)
         ARENA_PUSH(context->memory, view.augments, view.count, view.capacity, steps.as.augments[i]);
+    find_size(&view);
+    bool same = view.height == (int64_t)shape->items[1].number && view.width == (int64_t)shape->items[2].number;
+    if (strcmp(name, "evaluate") == 0 && !same) {
+        fe_fail(context, span, "pictures are evaluated at %lldx%lld, but the data section says %.0fx%.0f",
+                (long long)view.height, (long long)view.width, shape->items[1].number, shape->items[2].number);
+        return false;
+    }
     ir_module *module = context->module;
     ARENA_PUSH(context->memory, module->views, module->view_count, module->view_capacity, view);
     return true;
