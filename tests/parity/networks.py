@@ -11,7 +11,7 @@ def batch_norm(x, p, name):
     mean, count = x.mean(axes), x.numel() / x.shape[1]
     variance = x.var(axes, unbiased=False)
     p["statistics"].setdefault(name, []).append((mean.detach(), variance.detach() * count / (count - 1)))
-    return F.batch_norm(x, None, None, p[name + ".weight"], p[name + ".bias"], training=True, eps=1e-5)
+    return F.batch_norm(x, None, None, p.get(name + ".weight"), p.get(name + ".bias"), training=True, eps=1e-5)
 
 
 def shortcut(x, p, name, stride):
@@ -133,3 +133,28 @@ def pixel_cnn(x, p, name, blocks, border):
         h = F.relu(conv(h, part + ".conv3", padding=(0, 1)))
         x = x + conv(h, part + ".conv4")
     return F.relu(x)
+
+
+# ---- heads
+
+
+def mlp(h, p, name, norm=True):
+    """linear, batch normalisation if `norm`, relu between two layers; linear at the end. Names are torch.nn.Sequential's."""
+    places = sorted(int(key.split(".")[-2]) for key in p if key.startswith(name + ".") and key.endswith(".weight") and p[key].dim() == 2)
+    for place in places:
+        h = F.linear(h, p[f"{name}.{place}.weight"], p.get(f"{name}.{place}.bias"))
+        if place != places[-1]:
+            h = F.relu(batch_norm(h, p, f"{name}.{place + 1}") if norm else h)
+    return h
+
+
+def normalised_mlp(h, p, name):
+    places = sorted(int(key.split(".")[-2]) for key in p if key.startswith(name + ".") and key.endswith(".weight") and p[key].dim() == 2)
+    for place in places:
+        h = batch_norm(F.linear(h, p[f"{name}.{place}.weight"]), p, f"{name}.{place + 1}")
+        h = h if place == places[-1] else F.relu(h)
+    return h
+
+
+def pooled(x, p, name, kind="resnet18"):
+    return encoder(x, p, name, kind).mean((2, 3))

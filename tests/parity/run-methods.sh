@@ -28,6 +28,7 @@ check() {
 # at these sizes a single one changes a gradient by about 1e-2 (PyTorch's f32 is off its own double precision by as much), while
 # the loss still agrees to 1e-5.
 exact=1e-4 rounded=5e-2
+if [ "${3:-}" != further ]; then
 dump interp simclr 1 batch=8 width=8
 check simclr resnet18 cifar 0.5 1 $exact
 dump llvm simclr 1 batch=8 width=8
@@ -74,3 +75,21 @@ for variant in "softmax light" "nce light" "nce luma"; do
 done
 dump llvm cmc 2 batch=16 width=8 images=64 negatives=32
 check cmc softmax light 32 2 $rounded
+
+fi
+# further METHOD EPOCHS DEFINITION…: 64 pictures in batches of 8
+further() {
+    method=$1 epochs=$2
+    shift 2
+    dump interp "$method" 1 batch=8 width=4 "$@"
+    check "$method" 1 $((epochs * 8)) $exact
+    dump llvm "$method" 2 batch=8 width=4 "$@"
+    check "$method" 2 $((epochs * 8)) $rounded
+}
+further simsiam 800 hidden=24 bottleneck=8
+further barlow_twins 800 hidden=24
+further vicreg 800 hidden=24
+further dcl 200
+further supcon 200
+further nnclr 200 hidden=24 features=16 support=24
+further swav 200 hidden=24 features=16 prototypes=10 small=16
