@@ -76,12 +76,20 @@ static void lower_output(function_lowering *work, const ir_value *value) {
 /* ---- state updates
  * ---------------------------------------------------------------------------------------------------------------- */
 
+/* The value whose memory a stored value may share, as reshapes and transposes often move nothing. */
+static const ir_value *shared_source(const ir_value *value) {
+    while (value->opcode == IR_OP_reshape || value->opcode == IR_OP_transpose)
+        value = value->operands[0];
+    return value;
+}
+
 /* Whether the group below `value` reads the state `name`; *moved is set when it does so at other indices than its own.
  */
 static bool group_reads(const ir_value *value, const ir_value *root, const char *name, bool straight, bool *moved) {
     if (value != root && !lower_is_inlined(value)) {
-        bool reads = value->opcode == IR_OP_read && strcmp(ir_symbol(value, IR_ATTR_symbol), name) == 0;
-        *moved |= reads && !straight;
+        const ir_value *source = shared_source(value);
+        bool reads = source->opcode == IR_OP_read && strcmp(ir_symbol(source, IR_ATTR_symbol), name) == 0;
+        *moved |= reads && (!straight || source != value);
         return reads;
     }
     bool reads = false;

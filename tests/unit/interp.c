@@ -395,53 +395,69 @@ static void folded_constants_are_the_values(void **state) {
             check_folding(i);
 }
 
-static const char state_text[] = "module @states\n"
-                                 "state @a : f32[2] role=param\n"
-                                 "state @b : f32[2] role=ema\n"
-                                 "func @swap {\n"
-                                 "  %0 = read @a : f32[2]\n"
-                                 "  write @b, %0\n"
-                                 "  %1 = read @b : f32[2]\n"
-                                 "  %2 = add %0, %1 : f32[2]\n"
-                                 "  write @a, %2\n"
-                                 "  %3 = read @b : f32[2]\n"
-                                 "  output @old, %3\n"
-                                 "}\n";
-
-static void check_states(const tensor_list *results) {
-    const double *a = tensor_elements(results, true, "a"), *b = tensor_elements(results, true, "b");
-    const double *old = tensor_elements(results, false, "old");
-    for (int i = 0; i < 2; i++) {
-        assert_true(a[i] == 11 * (i + 1));
-        assert_true(b[i] == i + 1);
-        assert_true(old[i] == 10 * (i + 1));
-    }
-}
+/* One function a way in which an update done in place would be read too early; `wanted` after each. States start as 1,
+ * 2, 3, ... and, the second one, 10, 20, 30, ... */
+static const struct {
+    const char *types[2], *body;
+    double wanted[2][4];
+} state_cases[] = {
+    {{"f32[2]", "f32[2]"},
+     "%0 = read @a : f32[2]  write @b, %0  %1 = read @b : f32[2]  %2 = add %0, %1 : f32[2]  write @a, %2"
+     " %3 = read @b : f32[2]  %4 = neg %3 : f32[2]  output @old, %4",
+     {{11, 22}, {1, 2}}},
+    {{"f32[2,2]", "f32[2]"},
+     "%0 = read @a : f32[2,2]  %1 = transpose %0 {axes=[1,0]} : f32[2,2]  %2 = add %0, %1 : f32[2,2]  write @a, %2",
+     {{2, 5, 5, 8}, {10, 20}}},
+    {{"f32[4]", "f32[2]"},
+     "%0 = read @a : f32[4]  %1 = slice %0 {start=[0], limit=[1], stride=[1]} : f32[1]  %2 = reshape %1 : f32[]"
+     "%3 = broadcast %2 {axes=[]} : f32[4]  %4 = add %0, %3 : f32[4]  write @a, %4",
+     {{2, 3, 4, 5}, {10, 20}}},
+    {{"f32[1,2]", "f32[2,1]"},
+     "%0 = read @a : f32[1,2]  %1 = add %0, %0 : f32[1,2]  write @a, %1"
+     "%2 = transpose %0 {axes=[1,0]} : f32[2,1]  %3 = read @b : f32[2,1]  %4 = add %2, %3 : f32[2,1]  write @b, %4",
+     {{2, 4}, {11, 22}}},
+    {{"f32[3]", "f32[3]"},
+     "%0 = read @a : f32[3]  %1 = read @b : f32[3]  %2 = add %0, %1 : f32[3]  %3 = sub %1, %0 : f32[3]"
+     "write @a, %2  write @b, %3",
+     {{11, 22, 33}, {9, 18, 27}}},
+};
 
 /* Reads give what a state held when the function started, wherever the write stands. */
 static void writes_take_effect_at_the_end(void **state) {
     (void)state;
-    for (int compiled = 0; compiled < 2; compiled++) {
+    kir_target target;
+    kir_target_named("scalar", &target);
+    for (size_t c = 0; c < 2 * sizeof state_cases / sizeof *state_cases; c++) {
         text_buffer text = {0};
-        text_append(&text, "%s", state_text);
+        text_append(&text, "module @states\nstate @a : %s role=param\nstate @b : %s role=ema\nfunc @f {%s}\n",
+                    state_cases[c / 2].types[0], state_cases[c / 2].types[1], state_cases[c / 2].body);
         ir_case *built = ir_case_parse("states", &text);
         tensor_list given = {.memory = built->memory}, results = {.memory = built->memory};
-        ir_type type = built->module->states[0].type;
-        for (int i = 0; i < 2; i++) {
-            tensor_add(&given, true, "a", &type)[i] = i + 1;
-            tensor_add(&given, true, "b", &type)[i] = 10 * (i + 1);
+        for (int s = 0; s < 2; s++) {
+            const ir_type *type = &built->module->states[s].type;
+            double *elements = tensor_add(&given, true, s ? "b" : "a", type);
+            for (int i = 0; i < ir_type_elements(type); i++)
+                elements[i] = (s ? 10 : 1) * (i + 1);
+            memcpy(tensor_add(&results, true, s ? "b" : "a", type), elements,
+                   (size_t)ir_type_elements(type) * sizeof *elements);
         }
-        if (compiled) {
+        if (c % 2) {
             const kir_program *program;
-            kir_target target;
-            kir_target_named("scalar", &target);
             backend_code *code = ir_case_compile(built, "states", &target, &program);
-            compiled_run(program, code, "swap", &given, &results);
+            compiled_run(program, code, "f", &given, &results);
             backend_free(code);
         } else {
-            ir_case_interpret(built, "swap", &given, &results);
+            ir_case_interpret(built, "f", &given, &results);
         }
-        check_states(&results);
+        for (int s = 0; s < 2; s++)
+            for (int i = 0; i < ir_type_elements(&built->module->states[s].type); i++)
+                if (tensor_elements(&results, true, s ? "b" : "a")[i] != state_cases[c / 2].wanted[s][i])
+                    fail_msg("case %d, %s: element %d of state %c is %g", (int)c / 2,
+                             c % 2 ? "compiled" : "interpreted", i, s ? 'b' : 'a',
+                             tensor_elements(&results, true, s ? "b" : "a")[i]);
+        const tensor *old = tensor_find(&results, false, "old");
+        if (old)
+            assert_true(old->elements[0] == -10 && old->elements[1] == -20);
         ir_case_free(built);
         text_free(&text);
     }
