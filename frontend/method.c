@@ -146,8 +146,7 @@ static void bind_views(fe_context *context, fe_scope *scope) {
         const ir_view *view = &context->module->views[i];
         if (strcmp(view->name, "evaluate") == 0)
             continue;
-        ir_type type =
-            ir_type_make(IR_F32, 4, (int64_t[]){context->batch, view->channels, view->height, view->width});
+        ir_type type = ir_type_make(IR_F32, 4, (int64_t[]){context->batch, view->channels, view->height, view->width});
         ir_builder builder = fe_builder(context, view->span);
         ir_value *input = ir_input(&builder, arena_printf(context->memory, "view.%s", view->name), &type);
         fe_scope_bind(context->memory, scope, view->name, view->span, fe_tensor(input, view->span));

@@ -1,8 +1,10 @@
-/* Random modules with states, inputs and gradients: printed and read back, the same in the interpreter after every pass,
- * their gradients against differences, and the same in the code of every back end. random_program.c chains continuous
- * operations; here are also those that jump, updates of states, grouped and dilated convolutions, batched products and
- * tensors large enough to be split. CSL_SEEDS=FIRST:COUNT in the environment runs other seeds. */
-#include "random_module.h"
+/* Random modules with states, inputs and gradients: printed and read back, the same in the interpreter after every
+ * pass, their gradients against differences, and the same in the code of every back end. CSL_SEEDS=FIRST:COUNT in the
+ * environment runs other seeds. */
+#include "tests/support/random_function.h"
+
+#include <math.h>
+#include <stdio.h>
 
 typedef struct {
     uint64_t first, count;
@@ -33,10 +35,10 @@ static program program_add(ir_case *built, uint64_t seed) {
     program this = {.built = built, .seed = seed, .given = {.memory = built->memory}};
     this.forward = arena_printf(built->memory, "forward%llu", (unsigned long long)seed);
     this.gradients = arena_printf(built->memory, "gradients%llu", (unsigned long long)seed);
-    const generator *made = random_function(built->module, this.forward, seed, false, &this.given);
+    random_traits made = random_function(built->module, this.forward, seed, false, &this.given);
     random_function(built->module, this.gradients, seed, true, &this.given);
-    this.smooth = made->smooth;
-    this.comparable = !made->kinks;
+    this.smooth = made.smooth;
+    this.comparable = !made.kinks;
     return this;
 }
 
@@ -75,7 +77,7 @@ static void check_text(const program *this) {
 static double tolerance(const tensor *wanted, double relative) {
     double largest = 1;
     for (int64_t i = 0, count = ir_type_elements(&wanted->type); i < count; i++)
-        largest = larger(largest, fabs(wanted->elements[i]));
+        largest = fmax(largest, fabs(wanted->elements[i]));
     return relative * largest;
 }
 
@@ -215,8 +217,8 @@ static void check_compiled(ir_case *built, const program *programs, int count, c
         reference(&programs[i], &forward[i], &gradients[i]);
     }
     const kir_program *lowered;
-    backend_code *code = by_cc ? compile_by_cc(built, &target, &lowered)
-                               : ir_case_compile(built, target_name, &target, &lowered);
+    backend_code *code =
+        by_cc ? compile_by_cc(built, &target, &lowered) : ir_case_compile(built, target_name, &target, &lowered);
     for (int i = 0; i < count; i++) {
         run_and_compare(&programs[i], lowered, code, programs[i].forward, &forward[i], target_name);
         if (programs[i].comparable)

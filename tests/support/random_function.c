@@ -1,11 +1,6 @@
-/* Random programs of the tensor IR, the same for the same seed.
- *
- * What is known of each value's size and exactness keeps results comparable between double and single precision:
+/* What is known of each value's size and exactness keeps results comparable between double and single precision:
  * operations that jump (comparisons, floor, argmax) only get numbers that both hold exactly. */
-#ifndef TESTS_RANDOM_MODULE_H
-#define TESTS_RANDOM_MODULE_H
-
-#include "ir_case.h"
+#include "tests/support/random_function.h"
 
 #include <math.h>
 
@@ -39,31 +34,31 @@ typedef struct {
     int variable_count;
 } generator;
 
-static inline int below(generator *this, int limit) {
+static int below(generator *this, int limit) {
     return (int)rt_random_below(&this->random, limit);
 }
 
-static inline bool chance(generator *this, int percent) {
+static bool chance(generator *this, int percent) {
     return below(this, 100) < percent;
 }
 
-static inline arena *memory_of(const generator *this) {
+static arena *memory_of(const generator *this) {
     return this->builder.function->module->memory;
 }
 
 /* ---- nodes --------------------------------------------------------------------------------------------------------
  */
 
-static inline bool is_exact(const node *x) {
+static bool is_exact(const node *x) {
     return x->grain > 0 && x->bound / x->grain < 4194304;
 }
 
-static inline node none(void) {
+static node none(void) {
     return (node){0};
 }
 
 /* The operation, or no node when the operands do not fit or the result is too large. */
-static inline node make(generator *this, ir_opcode opcode, ir_value *const *operands, int operand_count,
+static node make(generator *this, ir_opcode opcode, ir_value *const *operands, int operand_count,
                         const ir_attr *attrs, int attr_count, const ir_type *given_type, double bound, double grain) {
     ir_type type = given_type ? *given_type : (ir_type){0};
     for (int i = 0; i < operand_count; i++)
@@ -82,38 +77,38 @@ static inline node make(generator *this, ir_opcode opcode, ir_value *const *oper
     return result;
 }
 
-static inline node unary(generator *this, ir_opcode opcode, node x, double bound, double grain) {
+static node unary(generator *this, ir_opcode opcode, node x, double bound, double grain) {
     node result = make(this, opcode, &x.value, 1, NULL, 0, NULL, bound, grain);
     result.constant = x.constant;
     return result;
 }
 
-static inline node binary(generator *this, ir_opcode opcode, node x, node y, double bound, double grain) {
+static node binary(generator *this, ir_opcode opcode, node x, node y, double bound, double grain) {
     node result = make(this, opcode, (ir_value *[]){x.value, y.value}, 2, NULL, 0, NULL, bound, grain);
     result.constant = x.constant && y.constant;
     return result;
 }
 
-static inline node moved(generator *this, ir_opcode opcode, node x, const ir_attr *attrs, int attr_count,
+static node moved(generator *this, ir_opcode opcode, node x, const ir_attr *attrs, int attr_count,
                          const ir_type *type) {
     node result = make(this, opcode, &x.value, 1, attrs, attr_count, type, x.bound, x.grain);
     result.constant = x.constant;
     return result;
 }
 
-static inline node constant(generator *this, const ir_type *type, double number) {
+static node constant(generator *this, const ir_type *type, double number) {
     double grain = 1;
     while (fmod(number, grain) != 0)
         grain /= 2;
     return (node){ir_constant(&this->builder, type, number), fabs(number), grain, true};
 }
 
-static inline ir_attr ints(generator *this, ir_attr_key key, const int64_t *numbers, int count) {
+static ir_attr ints(generator *this, ir_attr_key key, const int64_t *numbers, int count) {
     return ir_attr_ints_make(memory_of(this), key, numbers, count);
 }
 
 /* Scaled by a power of 2 into -8 .. 8. */
-static inline node tame(generator *this, node x, double limit) {
+static node tame(generator *this, node x, double limit) {
     double factor = 1;
     while (x.value && x.bound * factor > limit)
         factor /= 2;
@@ -123,30 +118,30 @@ static inline node tame(generator *this, node x, double limit) {
     return binary(this, IR_OP_mul, x, scale, x.bound * factor, x.grain * factor);
 }
 
-static inline void keep(generator *this, node x) {
+static void keep(generator *this, node x) {
     if (x.value && this->count < MAX_NODES)
         this->nodes[this->count++] = x.value->type.dtype == IR_F32 ? tame(this, x, 8) : x;
 }
 
-static inline double smaller(double a, double b) {
+static double smaller(double a, double b) {
     return a < b ? a : b;
 }
 
-static inline double larger(double a, double b) {
+static double larger(double a, double b) {
     return a > b ? a : b;
 }
 
-static inline bool may_kink(const generator *this, const node *x) {
+static bool may_kink(const generator *this, const node *x) {
     return !this->stays_smooth && (is_exact(x) || this->kinks);
 }
 
-static inline bool may_jump(const generator *this, const node *x) {
+static bool may_jump(const generator *this, const node *x) {
     return !this->stays_smooth && is_exact(x);
 }
 
 /* ---- what comes from outside ------------------------------------------------------------------------------------- */
 
-static inline void fill(generator *this, bool state, const char *name, const ir_type *type, int64_t rows) {
+static void fill(generator *this, bool state, const char *name, const ir_type *type, int64_t rows) {
     if (tensor_find(this->given, state, name))
         return;
     double *elements = tensor_add(this->given, state, name, type);
@@ -156,7 +151,7 @@ static inline void fill(generator *this, bool state, const char *name, const ir_
 }
 
 /* An input, or for f32 also a state. Names carry the seed: several programs share a module. */
-static inline node outside(generator *this, const ir_type *type, int64_t rows) {
+static node outside(generator *this, const ir_type *type, int64_t rows) {
     if (this->variable_count == MAX_VARIABLES)
         return none();
     bool state = type->dtype == IR_F32 && chance(this, 40);
@@ -170,12 +165,12 @@ static inline node outside(generator *this, const ir_type *type, int64_t rows) {
     return (node){value, rows ? (double)rows : 2, rows ? 1 : 0.25, false};
 }
 
-static inline int64_t some_size(generator *this) {
+static int64_t some_size(generator *this) {
     static const int64_t sizes[] = {1, 1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 33};
     return sizes[below(this, sizeof sizes / sizeof *sizes)];
 }
 
-static inline ir_type some_type(generator *this, int rank) {
+static ir_type some_type(generator *this, int rank) {
     ir_type type = {.dtype = IR_F32, .rank = rank};
     int64_t elements = 1;
     for (int i = 0; i < rank; i++) {
@@ -190,7 +185,7 @@ static inline ir_type some_type(generator *this, int rank) {
 /* ---- choosing operands ------------------------------------------------------------------------------------------- */
 
 /* A value of that element type, recent ones more often. */
-static inline node pick(generator *this, ir_dtype dtype) {
+static node pick(generator *this, ir_dtype dtype) {
     for (int attempt = 0; attempt < 20; attempt++) {
         int back = chance(this, 60) ? below(this, 5) : below(this, this->count);
         node x = this->nodes[this->count - 1 - (back < this->count ? back : 0)];
@@ -203,7 +198,7 @@ static inline node pick(generator *this, ir_dtype dtype) {
 }
 
 /* Reduces some axes and repeats the result over them. */
-static inline node repeated_sum(generator *this, node x) {
+static node repeated_sum(generator *this, node x) {
     int64_t gone[IR_MAX_RANK], kept[IR_MAX_RANK];
     int gone_count = 0, kept_count = 0;
     double factor = 1;
@@ -222,7 +217,7 @@ static inline node repeated_sum(generator *this, node x) {
 }
 
 /* An f32 value of that very type. */
-static inline node pick_like(generator *this, node x) {
+static node pick_like(generator *this, node x) {
     for (int attempt = 0; attempt < 10; attempt++) {
         node y = pick(this, IR_F32);
         if (ir_type_equal(&y.value->type, &x.value->type))
@@ -242,7 +237,7 @@ static inline node pick_like(generator *this, node x) {
 }
 
 /* The value under other dims of `rank` axes. */
-static inline node reshaped(generator *this, node x, int rank) {
+static node reshaped(generator *this, node x, int rank) {
     int64_t left = ir_type_elements(&x.value->type);
     ir_type type = {.dtype = x.value->type.dtype, .rank = rank};
     for (int i = 0; i < rank; i++) {
@@ -263,7 +258,7 @@ static inline node reshaped(generator *this, node x, int rank) {
 
 typedef void (*step)(generator *this);
 
-static inline void step_smooth_function(generator *this) {
+static void step_smooth_function(generator *this) {
     node x = tame(this, pick(this, IR_F32), 2);
     if (x.constant)
         return;
@@ -277,14 +272,14 @@ static inline void step_smooth_function(generator *this) {
 }
 
 /* x * x + 0.5: at least 0.5. */
-static inline node positive(generator *this, node x) {
+static node positive(generator *this, node x) {
     x = tame(this, x, 2);
     node square = binary(this, IR_OP_mul, x, x, x.bound * x.bound, x.grain * x.grain);
     node half = constant(this, &x.value->type, 0.5);
     return binary(this, IR_OP_add, square, half, square.bound + 0.5, smaller(square.grain, 0.5));
 }
 
-static inline void step_positive_function(generator *this) {
+static void step_positive_function(generator *this) {
     node source = pick(this, IR_F32);
     if (source.constant)
         return;
@@ -300,7 +295,7 @@ static inline void step_positive_function(generator *this) {
     }
 }
 
-static inline void step_kinked_function(generator *this) {
+static void step_kinked_function(generator *this) {
     node x = pick(this, IR_F32);
     if (!may_kink(this, &x))
         return;
@@ -312,7 +307,7 @@ static inline void step_kinked_function(generator *this) {
     }
 }
 
-static inline void step_jumping_function(generator *this) {
+static void step_jumping_function(generator *this) {
     node x = pick(this, IR_F32);
     if (!may_jump(this, &x))
         return;
@@ -332,7 +327,7 @@ static inline void step_jumping_function(generator *this) {
     }
 }
 
-static inline void step_binary(generator *this) {
+static void step_binary(generator *this) {
     node x = pick(this, IR_F32), y = pick_like(this, x);
     if (!y.value)
         return;
@@ -353,7 +348,7 @@ static inline void step_binary(generator *this) {
     }
 }
 
-static inline void step_select(generator *this) {
+static void step_select(generator *this) {
     node x = pick(this, IR_F32), y = pick_like(this, x);
     if (!y.value || !may_jump(this, &x) || !may_jump(this, &y))
         return;
@@ -371,7 +366,7 @@ static inline void step_select(generator *this) {
     keep(this, result);
 }
 
-static inline void step_reduce(generator *this) {
+static void step_reduce(generator *this) {
     node x = pick(this, IR_F32);
     int64_t axes[IR_MAX_RANK];
     int count = 0;
@@ -390,13 +385,13 @@ static inline void step_reduce(generator *this) {
     keep(this, make(this, IR_OP_reduce_max, &x.value, 1, &attr, 1, NULL, x.bound, x.grain));
 }
 
-static inline void step_repeated_sum(generator *this) {
+static void step_repeated_sum(generator *this) {
     node x = pick(this, IR_F32), sum = repeated_sum(this, x);
     keep(this,
          chance(this, 50) ? sum : binary(this, IR_OP_sub, x, sum, x.bound + sum.bound, smaller(x.grain, sum.grain)));
 }
 
-static inline void step_broadcast(generator *this) {
+static void step_broadcast(generator *this) {
     node x = pick(this, IR_F32);
     ir_type type = {.dtype = IR_F32};
     int64_t axes[IR_MAX_RANK];
@@ -412,7 +407,7 @@ static inline void step_broadcast(generator *this) {
     keep(this, moved(this, IR_OP_broadcast, x, &attr, 1, &type));
 }
 
-static inline void step_transpose(generator *this) {
+static void step_transpose(generator *this) {
     node x = pick(this, IR_F32);
     int64_t order[IR_MAX_RANK];
     rt_random_permutation(&this->random, order, x.value->type.rank);
@@ -420,11 +415,11 @@ static inline void step_transpose(generator *this) {
     keep(this, moved(this, IR_OP_transpose, x, &attr, 1, NULL));
 }
 
-static inline void step_reshape(generator *this) {
+static void step_reshape(generator *this) {
     keep(this, reshaped(this, pick(this, IR_F32), 1 + below(this, 5)));
 }
 
-static inline void step_slice(generator *this) {
+static void step_slice(generator *this) {
     node x = pick(this, IR_F32);
     int rank = x.value->type.rank;
     int64_t start[IR_MAX_RANK], limit[IR_MAX_RANK], stride[IR_MAX_RANK];
@@ -439,7 +434,7 @@ static inline void step_slice(generator *this) {
     keep(this, moved(this, IR_OP_slice, x, attrs, 3, NULL));
 }
 
-static inline void step_pad(generator *this) {
+static void step_pad(generator *this) {
     node x = pick(this, IR_F32);
     int rank = x.value->type.rank;
     int64_t low[IR_MAX_RANK], high[IR_MAX_RANK], interior[IR_MAX_RANK];
@@ -458,7 +453,7 @@ static inline void step_pad(generator *this) {
     keep(this, result);
 }
 
-static inline void step_concat(generator *this) {
+static void step_concat(generator *this) {
     node x = pick(this, IR_F32), y = pick_like(this, x), z = chance(this, 50) ? x : pick_like(this, x);
     if (x.value->type.rank == 0)
         return;
@@ -468,7 +463,7 @@ static inline void step_concat(generator *this) {
 }
 
 /* x by another tensor with axes of its own, or by itself: all pairs of rows. */
-static inline void step_dot(generator *this) {
+static void step_dot(generator *this) {
     node x = pick(this, IR_F32);
     int rank = x.value->type.rank;
     if (rank == 0)
@@ -508,12 +503,12 @@ static inline void step_dot(generator *this) {
                     x.grain * y.grain));
 }
 
-static inline node four_axes(generator *this) {
+static node four_axes(generator *this) {
     node x = pick(this, IR_F32);
     return x.value->type.rank == 4 ? x : reshaped(this, x, 4);
 }
 
-static inline void step_conv2d(generator *this) {
+static void step_conv2d(generator *this) {
     node x = four_axes(this);
     if (!x.value)
         return;
@@ -543,7 +538,7 @@ static inline void step_conv2d(generator *this) {
                     x.grain * w.grain));
 }
 
-static inline void step_pool(generator *this) {
+static void step_pool(generator *this) {
     node x = four_axes(this);
     if (!x.value)
         return;
@@ -574,7 +569,7 @@ static inline void step_pool(generator *this) {
 }
 
 /* Whole numbers below `rows`. */
-static inline node indices(generator *this, int64_t rows, const ir_type *type) {
+static node indices(generator *this, int64_t rows, const ir_type *type) {
     if (type->rank > 0 && chance(this, 20)) {
         ir_attr axis = ir_attr_int_make(memory_of(this), IR_ATTR_axis, below(this, type->rank));
         return make(this, IR_OP_iota, NULL, 0, &axis, 1, type, 64, 1);
@@ -582,7 +577,7 @@ static inline node indices(generator *this, int64_t rows, const ir_type *type) {
     return outside(this, type, rows);
 }
 
-static inline void step_gather(generator *this) {
+static void step_gather(generator *this) {
     node x = pick(this, IR_F32);
     if (x.value->type.rank == 0)
         return;
@@ -606,7 +601,7 @@ static inline void step_gather(generator *this) {
     keep(this, gathered);
 }
 
-static inline void step_argmax(generator *this) {
+static void step_argmax(generator *this) {
     node x = pick(this, IR_F32);
     if (x.value->type.rank == 0 || !may_jump(this, &x))
         return;
@@ -621,7 +616,7 @@ static inline void step_argmax(generator *this) {
     keep(this, moved(this, IR_OP_convert, place, NULL, 0, &type));
 }
 
-static inline void step_whole_numbers(generator *this) {
+static void step_whole_numbers(generator *this) {
     static const ir_opcode opcodes[] = {IR_OP_add, IR_OP_sub, IR_OP_mul, IR_OP_max, IR_OP_min, IR_OP_div, IR_OP_rem};
     node x = pick(this, IR_I32);
     node y = constant(this, &x.value->type, below(this, 7) - 3);
@@ -634,7 +629,7 @@ static inline void step_whole_numbers(generator *this) {
     keep(this, moved(this, IR_OP_convert, result, NULL, 0, &type));
 }
 
-static inline void step_random(generator *this) {
+static void step_random(generator *this) {
     ir_type type = some_type(this, below(this, 4)), scalar = ir_type_scalar(IR_I32);
     node seed = constant(this, &scalar, below(this, 9)), number = constant(this, &scalar, below(this, 9));
     ir_attr stream = ir_attr_int_make(memory_of(this), IR_ATTR_stream, below(this, 3));
@@ -642,13 +637,13 @@ static inline void step_random(generator *this) {
                     (ir_value *[]){seed.value, number.value}, 2, &stream, 1, &type, 7, 0));
 }
 
-static inline void step_iota(generator *this) {
+static void step_iota(generator *this) {
     ir_type type = some_type(this, 1 + below(this, 3));
     ir_attr axis = ir_attr_int_make(memory_of(this), IR_ATTR_axis, below(this, type.rank));
     keep(this, make(this, IR_OP_iota, NULL, 0, &axis, 1, &type, 64, 1));
 }
 
-static inline void step_outside(generator *this) {
+static void step_outside(generator *this) {
     ir_type type = some_type(this, below(this, 5));
     keep(this, outside(this, &type, 0));
 }
@@ -693,7 +688,7 @@ static const step steps[] = {
  */
 
 /* The mean of a value's elements times numbers of their own. */
-static inline ir_value *weighted_mean(generator *this, node x) {
+static ir_value *weighted_mean(generator *this, node x) {
     const ir_type *type = &x.value->type;
     int64_t axes[IR_MAX_RANK] = {0, 1, 2, 3, 4, 5, 6, 7};
     ir_value *weighted = ir_binary(&this->builder, IR_OP_mul, x.value, outside(this, type, 0).value);
@@ -703,7 +698,7 @@ static inline ir_value *weighted_mean(generator *this, node x) {
 }
 
 /* Gives a state half of its old value and something else, or its gradient. */
-static inline void write_state(generator *this, const variable *state, ir_value *gradient) {
+static void write_state(generator *this, const variable *state, ir_value *gradient) {
     ir_value *other = gradient;
     for (int attempt = 0; !other && attempt < 30; attempt++) {
         node x = pick(this, IR_F32);
@@ -721,11 +716,7 @@ static inline void write_state(generator *this, const variable *state, ir_value 
     ir_write(&this->builder, state->name, updated);
 }
 
-/* Appends the program of the seed as the function `name`: without gradients it outputs what nothing uses and @loss,
- * with them
- * @loss and the gradients by all variables. Both write states. Returns what is known of it. */
-static inline generator *random_function(ir_module *module, const char *name, uint64_t seed, bool gradients,
-                                         tensor_list *given) {
+random_traits random_function(ir_module *module, const char *name, uint64_t seed, bool gradients, tensor_list *given) {
     generator *this = arena_alloc(module->memory, sizeof *this);
     this->seed = seed;
     this->random = rt_random_begin(seed, 1);
@@ -770,7 +761,5 @@ static inline generator *random_function(ir_module *module, const char *name, ui
         if (x->state && chance(this, 60))
             write_state(this, x, gradient);
     }
-    return this;
+    return (random_traits){this->kinks, this->smooth};
 }
-
-#endif
