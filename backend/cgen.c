@@ -49,7 +49,8 @@ static void write_launch(const kir_program *program, const kir_launch *launch, t
                     offset);
         bound++;
     }
-    text_append(out, "};\n        rt_launch(frame, k_%s, args, %" PRId64 ");\n    }\n", kernel->name, launch->extent);
+    text_append(out, "};\n        rt_launch(frame, k_%s, args, %" PRId64 ", %" PRId64 ");\n    }\n", kernel->name,
+                launch->extent, launch->rounds);
 }
 
 static void write_function(const kir_program *program, const kir_function *function, text_buffer *out) {

@@ -15,7 +15,7 @@ static const char scalar_head[] =
     "typedef void (*rt_kernel)(void *const *args, char *scratch, int64_t begin, int64_t end);\n"
     "typedef struct { const char *name; void (*run)(const rt_frame *frame, void *context); void *context; } rt_entry;\n"
     "typedef struct { const char *manifest; int entry_count; const rt_entry *entries; } rt_program;\n"
-    "void rt_launch(const rt_frame *frame, rt_kernel kernel, void *const *args, int64_t extent);\n"
+    "void rt_launch(const rt_frame *frame, rt_kernel kernel, void *const *args, int64_t extent, int64_t rounds);\n"
     "float rt_random_uniform(int32_t seed, int32_t step, int32_t stream, int64_t index);\n"
     "float rt_random_normal(int32_t seed, int32_t step, int32_t stream, int64_t index);\n"
     "int rt_main(int argc, char **argv, const rt_program *program);\n"

@@ -2,7 +2,9 @@
  * side and keeps the offset into the other. */
 #include "backend/interp.h"
 
+#include <float.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- moving elements --------------------------------------------------------------------------------------------- */
@@ -182,6 +184,23 @@ void eval_reduce_sum(const interp_plan *plan, const ir_value *value, double *res
 
 void eval_reduce_max(const interp_plan *plan, const ir_value *value, double *result) {
     reduce(plan, value, result, -INFINITY, larger_of);
+}
+
+/* The shift by the maximum is finite, so that a sum of nothing but e^-inf is 0. */
+void eval_reduce_logsumexp(const interp_plan *plan, const ir_value *value, double *result) {
+    const ir_type *type = &value->operands[0]->type;
+    const double *operand = interp_operand(plan, value, 0);
+    int64_t strides[IR_MAX_RANK], count = ir_type_elements(&value->type);
+    kept_strides(value, ir_ints(value, IR_ATTR_axes), ir_attr_get(value, IR_ATTR_axes)->count, strides);
+    reduce(plan, value, result, -DBL_MAX, larger_of);
+    double *sums = calloc((size_t)count, sizeof *sums);
+    interp_walk walk = interp_walk_begin(type->rank, type->dims, strides, NULL, NULL);
+    do
+        sums[walk.offset[0]] += exp(*operand++ - result[walk.offset[0]]);
+    while (interp_walk_next(&walk));
+    for (int64_t i = 0; i < count; i++)
+        result[i] += log(sums[i]);
+    free(sums);
 }
 
 void eval_argmax(const interp_plan *plan, const ir_value *value, double *result) {

@@ -34,8 +34,8 @@ static LLVMValueRef declare_function(const llvm_unit *unit, const char *name, LL
 }
 
 static LLVMValueRef declare_launch(const llvm_unit *unit) {
-    LLVMTypeRef parameters[] = {unit->pointer, unit->pointer, unit->pointer, unit->i64};
-    return declare_function(unit, "rt_launch", unit->none, parameters, 4);
+    LLVMTypeRef parameters[] = {unit->pointer, unit->pointer, unit->pointer, unit->i64, unit->i64};
+    return declare_function(unit, "rt_launch", unit->none, parameters, 5);
 }
 
 /* ---- functions ------------------------------------------------------------------------------------------------------
@@ -72,8 +72,8 @@ static void write_launch(const function_writer *write, const kir_launch *launch)
         LLVMBuildStore(builder, LLVMBuildGEP2(builder, unit->i8, base, &offset, 1, ""), place);
     }
     LLVMValueRef operands[] = {write->frame, kernel_entry(unit, kernel), write->arguments,
-                               llvm_i64(unit, launch->extent)};
-    LLVMBuildCall2(builder, LLVMGlobalGetValueType(write->launch), write->launch, operands, 4, "");
+                               llvm_i64(unit, launch->extent), llvm_i64(unit, launch->rounds)};
+    LLVMBuildCall2(builder, LLVMGlobalGetValueType(write->launch), write->launch, operands, 5, "");
 }
 
 static int most_arguments(const kir_program *program) {

@@ -150,38 +150,14 @@ static fe_value builtin_max(fe_context *context, fe_value *arguments, source_spa
     return fe_reduce(context, IR_OP_reduce_max, tensor, axes, count, keeps(&arguments[3]), span);
 }
 
-/* max + log(sum(exp(x - max))); the maximum takes no gradient, as it cancels. */
 static fe_value builtin_logsumexp(fe_context *context, fe_value *arguments, source_span span) {
     int64_t axes[IR_MAX_RANK];
     int count;
     ir_value *tensor = filled(context, &arguments[0], -INFINITY, span);
     if (!tensor || !fe_to_axes(context, &arguments[1], &tensor->type, 1, axes, &count))
         return fe_error(span);
-    fe_value maximum = fe_reduce(context, IR_OP_reduce_max, tensor, axes, count, true, span);
-    if (maximum.kind == FE_VALUE_ERROR)
-        return maximum;
-    /* A row without any element has the maximum -inf: shifting by a finite number keeps its sum 0, not NaN. */
-    fe_value lowest = fe_number(-3e38, span), x = fe_tensor(tensor, span);
-    fe_value shift = fe_binary(context, IR_OP_max, &maximum, &lowest, span);
-    shift = fe_unary(context, IR_OP_stop_gradient, &shift, span);
-    fe_value difference = fe_binary(context, IR_OP_sub, &x, &shift, span);
-    fe_value power = fe_unary(context, IR_OP_exp, &difference, span);
-    if (power.kind == FE_VALUE_ERROR)
-        return power;
-    fe_value sum = fe_reduce(context, IR_OP_reduce_sum, power.tensor, axes, count, true, span);
-    fe_value logarithm = fe_unary(context, IR_OP_log, &sum, span);
-    fe_value result = fe_binary(context, IR_OP_add, &shift, &logarithm, span);
-    if (result.kind == FE_VALUE_ERROR || keeps(&arguments[2]))
-        return result;
-    ir_type narrow = {.dtype = IR_F32};
-    for (int i = 0; i < tensor->type.rank; i++) {
-        bool reduced = false;
-        for (int a = 0; a < count; a++)
-            reduced |= axes[a] == i;
-        if (!reduced)
-            narrow.dims[narrow.rank++] = tensor->type.dims[i];
-    }
-    return fe_wrap(fe_build(context, IR_OP_reshape, &result.tensor, 1, NULL, 0, &narrow, span), span);
+    return fe_reduce(context, IR_OP_reduce_logsumexp, as_float(context, tensor, span), axes, count,
+                     keeps(&arguments[2]), span);
 }
 
 static fe_value builtin_argmax(fe_context *context, fe_value *arguments, source_span span) {

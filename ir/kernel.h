@@ -114,7 +114,8 @@ typedef struct {
 typedef struct {
     int kernel; /* index in the program */
     int64_t extent;
-    int *buffers;          /* of each non-scratch argument in order: index into the program's buffers */
+    int64_t rounds; /* the kernel runs over `extent` iterations that many times, one after the other, counting on */
+    int *buffers;   /* of each non-scratch argument in order: index into the program's buffers */
     int64_t *byte_offsets; /* into each of those buffers */
     source_span span;
 } kir_launch;

@@ -216,7 +216,10 @@ static void print_buffers(const kir_program *program, text_buffer *out) {
 
 static void print_launch(const kir_program *program, const kir_launch *launch, text_buffer *out) {
     const kir_kernel *kernel = program->kernels[launch->kernel];
-    text_append(out, "  launch @%s extent %" PRId64 " (", kernel->name, launch->extent);
+    text_append(out, "  launch @%s extent %" PRId64 " ", kernel->name, launch->extent);
+    if (launch->rounds != 1)
+        text_append(out, "rounds %" PRId64 " ", launch->rounds);
+    text_append(out, "(");
     int position = 0;
     for (int i = 0; i < kernel->argument_count; i++) {
         if (kernel->arguments[i].scratch)

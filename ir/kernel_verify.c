@@ -356,7 +356,7 @@ static bool verify_bytes(const kir_program *program, const kir_launch *launch, c
 }
 
 static bool verify_launch(const kir_program *program, const kir_launch *launch, diag_list *diags) {
-    if (launch->kernel < 0 || launch->kernel >= program->kernel_count || launch->extent < 0) {
+    if (launch->kernel < 0 || launch->kernel >= program->kernel_count || launch->extent < 0 || launch->rounds < 0) {
         diag_error(diags, launch->span, "launch of kernel %d over %" PRId64, launch->kernel, launch->extent);
         return false;
     }

@@ -357,6 +357,13 @@ bool shape_reduce(shape_query *query) {
     return true;
 }
 
+bool shape_float_reduce(shape_query *query) {
+    if (operand(query, 0)->dtype != IR_F32)
+        return shape_fail(query, "%s works on f32, not on %s", ir_op(query->opcode)->name,
+                          ir_dtype_name(operand(query, 0)->dtype));
+    return shape_reduce(query);
+}
+
 bool shape_argmax(shape_query *query) {
     const ir_attr *axis = shape_attr(query, IR_ATTR_axis);
     const ir_type *from = operand(query, 0);

@@ -124,6 +124,14 @@ void derive_reduce_sum(derivation *step) {
     derive_pass(step, 0, spread_back(step, step->gradient));
 }
 
+/* Each element's share of its sum; a row of nothing but -inf passes nothing on. */
+void derive_reduce_logsumexp(derivation *step) {
+    ir_value *lowest = derive_number(step, &step->value->type, -3e38);
+    ir_value *total = spread_back(step, derive_binary(step, IR_OP_max, step->value, lowest));
+    ir_value *share = derive_unary(step, IR_OP_exp, derive_binary(step, IR_OP_sub, step->value->operands[0], total));
+    derive_pass(step, 0, derive_binary(step, IR_OP_mul, spread_back(step, step->gradient), share));
+}
+
 /* Every element that equals the maximum gets the same share. */
 void derive_reduce_max(derivation *step) {
     const ir_type *type = operand_type(step, 0);

@@ -2,8 +2,8 @@
  *
  * A value joins the group of its user when it is cheap to compute in place and nobody else needs it; what is nearly
  * free (constants, indices, repeats) is copied for every user first, so that it never reaches memory. A group is a tree
- * with one root, whose result is stored; roots are elementwise values and reductions. Requires nothing; keeps all
- * values. */
+ * with one root, whose result is stored; roots are elementwise values and reductions. Groups of earlier passes stay as
+ * they are. Requires nothing; keeps all values. */
 #include "passes/pass.h"
 
 #include <string.h>
@@ -67,7 +67,7 @@ static ir_value *copy_before(ir_function *function, const ir_value *value, ir_va
 static void copy_free_values(ir_function *function) {
     ir_count_uses(function);
     for (ir_value *user = function->last; user; user = user->previous) {
-        if (!takes_in_place(user))
+        if (user->group || !takes_in_place(user))
             continue;
         for (int i = 0; i < user->operand_count; i++) {
             ir_value *operand = user->operands[i];
@@ -118,13 +118,14 @@ static bool may_join(const ir_value *value, const ir_value *user) {
 static void fuse_function(arena *memory, ir_function *function) {
     copy_free_values(function);
     find_single_users(function);
-    group_info *groups = arena_alloc(memory, (size_t)(function->value_count + 2) * sizeof *groups);
     int count = 0;
-    for (ir_value *value = function->first; value; value = value->next)
-        value->group = 0;
+    for (const ir_value *value = function->first; value; value = value->next)
+        count = value->group > count ? value->group : count;
+    const int taken = count; /* by passes before this one */
+    group_info *groups = arena_alloc(memory, (size_t)(function->value_count + taken + 2) * sizeof *groups);
     for (ir_value *value = function->last; value; value = value->previous) {
         ir_value *user = value->scratch;
-        if (!may_join(value, user))
+        if (value->group || (user && user->group && user->group <= taken) || !may_join(value, user))
             continue;
         if (user->group == 0) {
             user->group = ++count;

@@ -137,6 +137,8 @@ static void choose_late_values(function_lowering *work) {
 
 static bool lower_value(function_lowering *work, const ir_value *value) {
     lower_context *context = work->context;
+    if (lower_is_of_scores(context, value))
+        return context->buffer_of[value->id] >= 0 || lower_scores(context, value->group);
     switch (value->opcode) {
     case IR_OP_input: lower_input(work, value); return true;
     case IR_OP_read: context->buffer_of[value->id] = state_buffer(work, state_index(work, value)); return true;

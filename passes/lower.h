@@ -29,6 +29,9 @@ int lower_temporary(lower_context *context, const char *name, kir_element elemen
 /* Adds the kernel to the program (sharing an equal one) and appends a launch of it; `buffers` are the program buffers
  * of the kernel's arguments in order, scratch arguments left out. */
 void lower_launch(lower_context *context, kir_kernel *kernel, int64_t extent, const int *buffers, source_span span);
+/* The same, `rounds` times one after the other: iterations 0 .. extent-1, then extent .. 2 extent-1, and so on. */
+void lower_launch_rounds(lower_context *context, kir_kernel *kernel, int64_t extent, int64_t rounds, const int *buffers,
+                         source_span span);
 
 /* lower_contraction.c, lower_conv*.c: emits the kernels of one dot, conv2d, conv2d_input_grad or conv2d_weight_grad
  * into the value's result buffer. Returns false after adding a diagnostic. */

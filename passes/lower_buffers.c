@@ -102,11 +102,17 @@ void lower_finish_result(lower_context *context, const ir_value *value, ir_layou
 }
 
 void lower_launch(lower_context *context, kir_kernel *kernel, int64_t extent, const int *buffers, source_span span) {
+    lower_launch_rounds(context, kernel, extent, 1, buffers, span);
+}
+
+void lower_launch_rounds(lower_context *context, kir_kernel *kernel, int64_t extent, int64_t rounds, const int *buffers,
+                         source_span span) {
     int count = 0;
     for (int i = 0; i < kernel->argument_count; i++)
         count += !kernel->arguments[i].scratch;
     kir_launch launch = {
         .extent = extent,
+        .rounds = rounds,
         .buffers = arena_alloc(context->memory, sizeof(int) * (size_t)(count + 1)),
         .byte_offsets = arena_alloc(context->memory, sizeof(int64_t) * (size_t)(count + 1)),
         .span = span,

@@ -3,6 +3,7 @@
 #include "passes/lower_nest.h"
 
 #include "passes/kernel_math.h"
+#include "passes/score_tile.h"
 
 #include <assert.h>
 
@@ -16,20 +17,32 @@ lower_kernel lower_kernel_begin(lower_context *context, const char *name, const 
 int lower_argument(lower_kernel *kernel, int buffer, bool writes) {
     for (int i = 0; i < kernel->buffer_count; i++)
         if (kernel->buffers[i] == buffer) {
-            kernel->kernel->arguments[i].reads |= !writes;
-            kernel->kernel->arguments[i].writes |= writes;
-            return i;
+            kir_argument *argument = &kernel->kernel->arguments[kernel->arguments[i]];
+            argument->reads |= !writes;
+            argument->writes |= writes;
+            return kernel->arguments[i];
         }
     const kir_buffer *info = &kernel->context->program->buffers[buffer];
     arena *memory = kernel->context->memory;
+    const char *name = arena_printf(memory, "b%d", kernel->buffer_count);
+    int argument = kir_argument_add(memory, kernel->kernel, name, info->element,
+                                    info->bytes / lower_element_bytes(info->element), !writes, writes);
+    int count = kernel->buffer_count;
+    ARENA_PUSH(memory, kernel->arguments, count, kernel->argument_capacity, argument);
     ARENA_PUSH(memory, kernel->buffers, kernel->buffer_count, kernel->buffer_capacity, buffer);
-    const char *name = arena_printf(memory, "b%d", kernel->buffer_count - 1);
-    return kir_argument_add(memory, kernel->kernel, name, info->element,
-                            info->bytes / lower_element_bytes(info->element), !writes, writes);
+    return argument;
+}
+
+int lower_scratch(lower_kernel *kernel, const char *name, int64_t elements) {
+    return kir_scratch_add(kernel->context->memory, kernel->kernel, name, KIR_F32, elements);
 }
 
 void lower_kernel_launch(lower_kernel *kernel, int64_t extent) {
-    lower_launch(kernel->context, kernel->kernel, extent, kernel->buffers, kernel->kernel->span);
+    lower_kernel_launch_rounds(kernel, extent, 1);
+}
+
+void lower_kernel_launch_rounds(lower_kernel *kernel, int64_t extent, int64_t rounds) {
+    lower_launch_rounds(kernel->context, kernel->kernel, extent, rounds, kernel->buffers, kernel->kernel->span);
 }
 
 /* ---- memory
@@ -225,6 +238,13 @@ kir_reg lower_element_at(lower_kernel *kernel, const ir_value *value, const lowe
     if (value != kernel->root && !lower_is_inlined(value))
         return lower_load_at(kernel, lower_buffer(kernel->context, value), &value->type, &value->layout, at, lanes,
                              count);
+    if (kernel->scores)
+        return score_element_at(kernel, value, at, lanes, count);
+    return lower_fresh_element(kernel, value, at, lanes, count);
+}
+
+kir_reg lower_fresh_element(lower_kernel *kernel, const ir_value *value, const lower_coordinate *at, int lanes,
+                            int count) {
     kernel->builder.span = value->span;
     switch (ir_op(value->opcode)->class_) {
     case IR_CLASS_ELEMENTWISE: return elementwise(kernel, value, at, lanes, count);

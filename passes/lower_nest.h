@@ -16,9 +16,11 @@ typedef struct {
     lower_context *context;
     kir_kernel *kernel;
     kir_builder builder; /* where code goes now */
-    int *buffers;        /* of each argument */
-    int buffer_count, buffer_capacity;
-    const ir_value *root; /* of the group: it and values outside of the group are not computed in place */
+    int *buffers;        /* of each argument that is not scratch */
+    int *arguments;      /* their numbers */
+    int buffer_count, buffer_capacity, argument_capacity;
+    const ir_value *root;              /* of the group: it and values outside of the group are not computed in place */
+    const struct score_reader *scores; /* in kernels of scores: where a product's elements are found; else NULL */
 } lower_kernel;
 
 kir_element lower_element(ir_dtype dtype);
@@ -32,12 +34,18 @@ void lower_copy(lower_context *context, const ir_type *type, int from, const ir_
 lower_kernel lower_kernel_begin(lower_context *context, const char *name, const ir_value *root);
 /* The argument that reads (writes) a program buffer, added on first use. */
 int lower_argument(lower_kernel *kernel, int buffer, bool writes);
+/* Memory of the worker for `elements` f32 numbers; returns its argument. */
+int lower_scratch(lower_kernel *kernel, const char *name, int64_t elements);
 void lower_kernel_launch(lower_kernel *kernel, int64_t extent);
+void lower_kernel_launch_rounds(lower_kernel *kernel, int64_t extent, int64_t rounds);
 
 /* Whether the value is computed where it is used, as a member of its user's group. */
 bool lower_is_inlined(const ir_value *value);
 /* The element(s) of `value` at the coordinates of its axes: `lanes` of them, of which the first `count` are wanted. */
 kir_reg lower_element_at(lower_kernel *kernel, const ir_value *value, const lower_coordinate *at, int lanes, int count);
+/* The same, computed anew even if the kernel knows it already. */
+kir_reg lower_fresh_element(lower_kernel *kernel, const ir_value *value, const lower_coordinate *at, int lanes,
+                            int count);
 /* Elements of a buffer that holds `type` in `layout`. */
 kir_reg lower_load_at(lower_kernel *kernel, int buffer, const ir_type *type, const ir_layout *layout,
                       const lower_coordinate *at, int lanes, int count);
@@ -64,5 +72,9 @@ bool lower_elementwise(lower_context *context, const ir_value *value);
 bool lower_reduction(lower_context *context, const ir_value *value);
 bool lower_shape(lower_context *context, const ir_value *value);
 bool lower_window(lower_context *context, const ir_value *value);
+/* lower_scores.c: a group of scores, all its results at once. */
+bool lower_scores(lower_context *context, int group);
+/* Whether a value belongs to such a group: one that computes a product in place. */
+bool lower_is_of_scores(const lower_context *context, const ir_value *value);
 
 #endif

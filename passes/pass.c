@@ -11,6 +11,13 @@ static const pass_info common_subexpressions = {"common-subexpressions", "one va
 static const pass_info dead_code = {"dead-code", "removes values that no write or output needs", false, pass_dead_code};
 static const pass_info differentiate = {"differentiate", "replaces gradient operations by reverse-mode derivatives",
                                         true, pass_differentiate};
+static const pass_info squeeze = {"squeeze", "computes without axes of size 1", false, pass_squeeze};
+static const pass_info expand = {"expand", "operations that have no kernel, as those that have", true, pass_expand};
+static const pass_info sink_gathers = {"sink-gathers", "single scores read out of a matrix are computed by themselves",
+                                       false, pass_sink_gathers};
+static const pass_info fuse_contrastive = {
+    "fuse-contrastive", "groups scores of all pairs with what reduces them, so that they are never stored", false,
+    pass_fuse_contrastive};
 static const pass_info layout = {"layout", "chooses the physical order of every tensor's axes", false, pass_layout};
 static const pass_info fuse_elementwise = {
     "fuse-elementwise", "groups elementwise chains and the reductions that they feed", false, pass_fuse_elementwise};
@@ -18,14 +25,13 @@ static const pass_info lower = {"lower", "turns groups into kernels and launches
 static const pass_info plan_memory = {"plan-memory", "gives every buffer its place in one arena a function", true,
                                       pass_plan_memory};
 
-static const pass_info *const pipeline[] = {&canonicalize,     &common_subexpressions,
-                                            &dead_code,        &differentiate,
-                                            &canonicalize,     &common_subexpressions,
-                                            &dead_code,        &layout,
-                                            &fuse_elementwise, &lower,
-                                            &plan_memory};
-static const pass_info *const all_passes[] = {&canonicalize, &common_subexpressions, &dead_code, &differentiate,
-                                              &layout,       &fuse_elementwise,      &lower,     &plan_memory};
+static const pass_info *const pipeline[] = {
+    &squeeze,   &canonicalize, &common_subexpressions, &sink_gathers, &dead_code,        &differentiate,
+    &squeeze,   &canonicalize, &common_subexpressions, &dead_code,    &fuse_contrastive, &expand,
+    &dead_code, &layout,       &fuse_elementwise,      &lower,        &plan_memory};
+static const pass_info *const all_passes[] = {
+    &squeeze, &canonicalize, &common_subexpressions, &sink_gathers, &dead_code,  &differentiate, &fuse_contrastive,
+    &expand,  &layout,       &fuse_elementwise,      &lower,        &plan_memory};
 enum { PIPELINE_LENGTH = sizeof pipeline / sizeof *pipeline, PASS_COUNT = sizeof all_passes / sizeof *all_passes };
 
 const pass_info *const *pass_pipeline(int *count) {

@@ -5,14 +5,16 @@ typedef struct {
     rt_pool *pool;
     rt_kernel kernel;
     void *const *args;
+    int64_t first; /* iteration of the round */
 } launch;
 
 static void run_kernel(void *context, int worker, int64_t begin, int64_t end) {
     const launch *self = context;
-    self->kernel(self->args, rt_pool_scratch(self->pool, worker), begin, end);
+    self->kernel(self->args, rt_pool_scratch(self->pool, worker), self->first + begin, self->first + end);
 }
 
-void rt_launch(const rt_frame *frame, rt_kernel kernel, void *const *args, int64_t extent) {
-    launch self = {frame->pool, kernel, args};
-    rt_pool_run(frame->pool, extent, run_kernel, &self);
+void rt_launch(const rt_frame *frame, rt_kernel kernel, void *const *args, int64_t extent, int64_t rounds) {
+    launch self = {frame->pool, kernel, args, 0};
+    for (int64_t round = 0; round < rounds; round++, self.first += extent)
+        rt_pool_run(frame->pool, extent, run_kernel, &self);
 }

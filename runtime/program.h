@@ -23,8 +23,9 @@ typedef struct {
  * worker's own memory. */
 typedef void (*rt_kernel)(void *const *args, char *scratch, int64_t begin, int64_t end);
 
-/* Runs a kernel's whole parallel loop on the pool; called by compiled functions. */
-void rt_launch(const rt_frame *frame, rt_kernel kernel, void *const *args, int64_t extent);
+/* Runs a kernel's parallel loop on the pool, `rounds` times one after the other over iterations that count on: round r
+ * has those from r * extent on. Called by compiled functions. */
+void rt_launch(const rt_frame *frame, rt_kernel kernel, void *const *args, int64_t extent, int64_t rounds);
 
 /* A compiled function of the program (`init`, `train_step`, `embed`). `context` is its entry's. */
 typedef void (*rt_function)(const rt_frame *frame, void *context);

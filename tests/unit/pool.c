@@ -135,7 +135,7 @@ static void test_launch(void **state) {
     }
     void *args[2] = {from, to};
     rt_frame frame = {.pool = pool};
-    rt_launch(&frame, scale_kernel, args, 300);
+    rt_launch(&frame, scale_kernel, args, 300, 1);
     for (int i = 0; i < 300; i++) {
         assert_true(to[i] == 2.0f * (float)i);
     }

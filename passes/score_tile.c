@@ -1,0 +1,374 @@
+#include "passes/score_tile.h"
+
+#include "passes/kernel_math.h"
+#include "passes/register_tile.h"
+
+#include <assert.h>
+#include <math.h>
+#include <string.h>
+
+/* ---- elements of scores ------------------------------------------------------------------------------------------- */
+
+static void forget(lower_kernel *kernel) {
+    const score_reader *reader = kernel->scores;
+    int ids = reader->plan->context->source->next_id;
+    for (int i = 0; i < 2 * ids; i++)
+        reader->known[i] = -1;
+}
+
+/* A product's element; scores that are read with rows along the lanes are symmetric. */
+static kir_reg product_element(lower_kernel *kernel, int number, const lower_coordinate *at, int lanes) {
+    const score_reader *reader = kernel->scores;
+    bool turned = at[0].lane != 0;
+    kir_index index = kir_plus_index(kir_at(0), reader->plan->tile_columns, at[turned].base);
+    index = kir_plus_index(index, -reader->plan->tile_columns, reader->place->row);
+    index = kir_plus_index(index, 1, at[!turned].base);
+    index = kir_plus_index(index, -1, reader->place->column);
+    return kir_load(&kernel->builder, reader->tiles[number], index, lanes, lanes);
+}
+
+kir_reg score_element_at(lower_kernel *kernel, const ir_value *value, const lower_coordinate *at, int lanes,
+                         int count) {
+    const score_reader *reader = kernel->scores;
+    if (value->group != reader->plan->group)
+        return lower_fresh_element(kernel, value, at, lanes, count);
+    kir_reg *known = &reader->known[2 * value->id + (at[0].lane != 0)];
+    if (*known >= 0)
+        return *known;
+    for (int i = 0; i < reader->plan->product_count; i++)
+        if (reader->plan->products[i].value == value)
+            return *known = product_element(kernel, i, at, lanes);
+    return *known = lower_fresh_element(kernel, value, at, lanes, count);
+}
+
+/* ---- products ----------------------------------------------------------------------------------------------------- */
+
+static void emit_panel(lower_kernel *kernel, const score_plan *plan, const score_place *place, int number,
+                       kir_index row, kir_index column) {
+    const score_product *product = &plan->products[number];
+    kir_builder *builder = &kernel->builder;
+    int left = lower_argument(kernel, product->left, false), packed = lower_argument(kernel, product->packed, false);
+    register_tile tile = tile_new(builder, &plan->context->pass->target, plan->panel_rows, plan->panel_columns);
+    tile_clear(builder, &tile);
+    kir_index rows[TILE_MAX_ROWS], targets[TILE_MAX_ROWS];
+    kir_builder body;
+    kir_reg k = kir_loop(builder, kir_at(0), kir_at(product->length), 1, &body);
+    kir_index first = kir_plus_index(place->row, 1, row);
+    for (int r = 0; r < plan->panel_rows; r++) {
+        rows[r] = kir_plus(kir_plus_index(kir_at(r * product->length), product->length, first), 1, k);
+        targets[r] = kir_plus_index(kir_plus_index(kir_at(r * plan->tile_columns), plan->tile_columns, row), 1, column);
+    }
+    kir_index panel = kir_plus_index(place->column, 1, column);
+    kir_index right = kir_plus(kir_plus_index(kir_at(0), product->length, panel), plan->panel_columns, k);
+    tile_multiply(&body, &tile, left, rows, packed, right);
+    tile_store(builder, &tile, kernel->scores->tiles[number], targets);
+}
+
+static void emit_product(lower_kernel *kernel, const score_plan *plan, const score_place *place, int number) {
+    kir_builder outer = kernel->builder, over_rows, over_columns;
+    kir_reg column = kir_loop(&outer, kir_at(0), place->column_end, plan->panel_columns, &over_columns);
+    kir_reg row = kir_loop(&over_columns, kir_at(0), place->row_end, plan->panel_rows, &over_rows);
+    kernel->builder = over_rows;
+    emit_panel(kernel, plan, place, number, kir_plus(kir_at(0), 1, row), kir_plus(kir_at(0), 1, column));
+    kernel->builder = outer;
+}
+
+/* ---- reductions --------------------------------------------------------------------------------------------------- */
+
+/* One output while a row or column of the tile is swept: in registers. */
+typedef struct {
+    const score_output *output;
+    int total, exponentials; /* arguments */
+    int strip;               /* scratch: the line's scores, for the exponentials after the maximum is known */
+    kir_reg value;           /* sum or maximum so far, a vector */
+} line_reduction;
+
+/* A sweep: by rows (vectors along columns) or by columns (vectors of columns, one after the other along rows). With
+ * `turned`, rows and columns of the scores are exchanged. */
+typedef struct {
+    bool by_row, turned;
+    line_reduction lines[SCORE_MAX_RESULTS];
+    int line_count;
+} sweep;
+
+static sweep plan_sweep(const score_plan *plan, bool by_row, bool turned) {
+    sweep made = {.by_row = by_row, .turned = turned};
+    for (int i = 0; i < plan->output_count; i++) {
+        const score_output *output = &plan->outputs[i];
+        if (output->kind != SCORE_MULTIPLY && output->by_row == (by_row != turned))
+            made.lines[made.line_count++].output = output;
+    }
+    return made;
+}
+
+static bool needs_maximum(const score_output *output) {
+    return output->kind != SCORE_SUM;
+}
+
+static void begin_lines(lower_kernel *kernel, sweep *work, const score_plan *plan) {
+    kir_type vector = kir_vector_type(KIR_F32, plan->lanes);
+    for (int i = 0; i < work->line_count; i++) {
+        line_reduction *line = &work->lines[i];
+        line->value = kir_register(&kernel->builder, vector);
+        double start = needs_maximum(line->output) ? -INFINITY : 0;
+        kir_assign(&kernel->builder, line->value, kir_number(&kernel->builder, vector, start));
+    }
+}
+
+/* Lanes beyond the last column take no part. */
+static kir_reg masked(lower_kernel *kernel, const score_plan *plan, const lower_coordinate *columns, kir_reg element,
+                      double neutral) {
+    if (plan->columns % plan->lanes == 0)
+        return element;
+    kir_builder *builder = &kernel->builder;
+    kir_type whole = kir_vector_type(KIR_I32, plan->lanes), vector = kir_vector_type(KIR_F32, plan->lanes);
+    kir_reg first = kir_splat(builder, kir_convert(builder, kir_value(builder, columns->base), KIR_I32), plan->lanes);
+    kir_reg column = plan->lanes > 1 ? kir_op2(builder, KIR_add, first, kir_iota(builder, whole)) : first;
+    kir_reg inside = kir_op2(builder, KIR_less, column, kir_number(builder, whole, (double)plan->columns));
+    return kir_op3(builder, KIR_select, inside, element, kir_number(builder, vector, neutral));
+}
+
+/* The coordinates of the scores' axes at the tile's row and column. */
+static void coordinates(const score_place *place, kir_index row, kir_index column, int lanes, bool turned,
+                        lower_coordinate at[2]) {
+    at[turned] = (lower_coordinate){kir_plus_index(place->row, 1, row), 0};
+    at[!turned] = (lower_coordinate){kir_plus_index(place->column, 1, column), lanes > 1};
+    /* A single lane still runs along columns: the other orientation is told by it. */
+    if (lanes == 1)
+        at[!turned].lane = 1;
+}
+
+/* Adds the scores at one vector of the tile to the lines. */
+static void sweep_vector(lower_kernel *kernel, const score_plan *plan, const score_place *place, sweep *work,
+                         kir_index row, kir_index column, kir_index strip_index) {
+    kir_builder *builder = &kernel->builder;
+    lower_coordinate at[2];
+    coordinates(place, row, column, plan->lanes, work->turned, at);
+    for (int i = 0; i < work->line_count; i++) {
+        line_reduction *line = &work->lines[i];
+        bool largest = needs_maximum(line->output);
+        kir_reg element = lower_element_at(kernel, line->output->scores, at, plan->lanes, plan->lanes);
+        if (work->by_row)
+            element = masked(kernel, plan, &at[!work->turned], element, largest ? -INFINITY : 0);
+        if (line->output->kind == SCORE_LOGSUMEXP)
+            kir_store(builder, line->strip, strip_index, element, plan->lanes);
+        if (line->output->kind == SCORE_MAX)
+            kir_assign(builder, line->value, lower_maximum(builder, line->value, element));
+        else
+            kir_into(builder, line->value, largest ? KIR_max : KIR_add, line->value, element, -1);
+    }
+}
+
+/* A sum of e^(score - shift) over the strip: `count` vectors. */
+static kir_reg sum_exponentials(lower_kernel *kernel, const score_plan *plan, const line_reduction *line, kir_reg shift,
+                                kir_index end, int64_t step) {
+    kir_builder outer = kernel->builder, body;
+    kir_type vector = kir_vector_type(KIR_F32, plan->lanes);
+    kir_reg sum = kir_register(&outer, vector);
+    kir_assign(&outer, sum, kir_number(&outer, vector, 0));
+    kir_reg place = kir_loop(&outer, kir_at(0), end, step, &body);
+    kir_index at = kir_plus(kir_at(0), step == 1 ? plan->lanes : 1, place);
+    kir_reg score = kir_load(&body, line->strip, at, plan->lanes, plan->lanes);
+    kir_reg power = math_exp(&body, kir_op2(&body, KIR_sub, score, shift));
+    kir_into(&body, sum, KIR_add, sum, power, -1);
+    return sum;
+}
+
+/* Joins a line's maximum and sum with those of earlier tiles. `at`: where the line's total is; with lanes 1 a row's. */
+static void join_logsumexp(lower_kernel *kernel, const score_plan *plan, const line_reduction *line, kir_index at,
+                           int lanes, kir_reg largest, kir_index end, int64_t step) {
+    kir_builder *builder = &kernel->builder;
+    kir_type type = kir_vector_type(KIR_F32, lanes);
+    kir_reg before = kir_load(builder, line->total, at, lanes, lanes);
+    kir_reg shift = kir_op2(builder, KIR_max, kir_op2(builder, KIR_max, before, largest),
+                            kir_number(builder, type, -3e38));
+    kir_reg wide = lanes == plan->lanes ? shift : kir_splat(builder, shift, plan->lanes);
+    kir_reg sum = sum_exponentials(kernel, plan, line, wide, end, step);
+    builder = &kernel->builder;
+    if (lanes < plan->lanes)
+        sum = kir_op1(builder, KIR_sum_lanes, sum);
+    kir_reg kept = math_exp(builder, kir_op2(builder, KIR_sub, before, shift));
+    kir_reg earlier = kir_load(builder, line->exponentials, at, lanes, lanes);
+    kir_store(builder, line->exponentials, at, kir_op3(builder, KIR_fma, earlier, kept, sum), lanes);
+    kir_store(builder, line->total, at, shift, lanes);
+}
+
+/* Adds the lines' results to the totals: those of one row (lanes 1) or of a vector of columns. */
+static void finish_lines(lower_kernel *kernel, const score_plan *plan, const sweep *work, kir_index at, kir_index end) {
+    for (int i = 0; i < work->line_count; i++) {
+        const line_reduction *line = &work->lines[i];
+        kir_builder *builder = &kernel->builder;
+        int lanes = work->by_row ? 1 : plan->lanes;
+        kir_reg value = line->value;
+        if (work->by_row && plan->lanes > 1)
+            value = line->output->kind == SCORE_SUM   ? kir_op1(builder, KIR_sum_lanes, value)
+                    : line->output->kind == SCORE_MAX ? lower_largest_lane(builder, value)
+                                                      : kir_op1(builder, KIR_max_lanes, value);
+        if (line->output->kind == SCORE_LOGSUMEXP) {
+            join_logsumexp(kernel, plan, line, at, lanes, value, end, work->by_row ? plan->lanes : 1);
+            continue;
+        }
+        kir_reg before = kir_load(builder, line->total, at, lanes, lanes);
+        kir_reg after = line->output->kind == SCORE_MAX ? lower_maximum(builder, before, value)
+                                                        : kir_op2(builder, KIR_add, before, value);
+        kir_store(builder, line->total, at, after, lanes);
+    }
+}
+
+static void bind_lines(lower_kernel *kernel, const score_plan *plan, sweep *work) {
+    for (int i = 0; i < work->line_count; i++) {
+        line_reduction *line = &work->lines[i];
+        line->total = lower_argument(kernel, line->output->total, true);
+        lower_argument(kernel, line->output->total, false);
+        if (line->output->kind != SCORE_LOGSUMEXP)
+            continue;
+        line->exponentials = lower_argument(kernel, line->output->exponentials, true);
+        lower_argument(kernel, line->output->exponentials, false);
+        int64_t longest = work->by_row ? plan->tile_columns : plan->tile_rows * plan->lanes;
+        line->strip = lower_scratch(kernel, "strip", longest);
+    }
+}
+
+/* Writes the weights at one vector of the tile over the products. */
+static void store_weights(lower_kernel *kernel, const score_plan *plan, const score_place *place, const int *targets,
+                          kir_index row, kir_index column) {
+    lower_coordinate at[2];
+    kir_reg weights[SCORE_MAX_RESULTS];
+    coordinates(place, row, column, plan->lanes, false, at);
+    for (int i = 0; i < plan->weight_count; i++)
+        weights[i] = lower_element_at(kernel, plan->weights[i], at, plan->lanes, plan->lanes);
+    kir_index index = kir_plus_index(kir_plus_index(kir_at(0), plan->tile_columns, row), 1, column);
+    for (int i = 0; i < plan->weight_count; i++)
+        kir_store(&kernel->builder, targets[i], index, weights[i], plan->lanes);
+}
+
+/* `weights`: scratch tiles to write, or NULL when this sweep only reduces. */
+static void sweep_by_rows(lower_kernel *kernel, const score_plan *plan, const score_place *place, bool turned,
+                          const int *weights) {
+    sweep work = plan_sweep(plan, true, turned);
+    if (work.line_count == 0 && !weights)
+        return;
+    bind_lines(kernel, plan, &work);
+    kir_builder outer = kernel->builder, over_rows, over_columns;
+    kir_index row = kir_plus(kir_at(0), 1, kir_loop(&outer, kir_at(0), place->row_end, 1, &over_rows));
+    kernel->builder = over_rows;
+    begin_lines(kernel, &work, plan);
+    over_rows = kernel->builder;
+    kir_index column =
+        kir_plus(kir_at(0), 1, kir_loop(&over_rows, kir_at(0), place->column_end, plan->lanes, &over_columns));
+    kernel->builder = over_columns;
+    forget(kernel);
+    sweep_vector(kernel, plan, place, &work, row, column, column);
+    if (weights)
+        store_weights(kernel, plan, place, weights, row, column);
+    kernel->builder = over_rows;
+    finish_lines(kernel, plan, &work, kir_plus_index(place->row, 1, row), place->column_end);
+    kernel->builder = outer;
+}
+
+static void sweep_by_columns(lower_kernel *kernel, const score_plan *plan, const score_place *place, bool turned) {
+    sweep work = plan_sweep(plan, false, turned);
+    if (work.line_count == 0)
+        return;
+    bind_lines(kernel, plan, &work);
+    kir_builder outer = kernel->builder, over_rows, over_columns;
+    kir_index column =
+        kir_plus(kir_at(0), 1, kir_loop(&outer, kir_at(0), place->column_end, plan->lanes, &over_columns));
+    kernel->builder = over_columns;
+    begin_lines(kernel, &work, plan);
+    over_columns = kernel->builder;
+    kir_index row = kir_plus(kir_at(0), 1, kir_loop(&over_columns, kir_at(0), place->row_end, 1, &over_rows));
+    kernel->builder = over_rows;
+    forget(kernel);
+    sweep_vector(kernel, plan, place, &work, row, column, kir_plus_index(kir_at(0), plan->lanes, row));
+    kernel->builder = over_columns;
+    finish_lines(kernel, plan, &work, kir_plus_index(place->column, 1, column), place->row_end);
+    kernel->builder = outer;
+}
+
+/* ---- products of weights with vectors ------------------------------------------------------------------------------ */
+
+typedef struct {
+    const score_plan *plan;
+    int weights, vectors, target;    /* arguments */
+    int64_t length;
+    kir_index weight, weight_row;    /* first weight of the panel; of the summation index, one weight further */
+    int64_t row_stride, step_stride; /* between the panel's rows, and along the sum, in the tile */
+    kir_index first_vector, steps;   /* what is summed over */
+    kir_index target_row;
+} multiplication;
+
+static void emit_multiply(kir_builder *builder, kir_index first, int64_t columns, void *user) {
+    const multiplication *work = user;
+    const score_plan *plan = work->plan;
+    register_tile tile = tile_new(builder, &plan->context->pass->target, plan->panel_rows, columns);
+    kir_index rows[TILE_MAX_ROWS], targets[TILE_MAX_ROWS];
+    for (int r = 0; r < plan->panel_rows; r++) {
+        targets[r] = kir_plus_index(kir_at(r * work->length), work->length, work->target_row);
+        targets[r] = kir_plus_index(targets[r], 1, first);
+    }
+    tile_load(builder, &tile, work->target, targets);
+    kir_builder body;
+    kir_reg step = kir_loop(builder, kir_at(0), work->steps, 1, &body);
+    for (int r = 0; r < plan->panel_rows; r++) {
+        rows[r] = kir_plus(work->weight, work->step_stride, step);
+        rows[r].base += r * work->row_stride;
+    }
+    kir_index vectors = kir_plus_index(kir_at(0), work->length, kir_plus(work->first_vector, 1, step));
+    tile_multiply(&body, &tile, work->weights, rows, work->vectors, kir_plus_index(vectors, 1, first));
+    tile_store(builder, &tile, work->target, targets);
+}
+
+/* output rows += weights x vectors (by_row), or output columns += weights^T x vectors. */
+static void multiply(lower_kernel *kernel, const score_plan *plan, const score_place *place, const score_output *output,
+                     int weights, bool by_row) {
+    multiplication work = {.plan = plan, .weights = weights, .length = output->length};
+    work.vectors = lower_argument(kernel, output->vectors, false);
+    work.target = lower_argument(kernel, output->total, true);
+    lower_argument(kernel, output->total, false);
+    work.row_stride = by_row ? plan->tile_columns : 1;
+    work.step_stride = by_row ? 1 : plan->tile_columns;
+    work.first_vector = by_row ? place->column : place->row;
+    work.steps = by_row ? place->column_end : place->row_end;
+    kir_builder outer = kernel->builder, body;
+    kir_index end = by_row ? place->row_end : place->column_end;
+    kir_index panel = kir_plus(kir_at(0), 1, kir_loop(&outer, kir_at(0), end, plan->panel_rows, &body));
+    work.weight = kir_plus_index(kir_at(0), work.row_stride, panel);
+    work.target_row = kir_plus_index(by_row ? place->row : place->column, 1, panel);
+    const kir_target *cpu = &plan->context->pass->target;
+    tile_blocks(&body, work.length, (int64_t)tile_vectors_for(cpu, work.length) * cpu->lanes, emit_multiply, &work);
+    kernel->builder = outer;
+}
+
+/* ---- the tile ------------------------------------------------------------------------------------------------------ */
+
+void score_tile_emit(lower_kernel *kernel, const score_plan *plan, const score_place *place) {
+    score_reader reader = {.plan = plan, .place = place};
+    size_t ids = (size_t)plan->context->source->next_id;
+    reader.known = arena_alloc(plan->context->memory, 2 * ids * sizeof *reader.known);
+    int64_t elements = plan->tile_rows * plan->tile_columns;
+    int weights[SCORE_MAX_RESULTS];
+    for (int i = 0; i < plan->product_count; i++)
+        reader.tiles[i] = lower_scratch(kernel, "scores", elements);
+    /* Weights take the place of the products, which nothing reads after them. */
+    for (int i = 0; i < plan->weight_count; i++)
+        weights[i] = i < plan->product_count ? reader.tiles[i] : lower_scratch(kernel, "weights", elements);
+    kernel->scores = &reader;
+    for (int i = 0; i < plan->product_count; i++)
+        emit_product(kernel, plan, place, i);
+    sweep_by_columns(kernel, plan, place, false);
+    if (place->mirrored) {
+        sweep_by_columns(kernel, plan, place, true);
+        sweep_by_rows(kernel, plan, place, true, NULL);
+    }
+    sweep_by_rows(kernel, plan, place, false, plan->weight_count ? weights : NULL);
+    for (int i = 0; i < plan->output_count; i++) {
+        const score_output *output = &plan->outputs[i];
+        if (output->kind != SCORE_MULTIPLY)
+            continue;
+        multiply(kernel, plan, place, output, weights[output->weights], output->by_row);
+        if (place->mirrored)
+            multiply(kernel, plan, place, output, weights[output->weights], !output->by_row);
+    }
+    kernel->scores = NULL;
+}

@@ -1,0 +1,69 @@
+/* Inside the lowering of scores: the code for one tile of the matrix [rows, columns].
+ *
+ * The tile's products are computed into the worker's scratch memory, swept by rows and by columns for the reductions,
+ * and its weights, which replace the products there, are multiplied by vectors. */
+#ifndef PASSES_SCORE_TILE_H
+#define PASSES_SCORE_TILE_H
+
+#include "passes/lower_nest.h"
+
+enum { SCORE_MAX_PRODUCTS = 4, SCORE_MAX_RESULTS = 16 };
+
+/* dot of rows with columns, a member of the group. */
+typedef struct {
+    const ir_value *value;
+    int64_t length;      /* of the vectors */
+    int left;            /* buffer [rows, length], the rows rounded up to whole panels */
+    int packed;          /* buffer [panel][length][panel's columns], zeros beyond the last column */
+} score_product;
+
+typedef enum { SCORE_SUM, SCORE_MAX, SCORE_LOGSUMEXP, SCORE_MULTIPLY } score_result_kind;
+
+typedef struct {
+    const ir_value *value;
+    const ir_value *scores;
+    score_result_kind kind;
+    bool by_row;      /* one result a row, else one a column */
+    int total;        /* buffer: what has been added up, or the largest; [whole tiles], of a product [rows, length] */
+    int exponentials; /* of a log-sum-exp: buffer of the sums of e^(score - largest) */
+    int vectors;      /* of a product: buffer of what scores are multiplied by, [columns or rows, length] */
+    int64_t length;
+    int weights;      /* of a product: which of the plan's weights */
+} score_output;
+
+typedef struct {
+    lower_context *context;
+    int group;
+    int64_t rows, columns;
+    bool symmetric; /* half of the tiles are computed and used both ways */
+    score_product products[SCORE_MAX_PRODUCTS];
+    int product_count;
+    score_output outputs[SCORE_MAX_RESULTS];
+    int output_count;
+    const ir_value *weights[SCORE_MAX_RESULTS]; /* distinct scores that vectors are multiplied by */
+    int weight_count;
+    int lanes, panel_rows, panel_columns; /* of one register tile */
+    int64_t tile_rows, tile_columns;
+} score_plan;
+
+/* One tile: where it is. All registers are i64. */
+typedef struct {
+    kir_index row, column;        /* the first ones */
+    kir_index row_end, column_end; /* how many of the tile's exist */
+    bool mirrored;                /* symmetric scores off the diagonal: also the tile with rows and columns exchanged */
+} score_place;
+
+/* How the elements of group members are found in a tile (lower_element_at). */
+typedef struct score_reader {
+    const score_plan *plan;
+    const score_place *place;
+    int tiles[SCORE_MAX_PRODUCTS]; /* scratch arguments */
+    kir_reg *known;                /* by 2 * id + (rows run along the lanes): computed in this very place, or -1 */
+} score_reader;
+
+kir_reg score_element_at(lower_kernel *kernel, const ir_value *value, const lower_coordinate *at, int lanes, int count);
+
+/* Emits everything that one tile adds to the outputs. */
+void score_tile_emit(lower_kernel *kernel, const score_plan *plan, const score_place *place);
+
+#endif

@@ -1,0 +1,301 @@
+/* Scores of all pairs, fused: random bodies and reductions of random sizes give, loss and gradients, what the interpreter
+ * computes from the stored scores. SCORE_SEEDS=FIRST:COUNT in the environment runs other seeds. */
+#include "tests/unit/ir_case.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+
+enum { CASES = 48 };
+
+/* A program as text while it grows. */
+typedef struct {
+    rt_random_sequence random;
+    text_buffer text;
+    int next; /* number of the next value */
+    int64_t rows, columns, length;
+    bool same; /* rows and columns are the same vectors */
+    int scores, row_bias, column_bias, temperature, row_labels, column_labels;
+} program;
+
+static int below(program *this, int limit) {
+    return (int)rt_random_below(&this->random, limit);
+}
+
+/* "%7 = <format> : <dtype>[rows,columns]"; returns 7. */
+static int wide(program *this, const char *dtype, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static int wide(program *this, const char *dtype, const char *format, ...) {
+    char line[200];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(line, sizeof line, format, arguments);
+    va_end(arguments);
+    text_append(&this->text, "  %%%d = %s : %s[%" PRId64 ",%" PRId64 "]\n", this->next, line, dtype, this->rows,
+                this->columns);
+    return this->next++;
+}
+
+static int narrow(program *this, const char *type, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static int narrow(program *this, const char *type, const char *format, ...) {
+    char line[200];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(line, sizeof line, format, arguments);
+    va_end(arguments);
+    text_append(&this->text, "  %%%d = %s : %s\n", this->next, line, type);
+    return this->next++;
+}
+
+static const char *vector_type(char *text, const char *dtype, int64_t count) {
+    sprintf(text, "%s[%" PRId64 "]", dtype, count);
+    return text;
+}
+
+/* ---- bodies --------------------------------------------------------------------------------------------------------- */
+
+static int number(program *this, double value) {
+    return wide(this, "f32", "constant {value=%.9g}", value);
+}
+
+static int row_vector(program *this, int value, const char *dtype) {
+    return wide(this, dtype, "broadcast %%%d {axes=[0]}", value);
+}
+
+static int column_vector(program *this, int value, const char *dtype) {
+    return wide(this, dtype, "broadcast %%%d {axes=[1]}", value);
+}
+
+/* A condition of the pair's indices or labels. */
+static int condition(program *this) {
+    int i = wide(this, "i32", "iota {axis=0}"), j = wide(this, "i32", "iota {axis=1}"), between;
+    switch (below(this, 4)) {
+    case 0: return wide(this, "bool", "not %%%d", wide(this, "bool", "equal %%%d, %%%d", i, j));
+    case 1: return wide(this, "bool", "less %%%d, %%%d", i, j);
+    case 2:
+        between = wide(this, "i32", "abs %%%d", wide(this, "i32", "sub %%%d, %%%d", i, j));
+        return wide(this, "bool", "less_equal %%%d, %%%d", between, wide(this, "i32", "constant {value=5}"));
+    default:
+        return wide(this, "bool", "equal %%%d, %%%d", row_vector(this, this->row_labels, "i32"),
+                    column_vector(this, this->column_labels, "i32"));
+    }
+}
+
+static int body_step(program *this, int x) {
+    int y;
+    switch (below(this, 8)) {
+    case 0: return wide(this, "f32", "div %%%d, %%%d", x, number(this, 0.4));
+    case 1:
+        y = wide(this, "f32", "tanh %%%d", wide(this, "f32", "div %%%d, %%%d", x, number(this, 4)));
+        return wide(this, "f32", "mul %%%d, %%%d", y, number(this, 4));
+    case 2: return wide(this, "f32", "add %%%d, %%%d", x, column_vector(this, this->column_bias, "f32"));
+    case 3: return wide(this, "f32", "sub %%%d, %%%d", x, row_vector(this, this->row_bias, "f32"));
+    case 4:
+        y = wide(this, "f32", "broadcast %%%d {axes=[]}", this->temperature);
+        return wide(this, "f32", "mul %%%d, %%%d", x, y);
+    case 5:
+        y = wide(this, "f32", "mul %%%d, %%%d", x, x);
+        return wide(this, "f32", "sub %%%d, %%%d", x, wide(this, "f32", "mul %%%d, %%%d", y, number(this, 0.1)));
+    case 6: return wide(this, "f32", "select %%%d, %%%d, %%%d", condition(this), x, number(this, -1));
+    default: return wide(this, "f32", "max %%%d, %%%d", x, number(this, -0.7));
+    }
+}
+
+/* ---- reductions: each gives a scalar ------------------------------------------------------------------------------- */
+
+static int mean(program *this, int vector, int64_t count) {
+    int sum = narrow(this, "f32[]", "reduce_sum %%%d {axes=[0]}", vector);
+    return narrow(this, "f32[]", "mul %%%d, %%%d", sum, narrow(this, "f32[]", "constant {value=%.17g}", 1.0 / (double)count));
+}
+
+static int logsumexp(program *this, int x, int axis) {
+    char type[64];
+    int64_t count = axis ? this->rows : this->columns;
+    int result = narrow(this, vector_type(type, "f32", count), "reduce_logsumexp %%%d {axes=[%d]}", x, axis);
+    /* Rows without any score are left out. */
+    int lowest = narrow(this, type, "constant {value=-50}");
+    return mean(this, narrow(this, type, "max %%%d, %%%d", result, lowest), count);
+}
+
+static int positives(program *this, int x) {
+    char type[64], whole[64];
+    vector_type(type, "f32", this->rows);
+    int index = narrow(this, vector_type(whole, "i32", this->rows), "iota {axis=0}");
+    int last = narrow(this, whole, "constant {value=%" PRId64 "}", this->columns);
+    int shifted = narrow(this, whole, "add %%%d, %%%d", index, narrow(this, whole, "constant {value=3}"));
+    index = narrow(this, whole, "rem %%%d, %%%d", shifted, last);
+    return mean(this, narrow(this, type, "gather %%%d, %%%d {axis=1, batch=1}", x, index), this->rows);
+}
+
+static int reduction(program *this, int x) {
+    char type[64];
+    int y;
+    double scores = (double)this->rows * (double)this->columns;
+    switch (below(this, 6)) {
+    case 0: return logsumexp(this, x, 1);
+    case 1: return logsumexp(this, x, 0);
+    case 2:
+        y = wide(this, "f32", "mul %%%d, %%%d", x, x);
+        y = narrow(this, "f32[]", "reduce_sum %%%d {axes=[0,1]}", y);
+        return narrow(this, "f32[]", "mul %%%d, %%%d", y, narrow(this, "f32[]", "constant {value=%.17g}", 1 / scores));
+    case 3:
+        y = wide(this, "f32", "select %%%d, %%%d, %%%d", condition(this), x, number(this, 0));
+        y = narrow(this, vector_type(type, "f32", this->rows), "reduce_sum %%%d {axes=[1]}", y);
+        y = narrow(this, type, "mul %%%d, %%%d", y, narrow(this, type, "constant {value=%.17g}", 1.0 / (double)this->columns));
+        return mean(this, narrow(this, type, "mul %%%d, %%%d", y, y), this->rows);
+    case 4: return positives(this, x);
+    default:
+        y = wide(this, "f32", "exp %%%d", wide(this, "f32", "tanh %%%d", x));
+        y = narrow(this, vector_type(type, "f32", this->columns), "reduce_sum %%%d {axes=[0]}", y);
+        y = narrow(this, type, "mul %%%d, %%%d", y, narrow(this, type, "constant {value=%.17g}", 1.0 / (double)this->rows));
+        return mean(this, y, this->columns);
+    }
+}
+
+/* ---- whole programs ------------------------------------------------------------------------------------------------ */
+
+static void write_program(program *this) {
+    char type[64];
+    text_append(&this->text, "module @scores\nfunc @f {\n");
+    sprintf(type, "f32[%" PRId64 ",%" PRId64 "]", this->rows, this->length);
+    int a = narrow(this, type, "input @a"), b = a;
+    if (!this->same) {
+        sprintf(type, "f32[%" PRId64 ",%" PRId64 "]", this->columns, this->length);
+        b = narrow(this, type, "input @b");
+    }
+    this->row_bias = narrow(this, vector_type(type, "f32", this->rows), "input @row_bias");
+    this->column_bias = narrow(this, vector_type(type, "f32", this->columns), "input @column_bias");
+    this->row_labels = narrow(this, vector_type(type, "i32", this->rows), "input @row_labels");
+    this->column_labels = narrow(this, vector_type(type, "i32", this->columns), "input @column_labels");
+    this->temperature = narrow(this, "f32[]", "input @temperature");
+    int x = wide(this, "f32", "dot %%%d, %%%d {lhs_batch=[], rhs_batch=[], lhs_contract=[1], rhs_contract=[1]}", a, b);
+    int loss = -1;
+    for (int part = 1 + below(this, 3); part > 0; part--) {
+        int y = x;
+        for (int step = below(this, 4); step > 0; step--)
+            y = body_step(this, y);
+        int term = reduction(this, y);
+        loss = loss < 0 ? term : narrow(this, "f32[]", "add %%%d, %%%d", loss, term);
+    }
+    text_append(&this->text, "  output @loss, %%%d\n", loss);
+    static const char *const names[] = {"a", "b", "row_bias", "temperature"};
+    int variables[] = {a, b, this->row_bias, this->temperature};
+    for (int i = 0; i < 4; i++) {
+        if (i == 1 && this->same)
+            continue;
+        int64_t count = i == 1 ? this->columns : this->rows;
+        if (i < 2)
+            sprintf(type, "f32[%" PRId64 ",%" PRId64 "]", count, this->length);
+        else
+            strcpy(type, i == 2 ? vector_type((char[64]){0}, "f32", count) : "f32[]");
+        int gradient = narrow(this, type, "gradient %%%d, %%%d", loss, variables[i]);
+        text_append(&this->text, "  output @grad.%s, %%%d\n", names[i], gradient);
+    }
+    text_append(&this->text, "}\n");
+}
+
+static program make_program(uint64_t seed) {
+    static const int64_t sizes[] = {64, 128, 1, 3, 16, 33, 100, 130, 257, 300};
+    static const int64_t lengths[] = {16, 1, 7, 2, 64, 130, 33};
+    program made = {.random = rt_random_begin(seed, 7)};
+    made.same = seed % 3 == 0;
+    made.rows = sizes[below(&made, 10)];
+    made.columns = made.same ? made.rows : sizes[below(&made, 10)];
+    made.length = lengths[below(&made, 7)];
+    write_program(&made);
+    return made;
+}
+
+static void fill_inputs(const ir_case *built, uint64_t seed, double scale, tensor_list *given) {
+    rt_random_sequence random = rt_random_begin(seed, 8);
+    for (const ir_value *value = ir_function_find(built->module, "f")->first; value; value = value->next) {
+        if (value->opcode != IR_OP_input)
+            continue;
+        double *elements = tensor_add(given, false, ir_symbol(value, IR_ATTR_symbol), &value->type);
+        int64_t last = value->type.rank ? value->type.dims[value->type.rank - 1] : 1;
+        double size = value->type.rank == 2 ? scale / sqrt((double)last) : 1;
+        for (int64_t i = 0; i < ir_type_elements(&value->type); i++)
+            elements[i] = value->type.dtype == IR_I32 ? (double)rt_random_below(&random, 7)
+                                                      : (double)(float)(size * rt_random_range(&random, -2, 2));
+    }
+}
+
+static void check_close(const char *name, uint64_t seed, const tensor *got, const tensor *wanted, double relative,
+                        double floor) {
+    double largest = 0;
+    for (int64_t i = 0; i < ir_type_elements(&wanted->type); i++)
+        largest = fmax(largest, fabs(wanted->elements[i]));
+    double allowed = relative * (largest + floor);
+    for (int64_t i = 0; i < ir_type_elements(&wanted->type); i++)
+        if (!(fabs(got->elements[i] - wanted->elements[i]) <= allowed))
+            fail_msg("seed %" PRIu64 ", %s[%" PRId64 "]: %.9g in place of %.9g (largest %.3g)", seed, name, i,
+                     got->elements[i], wanted->elements[i], largest);
+}
+
+static bool stores_scores(const program *made, const kir_program *lowered) {
+    char name[100];
+    sprintf(name, "dot_%" PRId64 "x%" PRId64 "x%" PRId64, made->rows, made->columns, made->length);
+    for (int i = 0; i < lowered->kernel_count; i++)
+        if (strncmp(lowered->kernels[i]->name, name, strlen(name)) == 0)
+            return true;
+    return false;
+}
+
+static void check_program(uint64_t seed, const char *target_name) {
+    program made = make_program(seed);
+    ir_case *stored = ir_case_parse("stored", &made.text), *fused = ir_case_parse("fused", &made.text);
+    tensor_list given = {.memory = stored->memory}, wanted = {.memory = stored->memory}, got = {.memory = stored->memory};
+    fill_inputs(stored, seed, 1, &given);
+    ir_case_pass(stored, "stored", "differentiate");
+    ir_case_interpret(stored, "f", &given, &wanted);
+    kir_target target;
+    assert_true(kir_target_named(target_name, &target));
+    const kir_program *lowered;
+    backend_code *code = ir_case_compile(fused, target_name, &target, &lowered);
+    if (made.rows * made.columns >= 1024 && stores_scores(&made, lowered)) {
+        text_buffer text = {0};
+        diag_render(&fused->diags, &text, false);
+        fail_msg("seed %" PRIu64 ": scores are stored\n%s\n%s", seed, made.text.data, text.data);
+    }
+    compiled_run(lowered, code, "f", &given, &got);
+    for (int i = 0; i < wanted.count; i++)
+        if (strcmp(wanted.items[i].name, "loss") == 0) /* a sum of terms around 1 */
+            check_close("loss", seed, tensor_find(&got, false, "loss"), &wanted.items[i], 1e-6, 1);
+        else
+            check_close(wanted.items[i].name, seed, tensor_find(&got, false, wanted.items[i].name), &wanted.items[i],
+                        1e-5, 1e-3);
+    backend_free(code);
+    ir_case_free(stored);
+    ir_case_free(fused);
+    text_free(&made.text);
+}
+
+static void check_seeds(const char *target, uint64_t count) {
+    uint64_t first = 1;
+    const char *text = getenv("SCORE_SEEDS");
+    if (text) {
+        char *colon;
+        first = strtoull(text, &colon, 10);
+        count = *colon == ':' ? strtoull(colon + 1, NULL, 10) : 1;
+    }
+    for (uint64_t seed = first; seed < first + count; seed++)
+        check_program(seed, target);
+}
+
+static void vector_code_agrees_with_stored_scores(void **state) {
+    (void)state;
+    kir_target host = kir_target_host();
+    check_seeds(host.lanes == 16 ? "avx512" : host.lanes == 8 ? "avx2" : "portable", CASES);
+}
+
+static void scalar_code_agrees_with_stored_scores(void **state) {
+    (void)state;
+    check_seeds("scalar", CASES);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(scalar_code_agrees_with_stored_scores),
+        cmocka_unit_test(vector_code_agrees_with_stored_scores),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
