@@ -26,6 +26,7 @@ static const char help[] = "usage: cslc SPEC [options] -o PROGRAM         compil
                            "  --disable-pass=PASS   leave a pass out\n"
                            "  --list-passes         list the passes\n"
                            "  --time-passes         print the time of each pass\n"
+                           "  --remarks             say which scores were fused, and why others were not\n"
                            "  --verify              check the IR after every pass\n"
                            "  --version             print the compiler's version\n"
                            "  -h, --help            this text\n";
@@ -35,7 +36,7 @@ typedef struct {
     const char *input, *output, *emit, *backend, *target, *passes, *print_after;
     const char *definitions[MAX_LIST], *folders[MAX_LIST], *disabled[MAX_LIST];
     int definition_count, folder_count, disabled_count;
-    bool time_passes, verify, list_passes;
+    bool time_passes, remarks, verify, list_passes;
     char **program_arguments; /* after -- */
     int program_argument_count;
 } options;
@@ -122,6 +123,7 @@ static bool take_flag(options *chosen, const char *argument) {
         const char *name;
         bool *place;
     } flags[] = {{"--time-passes", &chosen->time_passes},
+                 {"--remarks", &chosen->remarks},
                  {"--verify", &chosen->verify},
                  {"--list-passes", &chosen->list_passes}};
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
@@ -133,7 +135,7 @@ static bool take_flag(options *chosen, const char *argument) {
 static int unknown_option(const char *argument) {
     static const char *const known[] = {"--emit",        "--backend",      "--target",      "--passes",
                                         "--print-after", "--disable-pass", "--list-passes", "--time-passes",
-                                        "--verify",      "--version",      "--help"};
+                                        "--remarks",     "--verify",       "--version",     "--help"};
     char name[64];
     snprintf(name, sizeof name, "%.*s", (int)strcspn(argument, "="), argument);
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
@@ -213,6 +215,7 @@ static bool session_begin(session *work, const options *chosen) {
     work->sources.memory = work->memory;
     work->diags = (diag_list){.memory = work->memory, .sources = &work->sources};
     work->passes = (pass_context){.memory = work->memory, .diags = &work->diags, .target = kir_target_host()};
+    work->passes.remarks = chosen->remarks;
     return true;
 }
 

@@ -17,7 +17,8 @@ static ir_value *spread_back(const ir_builder *builder, ir_value *result, const 
     return ir_broadcast(builder, result, type->dims, type->rank, kept);
 }
 
-/* max + log(sum(e^(x - max))). A row of nothing but -inf is shifted by a finite number, so that its sum is 0, not NaN. */
+/* max + log(sum(e^(x - max))). A row of nothing but -inf is shifted by a finite number, so that its sum is 0, not NaN.
+ */
 static ir_value *expand_logsumexp(const ir_builder *builder, const ir_value *value) {
     ir_value *operand = value->operands[0];
     const ir_attr *axes = ir_attr_get(value, IR_ATTR_axes);

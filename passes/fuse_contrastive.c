@@ -12,7 +12,8 @@
 
 enum { MOST_STAGES = 3, FEWEST_SCORES = 1024 };
 
-/* ---- scores as matrices -------------------------------------------------------------------------------------------- */
+/* ---- scores as matrices --------------------------------------------------------------------------------------------
+ */
 
 /* One stage while it is written. */
 typedef struct {
@@ -178,7 +179,8 @@ static ir_value *matrix_of(stage_writer *write, ir_value *value) {
     return *known;
 }
 
-/* ---- results ------------------------------------------------------------------------------------------------------ */
+/* ---- results ------------------------------------------------------------------------------------------------------
+ */
 
 /* A reduction to nothing goes by rows first: the kernel knows rows and columns. */
 static ir_value *write_reduction(stage_writer *write, const score_result *result, ir_value *matrix) {
@@ -225,7 +227,8 @@ static void write_result(stage_writer *write, const score_result *result, ir_val
     ir_replace_uses(write->builder.function, value, fresh);
 }
 
-/* ---- symmetric scores ---------------------------------------------------------------------------------------------- */
+/* ---- symmetric scores ----------------------------------------------------------------------------------------------
+ */
 
 static ir_value *only_user(const ir_function *function, const ir_value *value) {
     ir_value *user = NULL;
@@ -263,8 +266,8 @@ static bool is_symmetric(const score_space *space) {
 
 /* Whether two products multiply the same scores by the same vectors, along rows and along columns, and are added up. */
 static bool are_twins(const ir_function *function, const score_result *a, const score_result *b) {
-    if (!a->value || !b->value || !a->other || a->other != b->other || a->scores != b->scores ||
-        a->stage != b->stage || a->kept != SCORE_ROWS || b->kept != SCORE_COLUMNS)
+    if (!a->value || !b->value || !a->other || a->other != b->other || a->scores != b->scores || a->stage != b->stage ||
+        a->kept != SCORE_ROWS || b->kept != SCORE_COLUMNS)
         return false;
     const ir_value *sum = sum_of(function, a->value);
     return sum && sum == sum_of(function, b->value);
@@ -296,7 +299,8 @@ static ir_value *write_both_ways(stage_writer *write, ir_value *matrix) {
     return member(write, ir_binary(&write->builder, IR_OP_add, matrix, turned));
 }
 
-/* ---- groups -------------------------------------------------------------------------------------------------------- */
+/* ---- groups --------------------------------------------------------------------------------------------------------
+ */
 
 static int last_group(const ir_function *function) {
     int last = 0;
@@ -382,7 +386,8 @@ static void sweep_unused(ir_function *function) {
     }
 }
 
-/* ---- the pass ------------------------------------------------------------------------------------------------------ */
+/* ---- the pass ------------------------------------------------------------------------------------------------------
+ */
 
 /* Scores that only a product or an update reads are an ordinary product of matrices, of which nothing need be said. */
 static bool is_reduced(const score_space *space) {
@@ -392,26 +397,43 @@ static bool is_reduced(const score_space *space) {
     return false;
 }
 
+/* A new remark on the product, or NULL if nobody asked or another function, which shares the loss, said the same. */
+static diag_entry *remark(pass_context *context, const score_space *space, const char *message) {
+    const diag_list *diags = context->diags;
+    source_span span = space->product->span;
+    if (!context->remarks)
+        return NULL;
+    for (int i = 0; i < diags->count; i++)
+        if (strcmp(diags->entries[i].message, message) == 0 && memcmp(&diags->entries[i].span, &span, sizeof span) == 0)
+            return NULL;
+    return diag_add(context->diags, DIAG_REMARK, span, "%s", message);
+}
+
 static void remark_obstacle(pass_context *context, const score_space *space) {
-    diag_entry *entry = diag_add(context->diags, DIAG_REMARK, space->product->span,
-                                 "scores of %lld x %lld are stored", (long long)space->rows, (long long)space->columns);
-    diag_add_label(context->diags, entry, space->obstacle_span, "%s", space->obstacle);
+    diag_entry *entry =
+        remark(context, space,
+               arena_printf(context->memory, "scores of %lld x %lld are stored: %.4g MB", (long long)space->rows,
+                            (long long)space->columns, 4e-6 * (double)space->rows * (double)space->columns));
+    if (entry)
+        diag_add_label(context->diags, entry, space->obstacle_span, "%s", space->obstacle);
 }
 
 static void remark_fused(pass_context *context, const score_space *space, bool symmetric) {
-    double megabytes = 4e-6 * (double)space->rows * (double)space->columns;
-    diag_entry *entry =
-        diag_add(context->diags, DIAG_REMARK, space->product->span,
-                 "scores of %lld x %lld are never stored: %d kernel%s, %.4g MB less", (long long)space->rows,
-                 (long long)space->columns, space->stage_count, space->stage_count == 1 ? "" : "s", megabytes);
+    diag_entry *entry = remark(context, space,
+                               arena_printf(context->memory,
+                                            "scores of %lld x %lld are never stored: %.4g MB less, %d pass%s over them",
+                                            (long long)space->rows, (long long)space->columns,
+                                            4e-6 * (double)space->rows * (double)space->columns, space->stage_count,
+                                            space->stage_count == 1 ? "" : "es"));
+    if (!entry)
+        return;
     if (symmetric)
         diag_add_note(context->diags, entry, "they are symmetric: half of them are computed");
     for (int i = 0; i < space->result_count; i++)
         if (space->results[i].value)
-            diag_add_label(context->diags, entry, space->results[i].value->span, "%s, pass %d",
-                           space->results[i].other ? "product with vectors"
-                                                   : ir_op(space->results[i].value->opcode)->name,
-                           space->results[i].stage + 1);
+            diag_add_label(
+                context->diags, entry, space->results[i].value->span, "pass %d: %s", space->results[i].stage + 1,
+                space->results[i].other ? "product with vectors" : ir_op(space->results[i].value->opcode)->name);
 }
 
 /* Fuses what starts at the product if that is possible and worth it. */

@@ -13,7 +13,8 @@
 
 enum { TILE_BYTES = 1200 << 10, LARGEST_TILE = 256, FEWEST_BLOCKS = 4 };
 
-/* ---- what the group holds ----------------------------------------------------------------------------------------- */
+/* ---- what the group holds -----------------------------------------------------------------------------------------
+ */
 
 bool lower_is_of_scores(const lower_context *context, const ir_value *value) {
     if (!value->group)
@@ -26,8 +27,7 @@ bool lower_is_of_scores(const lower_context *context, const ir_value *value) {
 
 static void add_product(score_plan *plan, const ir_value *value) {
     assert(plan->product_count < SCORE_MAX_PRODUCTS);
-    plan->products[plan->product_count++] =
-        (score_product){.value = value, .length = value->operands[0]->type.dims[1]};
+    plan->products[plan->product_count++] = (score_product){.value = value, .length = value->operands[0]->type.dims[1]};
     plan->rows = value->type.dims[0];
     plan->columns = value->type.dims[1];
 }
@@ -59,7 +59,8 @@ static void add_output(score_plan *plan, const ir_value *value) {
     output->weights = weights_number(plan, output->scores);
 }
 
-/* ---- symmetry ------------------------------------------------------------------------------------------------------ */
+/* ---- symmetry ------------------------------------------------------------------------------------------------------
+ */
 
 static bool is_commutative(ir_opcode opcode) {
     return opcode == IR_OP_add || opcode == IR_OP_mul || opcode == IR_OP_max || opcode == IR_OP_min ||
@@ -103,7 +104,8 @@ static bool is_symmetric(const score_plan *plan) {
     return true;
 }
 
-/* ---- tiles --------------------------------------------------------------------------------------------------------- */
+/* ---- tiles ---------------------------------------------------------------------------------------------------------
+ */
 
 static int64_t rounded_up(int64_t count, int64_t unit) {
     return (count + unit - 1) / unit * unit;
@@ -153,7 +155,8 @@ static int64_t column_blocks(const score_plan *plan) {
     return (plan->columns + plan->tile_columns - 1) / plan->tile_columns;
 }
 
-/* ---- operands ------------------------------------------------------------------------------------------------------ */
+/* ---- operands ------------------------------------------------------------------------------------------------------
+ */
 
 /* The value's elements with room for `elements`. */
 static int with_room(lower_context *context, const ir_value *value, int64_t elements) {
@@ -230,19 +233,18 @@ static void prepare_operands(score_plan *plan) {
     for (int i = 0; i < plan->product_count; i++) {
         score_product *product = &plan->products[i];
         const ir_value *left = product->value->operands[0], *right = product->value->operands[1];
-        product->left =
-            with_room(plan->context, left, rounded_up(plan->rows, plan->panel_rows) * product->length);
+        product->left = with_room(plan->context, left, rounded_up(plan->rows, plan->panel_rows) * product->length);
         product->packed = packed_vectors(plan, right);
     }
     for (int i = 0; i < plan->output_count; i++) {
         score_output *output = &plan->outputs[i];
         if (output->kind == SCORE_MULTIPLY)
-            output->vectors =
-                lower_buffer_in_layout(plan->context, output->value->operands[1], ir_layout_identity());
+            output->vectors = lower_buffer_in_layout(plan->context, output->value->operands[1], ir_layout_identity());
     }
 }
 
-/* ---- totals -------------------------------------------------------------------------------------------------------- */
+/* ---- totals --------------------------------------------------------------------------------------------------------
+ */
 
 /* Sets all elements of a buffer. */
 static void launch_fill(const score_plan *plan, const score_output *output, int buffer, double number) {
@@ -327,7 +329,8 @@ static void finish_totals(const score_plan *plan) {
     }
 }
 
-/* ---- launches ------------------------------------------------------------------------------------------------------ */
+/* ---- launches ------------------------------------------------------------------------------------------------------
+ */
 
 /* How many rows (columns) the block has: all of a tile's, but for the last block. */
 static kir_index block_end(const kir_builder *builder, kir_reg block, int64_t blocks, int64_t size, int64_t count) {
@@ -337,7 +340,8 @@ static kir_index block_end(const kir_builder *builder, kir_reg block, int64_t bl
     if (blocks == 1)
         return kir_at(last);
     kir_reg is_last = kir_op2(builder, KIR_equal, block, kir_value(builder, kir_at(blocks - 1)));
-    kir_reg end = kir_op3(builder, KIR_select, is_last, kir_value(builder, kir_at(last)), kir_value(builder, kir_at(size)));
+    kir_reg end =
+        kir_op3(builder, KIR_select, is_last, kir_value(builder, kir_at(last)), kir_value(builder, kir_at(size)));
     return kir_plus(kir_at(0), 1, end);
 }
 

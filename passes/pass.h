@@ -11,6 +11,7 @@ typedef struct {
     kir_target target;
     ir_module *module;
     kir_program *program; /* NULL until `lower` has run */
+    bool remarks;         /* passes say in `diags` what they did and what they could not do */
 } pass_context;
 
 typedef struct {

@@ -25,7 +25,8 @@ bool score_is_pairwise(const ir_function *function, const ir_value *value) {
            !is_weight(function, value->operands[1]);
 }
 
-/* ---- the matrix and what is computed from it element by element ---------------------------------------------------- */
+/* ---- the matrix and what is computed from it element by element ----------------------------------------------------
+ */
 
 bool score_is_wide(const score_space *space, const ir_value *value) {
     return value->id < space->id_limit && space->row_axes[value->id] >= 0;
@@ -96,7 +97,8 @@ static void spread(score_space *space) {
 
 /* Whether an operand can be computed beside the scores: from rows alone, from columns alone, from indices, or element
  * by element from such. `axes[i]` is the axis of the scores that the operand's axis i is. */
-static bool is_computable(const score_space *space, const ir_value *value, const int64_t *axes, int row_axes, int depth) {
+static bool is_computable(const score_space *space, const ir_value *value, const int64_t *axes, int row_axes,
+                          int depth) {
     bool rows = false, columns = false;
     for (int i = 0; i < value->type.rank; i++) {
         rows |= axes[i] < row_axes;
@@ -126,15 +128,15 @@ static void check_operands(score_space *space, const ir_value *value) {
         return;
     for (int i = 0; i < value->operand_count; i++) {
         const ir_value *operand = value->operands[i];
-        if (!score_is_wide(space, operand) &&
-            !is_computable(space, operand, identity, space->row_axes[value->id], 0))
+        if (!score_is_wide(space, operand) && !is_computable(space, operand, identity, space->row_axes[value->id], 0))
             note_obstacle(space, operand->span,
                           arena_printf(space->memory, "they meet '%s' of %s, which is stored",
                                        ir_op(operand->opcode)->name, ir_shape_text(space->memory, &operand->type)));
     }
 }
 
-/* ---- readers ------------------------------------------------------------------------------------------------------- */
+/* ---- readers -------------------------------------------------------------------------------------------------------
+ */
 
 static bool are_axes(const ir_attr *attr, int from, int to) {
     unsigned wanted = 0, found = 0;
@@ -189,7 +191,8 @@ static void add_reader(score_space *space, ir_value *user, ir_value *scores) {
         result.other = user->operands[1];
     }
     if (!fits)
-        note_obstacle(space, user->span, arena_printf(space->memory, "'%s' reads them here", ir_op(user->opcode)->name));
+        note_obstacle(space, user->span,
+                      arena_printf(space->memory, "'%s' reads them here", ir_op(user->opcode)->name));
     else
         ARENA_PUSH(space->memory, space->results, space->result_count, space->result_capacity, result);
 }
@@ -208,7 +211,8 @@ static void find_readers(score_space *space) {
     }
 }
 
-/* ---- stages -------------------------------------------------------------------------------------------------------- */
+/* ---- stages --------------------------------------------------------------------------------------------------------
+ */
 
 /* The stage from which on a value is known: one more than the last result of these scores that it needs. A group of
  * other scores is one kernel, which waits for all that any member needs. */

@@ -15,7 +15,7 @@ typedef struct {
     ir_value *other;  /* of a product: the vectors; NULL for a reduction */
     score_kept kept;
     bool both_ways; /* of symmetric scores: the same product along the other axis is added */
-    int stage; /* how many other results of the same scores must be known first, one after the other */
+    int stage;      /* how many other results of the same scores must be known first, one after the other */
 } score_result;
 
 typedef struct {
@@ -23,7 +23,8 @@ typedef struct {
     arena *memory;
     ir_value *product; /* the pairwise product that it starts from */
     int64_t rows, columns;
-    int *row_axes; /* by id of the values present at the start: how many leading axes are rows; -1 outside of the space */
+    int *row_axes; /* by id of the values present at the start: how many leading axes are rows; -1 outside of the space
+                    */
     int *level;    /* by id: the stage from which on the value can be computed */
     int id_limit;
     score_result *results;

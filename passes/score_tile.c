@@ -7,7 +7,8 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- elements of scores ------------------------------------------------------------------------------------------- */
+/* ---- elements of scores -------------------------------------------------------------------------------------------
+ */
 
 static void forget(lower_kernel *kernel) {
     const score_reader *reader = kernel->scores;
@@ -41,7 +42,8 @@ kir_reg score_element_at(lower_kernel *kernel, const ir_value *value, const lowe
     return *known = lower_fresh_element(kernel, value, at, lanes, count);
 }
 
-/* ---- products ----------------------------------------------------------------------------------------------------- */
+/* ---- products -----------------------------------------------------------------------------------------------------
+ */
 
 static void emit_panel(lower_kernel *kernel, const score_plan *plan, const score_place *place, int number,
                        kir_index row, kir_index column) {
@@ -73,7 +75,8 @@ static void emit_product(lower_kernel *kernel, const score_plan *plan, const sco
     kernel->builder = outer;
 }
 
-/* ---- reductions --------------------------------------------------------------------------------------------------- */
+/* ---- reductions ---------------------------------------------------------------------------------------------------
+ */
 
 /* One output while a row or column of the tile is swept: in registers. */
 typedef struct {
@@ -180,8 +183,8 @@ static void join_logsumexp(lower_kernel *kernel, const score_plan *plan, const l
     kir_builder *builder = &kernel->builder;
     kir_type type = kir_vector_type(KIR_F32, lanes);
     kir_reg before = kir_load(builder, line->total, at, lanes, lanes);
-    kir_reg shift = kir_op2(builder, KIR_max, kir_op2(builder, KIR_max, before, largest),
-                            kir_number(builder, type, -3e38));
+    kir_reg shift =
+        kir_op2(builder, KIR_max, kir_op2(builder, KIR_max, before, largest), kir_number(builder, type, -3e38));
     kir_reg wide = lanes == plan->lanes ? shift : kir_splat(builder, shift, plan->lanes);
     kir_reg sum = sum_exponentials(kernel, plan, line, wide, end, step);
     builder = &kernel->builder;
@@ -286,11 +289,12 @@ static void sweep_by_columns(lower_kernel *kernel, const score_plan *plan, const
     kernel->builder = outer;
 }
 
-/* ---- products of weights with vectors ------------------------------------------------------------------------------ */
+/* ---- products of weights with vectors ------------------------------------------------------------------------------
+ */
 
 typedef struct {
     const score_plan *plan;
-    int weights, vectors, target;    /* arguments */
+    int weights, vectors, target; /* arguments */
     int64_t length;
     kir_index weight, weight_row;    /* first weight of the panel; of the summation index, one weight further */
     int64_t row_stride, step_stride; /* between the panel's rows, and along the sum, in the tile */
@@ -340,7 +344,8 @@ static void multiply(lower_kernel *kernel, const score_plan *plan, const score_p
     kernel->builder = outer;
 }
 
-/* ---- the tile ------------------------------------------------------------------------------------------------------ */
+/* ---- the tile ------------------------------------------------------------------------------------------------------
+ */
 
 void score_tile_emit(lower_kernel *kernel, const score_plan *plan, const score_place *place) {
     score_reader reader = {.plan = plan, .place = place};

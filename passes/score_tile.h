@@ -12,9 +12,9 @@ enum { SCORE_MAX_PRODUCTS = 4, SCORE_MAX_RESULTS = 16 };
 /* dot of rows with columns, a member of the group. */
 typedef struct {
     const ir_value *value;
-    int64_t length;      /* of the vectors */
-    int left;            /* buffer [rows, length], the rows rounded up to whole panels */
-    int packed;          /* buffer [panel][length][panel's columns], zeros beyond the last column */
+    int64_t length; /* of the vectors */
+    int left;       /* buffer [rows, length], the rows rounded up to whole panels */
+    int packed;     /* buffer [panel][length][panel's columns], zeros beyond the last column */
 } score_product;
 
 typedef enum { SCORE_SUM, SCORE_MAX, SCORE_LOGSUMEXP, SCORE_MULTIPLY } score_result_kind;
@@ -28,7 +28,7 @@ typedef struct {
     int exponentials; /* of a log-sum-exp: buffer of the sums of e^(score - largest) */
     int vectors;      /* of a product: buffer of what scores are multiplied by, [columns or rows, length] */
     int64_t length;
-    int weights;      /* of a product: which of the plan's weights */
+    int weights; /* of a product: which of the plan's weights */
 } score_output;
 
 typedef struct {
@@ -48,9 +48,9 @@ typedef struct {
 
 /* One tile: where it is. All registers are i64. */
 typedef struct {
-    kir_index row, column;        /* the first ones */
+    kir_index row, column;         /* the first ones */
     kir_index row_end, column_end; /* how many of the tile's exist */
-    bool mirrored;                /* symmetric scores off the diagonal: also the tile with rows and columns exchanged */
+    bool mirrored; /* symmetric scores off the diagonal: also the tile with rows and columns exchanged */
 } score_place;
 
 /* How the elements of group members are found in a tile (lower_element_at). */

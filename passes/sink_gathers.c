@@ -7,12 +7,13 @@
 
 typedef struct {
     ir_builder builder;
-    ir_value *index; /* i32 [N]: which element of axis 1 each row reads */
-    int64_t columns; /* of axis 1 */
+    ir_value *index;   /* i32 [N]: which element of axis 1 each row reads */
+    int64_t columns;   /* of axis 1 */
     ir_value **pulled; /* by value id */
 } sinking;
 
-/* ---- what can be pulled ------------------------------------------------------------------------------------------- */
+/* ---- what can be pulled -------------------------------------------------------------------------------------------
+ */
 
 /* A product of rows and columns: axis 0 is the left operand's only free axis, axis 1 the first of the right one's. */
 static bool is_scores(const ir_value *value) {
@@ -20,7 +21,8 @@ static bool is_scores(const ir_value *value) {
         return false;
     const ir_value *left = value->operands[0], *right = value->operands[1];
     const ir_attr *rows = ir_attr_get(value, IR_ATTR_lhs_contract), *columns = ir_attr_get(value, IR_ATTR_rhs_contract);
-    return rows->count == 1 && left->type.rank == 2 && right->type.rank >= 2 && columns->as.ints[0] == right->type.rank - 1;
+    return rows->count == 1 && left->type.rank == 2 && right->type.rank >= 2 &&
+           columns->as.ints[0] == right->type.rank - 1;
 }
 
 /* `matrix`: the value has the axes 0 and 1 of the gathered one. *scores is set where a product stands below. */
@@ -56,7 +58,8 @@ static bool is_sinkable(const ir_value *value) {
     return can_pull(value->operands[0], &scores, 0) && scores;
 }
 
-/* ---- pulling ------------------------------------------------------------------------------------------------------ */
+/* ---- pulling ------------------------------------------------------------------------------------------------------
+ */
 
 static ir_type without_columns(const ir_type *type) {
     ir_type narrow = {.dtype = type->dtype};

@@ -82,7 +82,8 @@ static ir_value *squeeze_reduction(const ir_builder *builder, const ir_value *va
 }
 
 static ir_value *squeeze_value(const ir_builder *builder, const ir_value *value) {
-    if (value->opcode == IR_OP_reduce_sum || value->opcode == IR_OP_reduce_max || value->opcode == IR_OP_reduce_logsumexp)
+    if (value->opcode == IR_OP_reduce_sum || value->opcode == IR_OP_reduce_max ||
+        value->opcode == IR_OP_reduce_logsumexp)
         return is_squeezable(&value->operands[0]->type) ? squeeze_reduction(builder, value) : NULL;
     if (!is_squeezable(&value->type))
         return NULL;

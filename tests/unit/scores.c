@@ -1,5 +1,5 @@
-/* Scores of all pairs, fused: random bodies and reductions of random sizes give, loss and gradients, what the interpreter
- * computes from the stored scores. SCORE_SEEDS=FIRST:COUNT in the environment runs other seeds. */
+/* Scores of all pairs, fused: random bodies and reductions of random sizes give, loss and gradients, what the
+ * interpreter computes from the stored scores. SCORE_SEEDS=FIRST:COUNT in the environment runs other seeds. */
 #include "tests/unit/ir_case.h"
 
 #include <inttypes.h>
@@ -51,7 +51,8 @@ static const char *vector_type(char *text, const char *dtype, int64_t count) {
     return text;
 }
 
-/* ---- bodies --------------------------------------------------------------------------------------------------------- */
+/* ---- bodies ---------------------------------------------------------------------------------------------------------
+ */
 
 static int number(program *this, double value) {
     return wide(this, "f32", "constant {value=%.9g}", value);
@@ -100,11 +101,13 @@ static int body_step(program *this, int x) {
     }
 }
 
-/* ---- reductions: each gives a scalar ------------------------------------------------------------------------------- */
+/* ---- reductions: each gives a scalar -------------------------------------------------------------------------------
+ */
 
 static int mean(program *this, int vector, int64_t count) {
     int sum = narrow(this, "f32[]", "reduce_sum %%%d {axes=[0]}", vector);
-    return narrow(this, "f32[]", "mul %%%d, %%%d", sum, narrow(this, "f32[]", "constant {value=%.17g}", 1.0 / (double)count));
+    return narrow(this, "f32[]", "mul %%%d, %%%d", sum,
+                  narrow(this, "f32[]", "constant {value=%.17g}", 1.0 / (double)count));
 }
 
 static int logsumexp(program *this, int x, int axis) {
@@ -140,18 +143,21 @@ static int reduction(program *this, int x) {
     case 3:
         y = wide(this, "f32", "select %%%d, %%%d, %%%d", condition(this), x, number(this, 0));
         y = narrow(this, vector_type(type, "f32", this->rows), "reduce_sum %%%d {axes=[1]}", y);
-        y = narrow(this, type, "mul %%%d, %%%d", y, narrow(this, type, "constant {value=%.17g}", 1.0 / (double)this->columns));
+        y = narrow(this, type, "mul %%%d, %%%d", y,
+                   narrow(this, type, "constant {value=%.17g}", 1.0 / (double)this->columns));
         return mean(this, narrow(this, type, "mul %%%d, %%%d", y, y), this->rows);
     case 4: return positives(this, x);
     default:
         y = wide(this, "f32", "exp %%%d", wide(this, "f32", "tanh %%%d", x));
         y = narrow(this, vector_type(type, "f32", this->columns), "reduce_sum %%%d {axes=[0]}", y);
-        y = narrow(this, type, "mul %%%d, %%%d", y, narrow(this, type, "constant {value=%.17g}", 1.0 / (double)this->rows));
+        y = narrow(this, type, "mul %%%d, %%%d", y,
+                   narrow(this, type, "constant {value=%.17g}", 1.0 / (double)this->rows));
         return mean(this, y, this->columns);
     }
 }
 
-/* ---- whole programs ------------------------------------------------------------------------------------------------ */
+/* ---- whole programs ------------------------------------------------------------------------------------------------
+ */
 
 static void write_program(program *this) {
     char type[64];
@@ -243,7 +249,8 @@ static bool stores_scores(const program *made, const kir_program *lowered) {
 static void check_program(uint64_t seed, const char *target_name) {
     program made = make_program(seed);
     ir_case *stored = ir_case_parse("stored", &made.text), *fused = ir_case_parse("fused", &made.text);
-    tensor_list given = {.memory = stored->memory}, wanted = {.memory = stored->memory}, got = {.memory = stored->memory};
+    tensor_list given = {.memory = stored->memory}, wanted = {.memory = stored->memory},
+                got = {.memory = stored->memory};
     fill_inputs(stored, seed, 1, &given);
     ir_case_pass(stored, "stored", "differentiate");
     ir_case_interpret(stored, "f", &given, &wanted);
