@@ -24,31 +24,30 @@ static kir_reg polynomial(const kir_builder *builder, kir_reg x, const double *c
     return sum;
 }
 
-/* 2^n by the exponent's bits, n a float that holds a whole number in -126 .. 127. */
-static kir_reg power_of_two(const kir_builder *builder, kir_reg n) {
-    kir_reg bits = kir_op2(builder, KIR_add, kir_convert(builder, n, KIR_I32), whole(builder, n, 127));
-    return kir_op1(builder, KIR_bitcast, kir_op2(builder, KIR_shift_left, bits, whole(builder, n, 23)));
-}
-
-/* e^x = 2^n e^r with n = round(x / ln 2) and |r| <= ln 2 / 2; ln 2 in two parts (Cody and Waite), e^r by its Taylor sum
- * up to r^7 / 7!, whose next term is below 2^-28. 2^n in two factors, as n reaches 128. */
+/* e^x = 2^n e^r with n = round(x / ln 2) and |r| <= ln 2 / 2; ln 2 in two parts (Cody and Waite), e^r by a polynomial
+ * whose error is below 2^-28 (weighted least squares on Chebyshev points). Adding 1.5 * 2^23 rounds to n and leaves n
+ * in the low bits, from where it moves into the exponent. */
 kir_reg math_exp(const kir_builder *builder, kir_reg x) {
-    static const double taylor[] = {1, 1, 1.0 / 2, 1.0 / 6, 1.0 / 24, 1.0 / 120, 1.0 / 720, 1.0 / 5040};
-    kir_reg bounded =
-        kir_op2(builder, KIR_min, kir_op2(builder, KIR_max, x, number(builder, x, -104)), number(builder, x, 89));
-    kir_reg scaled =
-        kir_op3(builder, KIR_fma, bounded, number(builder, x, 1.44269504088896341), number(builder, x, 0.5));
-    kir_reg n = kir_op1(builder, KIR_floor, scaled);
-    kir_reg r = kir_op3(builder, KIR_fma, n, number(builder, x, -0.693145751953125), bounded);
+    static const double coefficients[] = {1,
+                                          1,
+                                          0.49999993450967717,
+                                          0.1666652067900138,
+                                          0.04166838749127552,
+                                          0.008368711136718533,
+                                          0.0013814610386348528};
+    kir_reg magic = number(builder, x, 12582912);
+    kir_reg rounded = kir_op3(builder, KIR_fma, x, number(builder, x, 1.44269504088896341), magic);
+    kir_reg n = kir_op2(builder, KIR_sub, rounded, magic);
+    kir_reg r = kir_op3(builder, KIR_fma, n, number(builder, x, -0.693145751953125), x);
     r = kir_op3(builder, KIR_fma, n, number(builder, x, -1.428606765330187e-06), r);
-    kir_reg half = kir_op1(builder, KIR_floor, kir_op2(builder, KIR_mul, n, number(builder, x, 0.5)));
-    kir_reg power = kir_op2(builder, KIR_mul, polynomial(builder, r, taylor, 8), power_of_two(builder, half));
-    power = kir_op2(builder, KIR_mul, power, power_of_two(builder, kir_op2(builder, KIR_sub, n, half)));
-    kir_reg low = kir_op2(builder, KIR_less, x, number(builder, x, -103.9));
+    kir_reg bits = kir_op1(builder, KIR_bitcast, polynomial(builder, r, coefficients, 7));
+    kir_reg exponent = kir_op2(builder, KIR_shift_left, kir_op1(builder, KIR_bitcast, rounded), whole(builder, x, 23));
+    kir_reg power = kir_op1(builder, KIR_bitcast, kir_op2(builder, KIR_add, bits, exponent));
+    kir_reg low = kir_op2(builder, KIR_less, x, number(builder, x, -87.33654));
     power = kir_op3(builder, KIR_select, low, number(builder, x, 0), power);
-    kir_reg high = kir_op2(builder, KIR_less, number(builder, x, 88.7228391), x);
-    power = kir_op3(builder, KIR_select, high, number(builder, x, INFINITY), power);
-    return kir_op3(builder, KIR_select, kir_op2(builder, KIR_equal, x, x), power, x);
+    /* Too large gives infinity, and NaN stays. */
+    kir_reg fits = kir_op2(builder, KIR_less_equal, x, number(builder, x, 88.7228391));
+    return kir_op3(builder, KIR_select, fits, power, kir_op2(builder, KIR_mul, x, number(builder, x, INFINITY)));
 }
 
 /* x = 2^n m with m in sqrt(1/2) .. sqrt(2); log m = 2 artanh(s), s = (m - 1) / (m + 1), by its odd series up to s^9,

@@ -145,6 +145,7 @@ static void choose_tiles(score_plan *plan) {
     int64_t unit = common_multiple(plan->panel_rows, plan->panel_columns);
     plan->tile_rows = tile_size(plan, unit, plan->rows);
     plan->tile_columns = plan->symmetric ? plan->tile_rows : tile_size(plan, unit, plan->columns);
+    plan->tile_stride = plan->tile_columns + plan->lanes;
 }
 
 static int64_t row_blocks(const score_plan *plan) {

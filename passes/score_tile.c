@@ -21,8 +21,8 @@ static void forget(lower_kernel *kernel) {
 static kir_reg product_element(lower_kernel *kernel, int number, const lower_coordinate *at, int lanes) {
     const score_reader *reader = kernel->scores;
     bool turned = at[0].lane != 0;
-    kir_index index = kir_plus_index(kir_at(0), reader->plan->tile_columns, at[turned].base);
-    index = kir_plus_index(index, -reader->plan->tile_columns, reader->place->row);
+    kir_index index = kir_plus_index(kir_at(0), reader->plan->tile_stride, at[turned].base);
+    index = kir_plus_index(index, -reader->plan->tile_stride, reader->place->row);
     index = kir_plus_index(index, 1, at[!turned].base);
     index = kir_plus_index(index, -1, reader->place->column);
     return kir_load(&kernel->builder, reader->tiles[number], index, lanes, lanes);
@@ -58,7 +58,7 @@ static void emit_panel(lower_kernel *kernel, const score_plan *plan, const score
     kir_index first = kir_plus_index(place->row, 1, row);
     for (int r = 0; r < plan->panel_rows; r++) {
         rows[r] = kir_plus(kir_plus_index(kir_at(r * product->length), product->length, first), 1, k);
-        targets[r] = kir_plus_index(kir_plus_index(kir_at(r * plan->tile_columns), plan->tile_columns, row), 1, column);
+        targets[r] = kir_plus_index(kir_plus_index(kir_at(r * plan->tile_stride), plan->tile_stride, row), 1, column);
     }
     kir_index panel = kir_plus_index(place->column, 1, column);
     kir_index right = kir_plus(kir_plus_index(kir_at(0), product->length, panel), plan->panel_columns, k);
@@ -240,7 +240,7 @@ static void store_weights(lower_kernel *kernel, const score_plan *plan, const sc
     coordinates(place, row, column, plan->lanes, false, at);
     for (int i = 0; i < plan->weight_count; i++)
         weights[i] = lower_element_at(kernel, plan->weights[i], at, plan->lanes, plan->lanes);
-    kir_index index = kir_plus_index(kir_plus_index(kir_at(0), plan->tile_columns, row), 1, column);
+    kir_index index = kir_plus_index(kir_plus_index(kir_at(0), plan->tile_stride, row), 1, column);
     for (int i = 0; i < plan->weight_count; i++)
         kir_store(&kernel->builder, targets[i], index, weights[i], plan->lanes);
 }
@@ -330,8 +330,8 @@ static void multiply(lower_kernel *kernel, const score_plan *plan, const score_p
     work.vectors = lower_argument(kernel, output->vectors, false);
     work.target = lower_argument(kernel, output->total, true);
     lower_argument(kernel, output->total, false);
-    work.row_stride = by_row ? plan->tile_columns : 1;
-    work.step_stride = by_row ? 1 : plan->tile_columns;
+    work.row_stride = by_row ? plan->tile_stride : 1;
+    work.step_stride = by_row ? 1 : plan->tile_stride;
     work.first_vector = by_row ? place->column : place->row;
     work.steps = by_row ? place->column_end : place->row_end;
     kir_builder outer = kernel->builder, body;
@@ -351,7 +351,7 @@ void score_tile_emit(lower_kernel *kernel, const score_plan *plan, const score_p
     score_reader reader = {.plan = plan, .place = place};
     size_t ids = (size_t)plan->context->source->next_id;
     reader.known = arena_alloc(plan->context->memory, 2 * ids * sizeof *reader.known);
-    int64_t elements = plan->tile_rows * plan->tile_columns;
+    int64_t elements = plan->tile_rows * plan->tile_stride;
     int weights[SCORE_MAX_RESULTS];
     for (int i = 0; i < plan->product_count; i++)
         reader.tiles[i] = lower_scratch(kernel, "scores", elements);

@@ -44,6 +44,7 @@ typedef struct {
     int weight_count;
     int lanes, panel_rows, panel_columns; /* of one register tile */
     int64_t tile_rows, tile_columns;
+    int64_t tile_stride; /* between rows in memory: not a power of 2, which would crowd few sets of the caches */
 } score_plan;
 
 /* One tile: where it is. All registers are i64. */
