@@ -265,8 +265,9 @@ static void check_program(uint64_t seed, const char *target_name) {
     }
     compiled_run(lowered, code, "f", &given, &got);
     for (int i = 0; i < wanted.count; i++)
-        if (strcmp(wanted.items[i].name, "loss") == 0) /* a sum of terms around 1 */
-            check_close("loss", seed, tensor_find(&got, false, "loss"), &wanted.items[i], 1e-6, 1);
+        if (strcmp(wanted.items[i].name, "loss") == 0) /* a sum of terms around 1; one lane alone adds up long sums */
+            check_close("loss", seed, tensor_find(&got, false, "loss"), &wanted.items[i],
+                        target.lanes > 1 ? 1e-6 : 1e-5, 1);
         else
             check_close(wanted.items[i].name, seed, tensor_find(&got, false, wanted.items[i].name), &wanted.items[i],
                         1e-5, 1e-3);
