@@ -8,6 +8,12 @@ const driver_command driver_commands[] = {
     {"compile", "SPEC [options] -o PROGRAM", "compile to an executable, or with --emit=KIND print a stage", NULL, 1, 1,
      driver_build},
     {"run", "run SPEC [options] -- ARGUMENTS", "compile in memory and run its command line", NULL, 1, 1, driver_run},
+    {"explain", "explain SPEC [options]", "the components, layers, scores and needs of a method",
+     "\nThe five components with their lines of the spec; the layers with their output shapes, parameters and\n"
+     "multiply-adds an image (xN: applied N times in a step); batch, views, score matrices and the negatives of\n"
+     "an anchor (counted in rows spread over large matrices); planned memory, kernels and fused groups.\n"
+     "Layers are taken together where a screen would not hold them; --layers and --json show each.\n",
+     1, 1, driver_explain},
     {"opt", "opt --passes=A,B FILE [-o FILE]", "read IR, run passes, print it", NULL, 1, 1, driver_opt},
 };
 const int driver_command_count = sizeof driver_commands / sizeof *driver_commands;

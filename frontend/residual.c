@@ -178,9 +178,7 @@ static bool is_known(const residual *left, const fe_expr *expr) {
     case FE_NUMBER:
     case FE_BOOL: return true;
     case FE_STRING: return expr->part_count == 0;
-    case FE_NAME:
-        value = value_of(left, expr->text);
-        return value && (is_plain(value) || value->kind == FE_VALUE_LIST);
+    case FE_NAME: value = value_of(left, expr->text); return value && (is_plain(value) || value->kind == FE_VALUE_LIST);
     case FE_LIST: return parts_known(left, expr);
     case FE_TIME:
     case FE_UNARY: return is_known(left, expr->left);
