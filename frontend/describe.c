@@ -67,7 +67,7 @@ static void describe_encoder(fe_context *context, fe_scope *scope, const fe_meth
 /* ---- training
  * ----------------------------------------------------------------------------------------------------------------- */
 
-/* "optimizer" "adam", then "adam.lr" "0.001" and so on, defaults included. */
+/* "optimizer" "adam", then "optimizer.lr" "0.001" and so on, defaults included. */
 static void describe_partial(fe_context *context, const char *role, const fe_partial *partial, source_span span,
                              fe_facts *facts) {
     const fe_decl *decl = partial->closure->decl;
@@ -77,7 +77,7 @@ static void describe_partial(fe_context *context, const char *role, const fe_par
         return;
     for (int i = 2; i < decl->parameter_count; i++) {
         const fe_binding *bound = fe_scope_find_here(scope, decl->parameters[i].name);
-        const char *name = arena_printf(context->memory, "%s.%s", decl->name, decl->parameters[i].name);
+        const char *name = arena_printf(context->memory, "%s.%s", role, decl->parameters[i].name);
         add_fact(context, facts, name, value_text(context, &bound->value), span);
     }
 }

@@ -14,6 +14,12 @@ const driver_command driver_commands[] = {
      "an anchor (counted in rows spread over large matrices); planned memory, kernels and fused groups.\n"
      "Layers are taken together where a screen would not hold them; --layers and --json show each.\n",
      1, 1, driver_explain},
+    {"diff", "diff SPEC [SPEC] [options]", "where two methods, or two settings of one, differ",
+     "\nComponent by component: augmentations in their order, modules of the encoder, what is extracted and compared,\n"
+     "similarity, temperature, masks, loss, training. Compared is what the specs evaluate to, with parameters and\n"
+     "sizes as numbers and N for the batch, not how they say it. Between the sides stands = for the same,\n"
+     "| for another, < and > for what one side alone has. With one SPEC, --left and --right tell its sides apart.\n",
+     1, 2, driver_diff},
     {"opt", "opt --passes=A,B FILE [-o FILE]", "read IR, run passes, print it", NULL, 1, 1, driver_opt},
 };
 const int driver_command_count = sizeof driver_commands / sizeof *driver_commands;

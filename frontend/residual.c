@@ -171,6 +171,14 @@ static bool field_known(const residual *left, const fe_expr *field) {
     return owner && owner->kind == FE_VALUE_TENSOR;
 }
 
+/* extract == multiscale: a parameter against one of its words. */
+static bool is_choice(const residual *left, const fe_expr *expr) {
+    if ((expr->op != FE_EQ && expr->op != FE_NE) || expr->left->kind != FE_NAME || expr->right->kind != FE_NAME)
+        return false;
+    const fe_value *one = value_of(left, expr->left->text), *other = value_of(left, expr->right->text);
+    return (one && one->kind == FE_VALUE_WORD) || (other && other->kind == FE_VALUE_WORD);
+}
+
 /* Whether the expression is a number, word or list whatever the tensors hold. */
 static bool is_known(const residual *left, const fe_expr *expr) {
     const fe_value *value;
@@ -182,7 +190,7 @@ static bool is_known(const residual *left, const fe_expr *expr) {
     case FE_LIST: return parts_known(left, expr);
     case FE_TIME:
     case FE_UNARY: return is_known(left, expr->left);
-    case FE_BINARY: return is_known(left, expr->left) && is_known(left, expr->right);
+    case FE_BINARY: return is_choice(left, expr) || (is_known(left, expr->left) && is_known(left, expr->right));
     case FE_CONDITIONAL:
         return is_known(left, expr->condition) && is_known(left, expr->left) && is_known(left, expr->right);
     case FE_CALL: return call_known(left, expr);
@@ -451,25 +459,50 @@ void fe_write_residual(fe_context *context, fe_scope *scope, const fe_expr *expr
 }
 
 static const char *name_of(const fe_stmt *stmt) {
-    if (stmt->kind == FE_LOCAL)
-        return stmt->local->name;
-    return stmt->kind == FE_BIND || stmt->kind == FE_CHANGE_BY ? stmt->names[0] : "";
+    switch (stmt->kind) {
+    case FE_LOCAL: return stmt->local->name;
+    case FE_FOR: return "for";
+    case FE_IF: return "if";
+    case FE_RETURN:
+    case FE_EVALUATE: return "return"; /* a last expression is what the section returns */
+    default: return stmt->names[0];
+    }
+}
+
+static void add_statement(residual *left, const fe_stmt *stmt, fe_facts *facts) {
+    arena *memory = left->context->memory;
+    text_buffer text = {0};
+    if (stmt->kind == FE_RETURN)
+        write_expr(left, stmt->value, WEAKEST, &text);
+    else
+        write_statement(left, stmt, &text);
+    fe_fact fact = {.name = name_of(stmt), .span = stmt->span};
+    fact.text = arena_strdup(memory, text.data ? text.data : "");
+    text_free(&text);
+    const fe_binding *bound = stmt->kind == FE_BIND ? fe_scope_find(left->scope, stmt->names[0]) : NULL;
+    if (bound && (bound->value.kind == FE_VALUE_TENSOR || bound->value.kind == FE_VALUE_RECORD)) {
+        text = (text_buffer){0};
+        fe_write_value(left->context, &bound->value, &text);
+        fact.shape = arena_strdup(memory, text.data);
+        text_free(&text);
+    }
+    ARENA_PUSH(memory, facts->items, facts->count, facts->capacity, fact);
+}
+
+/* The statements of a branch that is known to be taken stand in place of the `if`. */
+static void add_statements(residual *left, const fe_block *block, fe_facts *facts) {
+    for (int i = 0; i < block->count; i++) {
+        const fe_stmt *stmt = block->items[i];
+        fe_value condition;
+        if (stmt->kind == FE_IF && know(left, stmt->value, &condition))
+            add_statements(left, condition.number != 0 ? &stmt->body : &stmt->otherwise, facts);
+        else
+            add_statement(left, stmt, facts);
+    }
 }
 
 void fe_residual_facts(fe_context *context, fe_scope *scope, const fe_block *block, fe_facts *facts) {
     residual left = {.context = context, .scope = scope};
     open_changing(&left, block, false, block);
-    for (int i = 0; i < block->count; i++) {
-        const fe_stmt *stmt = block->items[i];
-        text_buffer text = {0};
-        write_statement(&left, stmt, &text);
-        fe_fact fact = {.name = name_of(stmt), .span = stmt->span};
-        fact.text = arena_strdup(context->memory, text.data ? text.data : "");
-        const fe_binding *bound = stmt->kind == FE_BIND ? fe_scope_find(scope, stmt->names[0]) : NULL;
-        if (bound && bound->value.kind == FE_VALUE_TENSOR)
-            fact.shape = ir_shape_text(context->memory, &bound->value.tensor->type);
-        if (text.length > 0) /* nothing is left of an `if` that does not hold */
-            ARENA_PUSH(context->memory, facts->items, facts->count, facts->capacity, fact);
-        text_free(&text);
-    }
+    add_statements(&left, block, facts);
 }

@@ -23,7 +23,8 @@ typedef struct {
     int kernels, launches, groups; /* of the program; of train_step; of its fused groups */
 } explain_plan;
 
-/* Compiles `path` under the definitions and gathers everything that does not depend on passes; false after reporting. */
+/* Compiles `path` under the definitions and gathers everything that does not depend on passes; false after reporting.
+ */
 bool explain_method(driver_session *work, const char *path, const driver_list *definitions, explanation *result);
 
 void explain_write_text(const explanation *method, const explain_plan *plan, bool all_layers, text_buffer *out);

@@ -45,8 +45,8 @@ static void write_component(const explanation *method, fe_section_kind kind, tex
         return;
     }
     int first = section->span.line, last = section->last_line, source = method->description.source;
-    const char *range = first == last ? arena_printf(method->memory, "%d", first)
-                                      : arena_printf(method->memory, "%d-%d", first, last);
+    const char *range =
+        first == last ? arena_printf(method->memory, "%d", first) : arena_printf(method->memory, "%d-%d", first, last);
     const char *lead = arena_printf(method->memory, "%-12s%-9s", name, range);
     size_t length, indent = 0;
     if (first == last) {
@@ -67,7 +67,8 @@ static void write_component(const explanation *method, fe_section_kind kind, tex
 }
 
 /* ---- layers
- * ------------------------------------------------------------------------------------------------------------------- */
+ * -------------------------------------------------------------------------------------------------------------------
+ */
 
 /* One row of the table: a layer, or the layers below one path. */
 typedef struct {
@@ -126,9 +127,8 @@ static const char *kinds_of(const explanation *method, int first, int last) {
 }
 
 static const char *single_kind(const explanation *method, const forward_layer *layer) {
-    return layer->module && layer->contracts
-               ? arena_printf(method->memory, "%s: %s", layer->module, layer->operation)
-               : kind_of(layer);
+    return layer->module && layer->contracts ? arena_printf(method->memory, "%s: %s", layer->module, layer->operation)
+                                             : kind_of(layer);
 }
 
 /* The layers [first, last) as one row. */
@@ -188,9 +188,8 @@ static void write_layers(const explanation *method, bool all, text_buffer *out) 
     }
     for (int i = -1; i < table.count; i++) {
         const layer_row *row = i < 0 ? &head : &table.rows[i];
-        text_append(out, "%-*s  %-*s  %-*s  %*s  %*s%s%s", name, row->name, made_of, row->made_of, output,
-                    row->output, parameters, row->parameters, products, row->products, *row->times ? " " : "",
-                    row->times);
+        text_append(out, "%-*s  %-*s  %-*s  %*s  %*s%s%s", name, row->name, made_of, row->made_of, output, row->output,
+                    parameters, row->parameters, products, row->products, *row->times ? " " : "", row->times);
         while (out->data[out->length - 1] == ' ')
             out->data[--out->length] = 0;
         text_append(out, "\n");

@@ -72,13 +72,13 @@ typedef struct {
     int64_t bytes; /* of one */
     int times;
     source_span span;
-    double scale;         /* by which constants multiply it, 1 without any */
-    double clip;          /* c of c * tanh(s / c), 0 without */
-    bool softmax;         /* a sum of exponentials over its rows follows; else the numbers below mean nothing */
-    int64_t anchors;      /* rows */
-    int64_t candidates;   /* of a row, the largest number that the mask leaves */
-    int64_t least, most;  /* negatives of a row: candidates that are not its positive */
-    bool depends_on_data; /* mask or positives come from labels or the like: negatives are not known */
+    double scale;             /* by which constants multiply it, 1 without any */
+    double clip;              /* c of c * tanh(s / c), 0 without */
+    bool softmax;             /* a sum of exponentials over its rows follows; else the numbers below mean nothing */
+    int64_t anchors;          /* rows */
+    int64_t candidates;       /* of a row, the largest number that the mask leaves */
+    int64_t least, most;      /* negatives of a row: candidates that are not its positive */
+    bool depends_on_data;     /* mask or positives come from labels or the like: negatives are not known */
     const ir_value *power_of; /* what the exponential is taken of */
 } forward_scores;
 

@@ -101,7 +101,8 @@ static element two_operands(ir_opcode opcode, bool whole, element x, element y) 
     case IR_OP_add: return known(x.number + y.number);
     case IR_OP_sub: return known(x.number - y.number);
     case IR_OP_mul: return known(x.number * y.number);
-    case IR_OP_div: return whole && y.number == 0 ? unknown : known(whole ? trunc(x.number / y.number) : x.number / y.number);
+    case IR_OP_div:
+        return whole && y.number == 0 ? unknown : known(whole ? trunc(x.number / y.number) : x.number / y.number);
     case IR_OP_rem: return y.number == 0 ? unknown : known(fmod(x.number, y.number));
     case IR_OP_max: return known(fmax(x.number, y.number));
     case IR_OP_min: return known(fmin(x.number, y.number));
@@ -132,9 +133,8 @@ static element element_at(const ir_value *value, const int64_t *index) {
     if (value->operand_count == 1)
         return one_operand(value->opcode, value, x);
     bool whole = value->type.dtype == IR_I32;
-    return value->operand_count == 2
-               ? two_operands(value->opcode, whole, x, element_at(value->operands[1], index))
-               : unknown;
+    return value->operand_count == 2 ? two_operands(value->opcode, whole, x, element_at(value->operands[1], index))
+                                     : unknown;
 }
 
 /* ---- what follows a product

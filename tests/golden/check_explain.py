@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 
 source, build = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
 update = "--update" in sys.argv
@@ -116,6 +117,63 @@ def check_method(method, text, negatives):
     check(f"{report['parameters']:,}" in shown, f"{method}: the text gives other parameters")
 
 
+# ---- comparisons
+
+
+def differing(*arguments):
+    report = json.loads(run("diff", *arguments, "--json"))
+    for component in report["components"]:
+        rows = component["rows"]
+        check(component["same"] == all(row["same"] for row in rows), f"{component['name']}: {rows}")
+        for row in rows:
+            both = "left" in row and "right" in row
+            check(row["same"] == (both and row["left"] == row["right"]), f"{component['name']}: {row}")
+    return [component["name"] for component in report["components"] if not component["same"]]
+
+
+STEPS = """
+use resnet, heads, nce, augment, optim, schedule
+method steps {
+  param batch = 4, encoder = resnet18, width = 4, first = true, form = long | short
+  data { image[3, 32, 32] }
+  augment {
+    pipeline t {
+      if first { horizontal_flip(p = 0.5) }
+      if form == long { random_resized_crop(32, scale = 0.08 .. 1, ratio = 3/4 .. 4/3) } else { random_resized_crop([32, 16 * 2]) }
+      if not first { horizontal_flip(p = 1/2) }
+      normalize(cifar10)
+    }
+    view a = t
+    view b = t
+  }
+  encoder { f = encoder(width = width) }
+  extract {
+    za = f(a).pooled
+    zb = f(b).pooled
+  }
+  similarity { s(u, v) = cosine(u, v) / (if form == long then 2 / 4 else 0.5) }
+  loss { nt_xent(za, zb, s) }
+  train { adam(lr = 1e-3), constant(), epochs = 1 }
+}
+"""
+
+
+def check_differences():
+    for method in ("simclr", "cpc", "cmc"):
+        check(differing(f"specs/{method}.csl") == [], f"{method} differs from itself")
+    check(differing("specs/simclr.csl", "--right", "temperature=0.1") == ["similarity", "temperature"], "a temperature")
+    check(differing("specs/simclr.csl", "--left", "batch=16", "--right=batch=32") == ["scores", "train"], "a batch")
+    check(differing("specs/simclr.csl", "-D", "width=4", "--right=encoder=resnet34") == ["encoder"], "an encoder")
+    check(differing("specs/simclr.csl", "--right", "lr=1e-4") == ["train"], "a learning rate")
+    check(differing("specs/simclr.csl", "specs/dcl.csl", "-D", "temperature=0.1") == ["mask", "loss"], "SimCLR and DCL")
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "steps.csl")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(STEPS)
+        check(differing(path, "--right", "form=short") == [], "what is said otherwise is no difference")
+        check(differing(path, "--right", "first=false") == ["augment"], "the order of steps is a difference")
+
+
 # ---- texts
 
 
@@ -138,6 +196,10 @@ def main():
     check(set(METHODS) == {name[:-4] for name in os.listdir(os.path.join(source, "specs")) if name.endswith(".csl")}, "a method is missing here")
     check_text("simclr.txt", "explain", "specs/simclr.csl")
     check_text("moco-layers.txt", "explain", "specs/moco.csl", "--layers", *settings("batch=4 width=4"))
+    check_differences()
+    check_text("amdim-cpc.txt", "diff", "specs/amdim.csl", "specs/cpc.csl")
+    check_text("simclr-moco.txt", "diff", "specs/simclr.csl", "specs/moco.csl")
+    check_text("yadim-patches.txt", "diff", "specs/yadim.csl", "--right", "patch=8", "--right", "source=all")
     print(f"{checks} checks, {failures} failed")
     sys.exit(1 if failures else 0)
 
