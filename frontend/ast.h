@@ -152,6 +152,7 @@ const char *fe_section_name(fe_section_kind kind);
 typedef struct {
     bool present;
     source_span span;
+    int last_line; /* of its closing brace */
     fe_block body;
     fe_decl **pipelines;
     int pipeline_count, pipeline_capacity;

@@ -176,6 +176,18 @@ void fe_builtins_bind(fe_context *context);
 /* The section "Built-in functions" of docs/language.md. */
 void fe_print_builtins(text_buffer *out);
 
+/* ---- describe.c, residual.c
+ * --------------------------------------------------------------------------------------------------- */
+
+/* Notes a `where` of the training step for the description, if one is wanted. */
+void fe_describe_mask(fe_context *context, fe_scope *inner, const fe_expr *expr, const ir_type *type);
+/* The value in the language's own notation; "[256, 128]" for a tensor. */
+void fe_write_value(fe_context *context, const fe_value *value, text_buffer *out);
+/* What is left of an expression or block when everything known is put in place of its name. */
+void fe_write_residual(fe_context *context, fe_scope *scope, const fe_expr *expr, text_buffer *out);
+/* One fact a statement of a section's body. */
+void fe_residual_facts(fe_context *context, fe_scope *scope, const fe_block *block, fe_facts *facts);
+
 /* ---- pipelines.c, training.c
  * -------------------------------------------------------------------------------------------------- */
 

@@ -214,6 +214,7 @@ static bool make_train_step(fe_context *context, fe_scope *method_scope, const f
     ir_builder builder = fe_builder(context, loss->span);
     ir_output(&builder, "loss", loss);
     ir_output(&builder, "lr", rate);
+    fe_describe(context, scope, method, training);
     return !fe_broken(context);
 }
 

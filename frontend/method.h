@@ -20,6 +20,11 @@ typedef struct {
     source_span optimizer_span;
 } fe_training;
 
+/* describe.c: fills in the description that the options ask for, from what the training step's sections bound in
+ * `scope`.
+ */
+void fe_describe(fe_context *context, fe_scope *scope, const fe_method *method, const fe_training *training);
+
 /* settings.c: evaluates the data, train and evaluate sections into module settings. */
 bool fe_read_data(fe_context *context, fe_scope *scope, const fe_method *method);
 bool fe_read_training(fe_context *context, fe_scope *scope, const fe_method *method, fe_training *training);

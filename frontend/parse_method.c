@@ -93,6 +93,7 @@ static void parse_section(fe_parser *parser, fe_method *method, fe_section_kind 
         parse_augment(parser, section);
     else
         section->body = fe_parse_block(parser, section_names[kind]);
+    section->last_line = parser->tokens.items[parser->at > 0 ? parser->at - 1 : 0].span.line;
 }
 
 static void unknown_section(fe_parser *parser) {

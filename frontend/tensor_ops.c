@@ -298,6 +298,7 @@ fe_value fe_where(fe_context *context, fe_scope *scope, const fe_expr *expr) {
         return fe_fail(context, expr->right->span, "a mask of shape %s does not fit %s",
                        ir_shape_text(context->memory, &mask->type), ir_shape_text(context->memory, type));
     mask = fe_stretch(context, mask, type->dims, type->rank, expr->span);
+    fe_describe_mask(context, inner, expr, type);
     return (fe_value){
         .kind = mask ? FE_VALUE_MASKED : FE_VALUE_ERROR, .span = expr->span, .tensor = tensor, .mask = mask};
 }

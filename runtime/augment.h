@@ -7,6 +7,7 @@
 #include "runtime/error.h"
 #include "runtime/random.h"
 
+#include <stddef.h>
 #include <stdint.h>
 
 typedef enum {
@@ -59,6 +60,10 @@ typedef struct {
  * (names of the enumeration without RT_, lower case; keys as the fields above; interpolation=bilinear|bicubic).
  * This table of names and keys is the only one; the compiler links it to check specs. */
 int rt_augment_parse(const char *line, rt_augment_op *op, rt_error *error);
+
+/* Writes all settings of the operation, those not given included, in the text form ("size=32,32 scale=0.08,1 …") but
+ * without name, draw, and a p of 1. Returns the length, as snprintf does. */
+int rt_augment_settings(const rt_augment_op *op, char *text, size_t size);
 
 /* Draws parameters for an image of the given size. */
 rt_augment_draw rt_augment_draw_parameters(const rt_augment_op *op, int height, int width, rt_random_sequence *random);

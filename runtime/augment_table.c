@@ -143,3 +143,31 @@ int rt_augment_parse(const char *line, rt_augment_op *op, rt_error *error) {
             return -1;
     return check(op, given, error);
 }
+
+static int print_key(const key_info *key, const rt_augment_op *op, char *text, size_t size) {
+    const char *place = (const char *)op + key->offset;
+    if (key->type == KEY_WORD)
+        return snprintf(text, size, "%s=%s", key->name, op->interpolation == RT_BICUBIC ? "bicubic" : "bilinear");
+    int length = snprintf(text, size, "%s=", key->name);
+    for (int i = 0; i < key->count; i++) {
+        double number =
+            key->type == KEY_INT ? ((const int *)(const void *)place)[i] : ((const double *)(const void *)place)[i];
+        size_t used = (size_t)length < size ? (size_t)length : size;
+        length += snprintf(text + used, size - used, "%s%.9g", i ? "," : "", number);
+    }
+    return length;
+}
+
+int rt_augment_settings(const rt_augment_op *op, char *text, size_t size) {
+    int length = 0;
+    for (int i = 0; i < KEY_COUNT; i++) {
+        if (!holds_word(operations[op->kind].allowed, keys[i].name) || (strcmp(keys[i].name, "p") == 0 && op->p == 1))
+            continue;
+        size_t used = (size_t)length < size ? (size_t)length : size;
+        if (length > 0)
+            length += snprintf(text + used, size - used, " ");
+        used = (size_t)length < size ? (size_t)length : size;
+        length += print_key(&keys[i], op, text + used, size - used);
+    }
+    return length;
+}

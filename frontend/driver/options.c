@@ -1,0 +1,218 @@
+/* The command line: one table of options, from which parsing, messages and help come. */
+#include "frontend/driver/driver.h"
+
+#include <stddef.h>
+#include <string.h>
+
+typedef enum { OPTION_FLAG, OPTION_TEXT, OPTION_LIST } option_kind;
+
+typedef struct {
+    const char *name; /* "-D" or "--emit" */
+    const char *argument, *help;
+    const char *commands; /* the names of those that take it, each followed by a space */
+    option_kind kind;
+    size_t offset;
+} option;
+
+#define AT(field) offsetof(driver_options, field)
+static const option options_table[] = {
+    {"-D", "NAME=VALUE", "set a parameter of the method", "compile run explain diff sweep ", OPTION_LIST,
+     AT(definitions)},
+    {"-I", "FOLDER", "look for libraries there too", "compile run explain diff sweep ", OPTION_LIST, AT(folders)},
+    {"-o", "FILE", "where the output goes (- is standard output)", "compile opt explain diff ", OPTION_TEXT,
+     AT(output)},
+    {"--emit", "KIND", "ast, ir, dot, kernels, c, llvm, asm or obj", "compile ", OPTION_TEXT, AT(emit)},
+    {"--backend", "NAME", "llvm or c; for run and sweep also tcc or interp (default llvm)", "compile run sweep ",
+     OPTION_TEXT, AT(backend)},
+    {"--target", "NAME", "amx, avx512, avx2, portable or scalar (default: this machine)",
+     "compile run opt explain sweep ", OPTION_TEXT, AT(target)},
+    {"--passes", "A,B", "the passes to run, in order", "opt ", OPTION_TEXT, AT(passes)},
+    {"--print-after", "PASS", "print the IR after a pass, or after all", "compile run opt ", OPTION_TEXT,
+     AT(print_after)},
+    {"--disable-pass", "PASS", "leave a pass out", "compile run opt explain ", OPTION_LIST, AT(disabled)},
+    {"--remarks", NULL, "say which scores were fused, and why others were not", "compile run opt ", OPTION_FLAG,
+     AT(remarks)},
+    {"--time-passes", NULL, "print the time of each pass", "compile run opt explain ", OPTION_FLAG, AT(time_passes)},
+    {"--verify", NULL, "check the IR after every pass", "compile run opt explain ", OPTION_FLAG, AT(verify)},
+    {"--json", NULL, "the same as JSON", "explain diff ", OPTION_FLAG, AT(json)},
+    {"--layers", NULL, "one row a layer, however many there are", "explain ", OPTION_FLAG, AT(layers)},
+    {"--left", "NAME=VALUE", "set a parameter of the first spec alone", "diff ", OPTION_LIST, AT(left)},
+    {"--right", "NAME=VALUE", "set a parameter of the second spec alone", "diff ", OPTION_LIST, AT(right)},
+    {"--vary", "NAME=A,B", "a parameter and the values that it takes in turn", "sweep ", OPTION_LIST, AT(vary)},
+    {"--out", "FOLDER", "where runs and results go (default: sweep)", "sweep ", OPTION_TEXT, AT(out)},
+};
+#undef AT
+enum { OPTION_COUNT = sizeof options_table / sizeof *options_table };
+
+int driver_usage_error(const char *format, const char *detail, const char *suggestion) {
+    fprintf(stderr, "cslc: ");
+    fprintf(stderr, format, detail);
+    if (suggestion)
+        fprintf(stderr, "; did you mean '%s'?", suggestion);
+    fprintf(stderr, "\ncslc: 'cslc --help' lists the options\n");
+    return STATUS_USAGE;
+}
+
+static bool takes(const driver_command *command, const option *choice) {
+    size_t length = strlen(command->name);
+    for (const char *at = choice->commands; *at; at = strchr(at, ' ') + 1)
+        if (strncmp(at, command->name, length) == 0 && at[length] == ' ')
+            return true;
+    return false;
+}
+
+/* ---- help
+ * ----------------------------------------------------------------------------------------------------------------- */
+
+static void print_option(const option *choice, FILE *stream) {
+    char usage[64];
+    bool is_short = choice->name[1] != '-';
+    snprintf(usage, sizeof usage, "%s%s%s", choice->name, choice->argument ? is_short ? " " : "=" : "",
+             choice->argument ? choice->argument : "");
+    fprintf(stream, "  %-22s%s\n", usage, choice->help);
+}
+
+static void print_help(FILE *stream) {
+    for (int i = 0; i < driver_command_count; i++)
+        fprintf(stream, "%s cslc %-42s %s\n", i ? "      " : "usage:", driver_commands[i].usage,
+                driver_commands[i].summary);
+    fprintf(stream, "'cslc COMMAND --help' tells more of a command.\n\noptions\n");
+    for (int i = 0; i < OPTION_COUNT; i++)
+        print_option(&options_table[i], stream);
+    fprintf(stream, "  %-22s%s\n  %-22s%s\n  %-22s%s\n", "--list-passes", "list the passes", "--version",
+            "print the compiler's version", "-h, --help", "this text, or that of a command");
+}
+
+static void print_command_help(const driver_command *command, FILE *stream) {
+    fprintf(stream, "usage: cslc %s\n%s\n%s\noptions\n", command->usage, command->summary,
+            command->doc ? command->doc : "");
+    for (int i = 0; i < OPTION_COUNT; i++)
+        if (takes(command, &options_table[i]))
+            print_option(&options_table[i], stream);
+}
+
+static int list_passes(void) {
+    int count;
+    const pass_info *const *all = pass_list(&count);
+    for (int i = 0; i < count; i++)
+        printf("%-24s %s%s\n", all[i]->name, all[i]->doc, all[i]->required ? " (always runs)" : "");
+    return STATUS_GOOD;
+}
+
+/* ---- parsing
+ * -------------------------------------------------------------------------------------------------------------- */
+
+static int unknown_option(const driver_command *command, const char *argument) {
+    const char *known[OPTION_COUNT + 3] = {"--list-passes", "--version", "--help"};
+    int count = 3;
+    char name[64];
+    snprintf(name, sizeof name, "%.*s", (int)strcspn(argument, "="), argument);
+    for (int i = 0; i < OPTION_COUNT; i++) {
+        if (strcmp(options_table[i].name, name) == 0 && !takes(command, &options_table[i])) {
+            fprintf(stderr, "cslc: '%s' takes no option '%s'\ncslc: 'cslc --help' lists the options\n", command->name,
+                    name);
+            return STATUS_USAGE;
+        }
+        if (strcmp(options_table[i].name, name) == 0)
+            return driver_usage_error("option '%s' is used wrongly", argument, NULL);
+        if (takes(command, &options_table[i]))
+            known[count++] = options_table[i].name;
+    }
+    return driver_usage_error("unknown option '%s'", argument, diag_suggest(name, known, count));
+}
+
+/* The value of `choice` at arguments[*at]: --name=value, --name value, -Nvalue or -N value. NULL when it is another
+ * option, or when there is no value. */
+static const char *value_of(const option *choice, int *at, int count, char **arguments) {
+    const char *argument = arguments[*at];
+    size_t length = strlen(choice->name);
+    if (strncmp(argument, choice->name, length) != 0)
+        return NULL;
+    bool is_short = choice->name[1] != '-';
+    if (is_short && argument[length])
+        return argument + length;
+    if (argument[length] == '=')
+        return argument + length + 1;
+    return argument[length] == 0 && *at + 1 < count ? arguments[++*at] : NULL;
+}
+
+static bool take(driver_options *options, const option *choice, int *at, int count, char **arguments) {
+    void *place = (char *)options + choice->offset;
+    if (choice->kind == OPTION_FLAG)
+        return strcmp(arguments[*at], choice->name) == 0 && (*(bool *)place = true);
+    const char *value = value_of(choice, at, count, arguments);
+    if (!value)
+        return false;
+    driver_list *list = place;
+    if (choice->kind == OPTION_TEXT)
+        *(const char **)place = value;
+    else
+        ARENA_PUSH(options->memory, list->items, list->count, list->capacity, value);
+    return true;
+}
+
+static bool take_option(driver_options *options, int *at, int count, char **arguments) {
+    for (int i = 0; i < OPTION_COUNT; i++)
+        if (takes(options->command, &options_table[i]) && take(options, &options_table[i], at, count, arguments))
+            return true;
+    return false;
+}
+
+/* --help, --version and --list-passes are done at once: their exit status, or -1 for another option. */
+static int take_question(const driver_options *options, const char *argument, bool named) {
+    if (strcmp(argument, "-h") == 0 || strcmp(argument, "--help") == 0) {
+        if (named)
+            print_command_help(options->command, stdout);
+        else
+            print_help(stdout);
+        return STATUS_GOOD;
+    }
+    if (strcmp(argument, "--version") == 0)
+        return puts("cslc " CSL_VERSION) < 0 ? STATUS_FAILED : STATUS_GOOD;
+    return strcmp(argument, "--list-passes") == 0 ? list_passes() : -1;
+}
+
+static int check_inputs(const driver_options *options) {
+    const driver_command *command = options->command;
+    if (options->inputs.count > command->most_inputs)
+        return command->most_inputs == 1
+                   ? driver_usage_error("a second input '%s'", options->inputs.items[1], NULL)
+                   : driver_usage_error("an input too many: '%s'", options->inputs.items[command->most_inputs], NULL);
+    if (options->inputs.count >= command->least_inputs)
+        return -1;
+    if (strcmp(command->name, "compile") == 0)
+        print_help(stderr);
+    else
+        fprintf(stderr, "cslc: usage: cslc %s\ncslc: 'cslc %s --help' tells more\n", command->usage, command->name);
+    return STATUS_USAGE;
+}
+
+static const driver_command *find_command(const char *name) {
+    for (int i = 0; i < driver_command_count; i++)
+        if (strcmp(driver_commands[i].name, name) == 0 && i > 0)
+            return &driver_commands[i];
+    return NULL;
+}
+
+int driver_parse(driver_options *options, int count, char **arguments) {
+    const driver_command *named = count > 1 ? find_command(arguments[1]) : NULL;
+    options->command = named ? named : &driver_commands[0];
+    for (int at = named ? 2 : 1; at < count; at++) {
+        const char *argument = arguments[at];
+        if (strcmp(argument, "--") == 0) {
+            options->has_program_arguments = true;
+            options->program_arguments = arguments + at + 1;
+            options->program_argument_count = count - at - 1;
+            break;
+        }
+        int status = take_question(options, argument, named != NULL);
+        if (status >= 0)
+            return status;
+        if (take_option(options, &at, count, arguments))
+            continue;
+        if (argument[0] == '-' && argument[1])
+            return unknown_option(options->command, argument);
+        ARENA_PUSH(options->memory, options->inputs.items, options->inputs.count, options->inputs.capacity, argument);
+    }
+    return check_inputs(options);
+}

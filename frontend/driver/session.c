@@ -1,0 +1,113 @@
+/* What the commands share: one compilation from its options to its diagnostics. */
+#include "frontend/driver/driver.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+bool driver_begin(driver_session *work, const driver_options *options) {
+    *work = (driver_session){.memory = arena_new(), .options = options};
+    if (!work->memory) {
+        fprintf(stderr, "cslc: error: out of memory\n");
+        return false;
+    }
+    work->sources.memory = work->memory;
+    work->diags = (diag_list){.memory = work->memory, .sources = &work->sources};
+    work->passes = (pass_context){.memory = work->memory, .diags = &work->diags, .target = kir_target_host()};
+    work->passes.remarks = options->remarks;
+    return true;
+}
+
+/* Text that standard output did not take makes a good status a failure. */
+int driver_finish(int status) {
+    if ((fflush(stdout) || ferror(stdout)) && status == STATUS_GOOD) {
+        fprintf(stderr, "cslc: error: cannot write 'standard output': %s\n", strerror(errno));
+        return STATUS_FAILED;
+    }
+    return status;
+}
+
+int driver_end(driver_session *work, int status) {
+    if (work->diags.count > 0) {
+        text_buffer text = {0};
+        diag_render(&work->diags, &text, isatty(STDERR_FILENO));
+        fputs(text.data, stderr);
+        text_free(&text);
+    }
+    arena_free(work->memory);
+    return driver_finish(status);
+}
+
+int driver_write(const char *path, const text_buffer *text) {
+    if (text_write_file(path ? path : "-", text->data ? text->data : "", text->length) == 0)
+        return STATUS_GOOD;
+    fprintf(stderr, "cslc: error: cannot write '%s': %s\n", path ? path : "standard output", strerror(errno));
+    return STATUS_FAILED;
+}
+
+void driver_print_ir(const pass_context *context, text_buffer *out) {
+    if (context->program)
+        kir_print(context->program, out);
+    else
+        ir_print(context->module, out);
+}
+
+static void after_pass(void *user, const pass_info *pass, const pass_context *context, double seconds) {
+    const driver_options *options = user;
+    if (options->time_passes)
+        fprintf(stderr, "%-24s %8.2f ms\n", pass->name, 1e3 * seconds);
+    if (!options->print_after ||
+        (strcmp(options->print_after, "all") != 0 && strcmp(options->print_after, pass->name) != 0))
+        return;
+    text_buffer text = {0};
+    driver_print_ir(context, &text);
+    printf("; after %s\n%s", pass->name, text.data ? text.data : "");
+    text_free(&text);
+}
+
+pass_options driver_pass_options(const driver_options *options, const char *stop_before) {
+    return (pass_options){.disabled = options->disabled.items,
+                          .disabled_count = options->disabled.count,
+                          .verify = options->verify,
+                          .stop_before = stop_before,
+                          .after = after_pass,
+                          .user = (void *)(uintptr_t)options};
+}
+
+int driver_check_passes(const driver_options *options) {
+    int count;
+    const pass_info *const *all = pass_list(&count);
+    const char *names[64];
+    for (int i = 0; i < count; i++)
+        names[i] = all[i]->name;
+    for (int i = 0; i < options->disabled.count; i++) {
+        const char *name = options->disabled.items[i];
+        const pass_info *pass = pass_find(name);
+        if (!pass)
+            return driver_usage_error("no pass '%s'", name, diag_suggest(name, names, count));
+        if (pass->required)
+            return driver_usage_error("the pass '%s' cannot be left out", pass->name, NULL);
+    }
+    if (options->print_after && strcmp(options->print_after, "all") != 0 && !pass_find(options->print_after))
+        return driver_usage_error("no pass '%s'", options->print_after,
+                                  diag_suggest(options->print_after, names, count));
+    return -1;
+}
+
+/* The library path: -I folders, then the libraries that come with the compiler. */
+ir_module *driver_compile(driver_session *work, const char *path, const driver_list *definitions,
+                          fe_description *description) {
+    const driver_list *own = &work->options->folders;
+    const char **folders = arena_alloc(work->memory, (size_t)(own->count + 1) * sizeof *folders);
+    for (int i = 0; i < own->count; i++)
+        folders[i] = own->items[i];
+    folders[own->count] = CSL_LIBRARY_FOLDER;
+    fe_options front = {definitions->items, definitions->count, folders, own->count + 1, description};
+    return fe_compile(work->memory, &work->diags, path, &front);
+}
+
+bool driver_compile_program(driver_session *work, const char *stop_before) {
+    work->passes.module = driver_compile(work, work->options->inputs.items[0], &work->options->definitions, NULL);
+    pass_options passes = driver_pass_options(work->options, stop_before);
+    return work->passes.module && pass_run_pipeline(&work->passes, &passes);
+}
