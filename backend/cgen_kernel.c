@@ -186,7 +186,21 @@ static void write_arguments(const kir_kernel *kernel, text_buffer *out) {
     }
 }
 
+static void write_library_product(const kir_kernel *kernel, text_buffer *out) {
+    const kir_library_product *product = kernel->library;
+    text_append(out,
+                "static void k_%s(void *const *args, char *scratch, int64_t begin, int64_t end) {\n"
+                "    (void)scratch;\n    rt_product(args[0], args[1], args[2], begin, end, %" PRId64 ", %" PRId64
+                ", %" PRId64 ", %" PRId64 ", %d, %d);\n}\n\n",
+                kernel->name, product->rows, product->columns, product->inner, product->block, product->left_transposed,
+                product->right_transposed);
+}
+
 void cgen_kernel(const kir_kernel *kernel, text_buffer *out) {
+    if (kernel->library) {
+        write_library_product(kernel, out);
+        return;
+    }
     writer write = {.kernel = kernel, .out = out, .memory = arena_new(), .depth = 1};
     find_homes(&write);
     text_append(out, "static void k_%s(void *const *args, char *scratch, int64_t begin, int64_t end) {\n",

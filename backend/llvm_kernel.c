@@ -199,6 +199,30 @@ static void write_iterations(llvm_kernel *write) {
     LLVMBuildBr(builder, start);
 }
 
+/* rt_product(left, right, result, begin, end, …) */
+static void write_library_product(llvm_kernel *write) {
+    llvm_unit *unit = write->unit;
+    const kir_library_product *product = write->kernel->library;
+    LLVMTypeRef types[11];
+    for (int i = 0; i < 11; i++)
+        types[i] = i < 3 ? unit->pointer : i < 9 ? unit->i64 : unit->i32;
+    LLVMTypeRef type = LLVMFunctionType(unit->none, types, 11, false);
+    LLVMValueRef function = LLVMGetNamedFunction(unit->module, "rt_product");
+    if (!function)
+        function = LLVMAddFunction(unit->module, "rt_product", type);
+    LLVMValueRef operands[11] = {write->arguments[0], write->arguments[1], write->arguments[2],
+                                 LLVMGetParam(write->function, 3), LLVMGetParam(write->function, 4)};
+    const int64_t numbers[] = {product->rows, product->columns, product->inner, product->block};
+    for (int i = 0; i < 4; i++)
+        operands[5 + i] = llvm_i64(unit, numbers[i]);
+    operands[9] = llvm_i32(unit, product->left_transposed);
+    operands[10] = llvm_i32(unit, product->right_transposed);
+    write->entry = new_block(write, "entry");
+    LLVMPositionBuilderAtEnd(unit->builder, write->entry);
+    LLVMBuildCall2(unit->builder, type, function, operands, 11, "");
+    LLVMBuildRetVoid(unit->builder);
+}
+
 /* k_NAME(args, scratch, begin, end): what the runtime calls; it takes the pointers apart. */
 static void write_entry(const llvm_kernel *write) {
     llvm_unit *unit = write->unit;
@@ -236,7 +260,10 @@ void llvm_write_kernel(llvm_unit *unit, const kir_kernel *kernel) {
     write.function = body_function(&write);
     write.scope = llvm_debug_function(unit, write.function, kernel->name, kernel->span);
     llvm_debug_place(unit, write.scope, kernel->span);
-    write_iterations(&write);
+    if (kernel->library)
+        write_library_product(&write);
+    else
+        write_iterations(&write);
     write_entry(&write);
     arena_free(memory);
 }

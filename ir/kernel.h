@@ -84,15 +84,23 @@ typedef struct {
     bool scratch;
 } kir_argument;
 
+/* What a kernel without code of its own does: iteration g computes rows g * block and following of the product of two
+ * row-major matrices, its first two arguments, into its third, by the runtime's library (rt_product). */
+typedef struct {
+    int64_t rows, columns, inner, block;
+    bool left_transposed, right_transposed;
+} kir_library_product;
+
 typedef struct {
     const char *name; /* unique in the program; says what it does: "conv2d_64x64_3x3", "fused_mul_add" */
     kir_argument *arguments;
     int argument_count, argument_capacity;
     kir_type *registers;
     int register_count, register_capacity;
-    kir_block body; /* one iteration; register 0 is its number, 0 .. extent-1 of the launch */
-    double flops;   /* of one iteration, estimated */
-    uint64_t hash;  /* of its structure, set when it joins a program */
+    const kir_library_product *library; /* in place of the body, or NULL */
+    kir_block body;                     /* one iteration; register 0 is its number, 0 .. extent-1 of the launch */
+    double flops;                       /* of one iteration, estimated */
+    uint64_t hash;                      /* of its structure, set when it joins a program */
     source_span span;
 } kir_kernel;
 

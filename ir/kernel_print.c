@@ -186,6 +186,14 @@ static void print_kernel_at(const kir_program *program, const kir_kernel *kernel
     arena *memory = arena_new();
     printer p = {.kernel = kernel, .out = out};
     p.declared = arena_alloc(memory, (size_t)kernel->register_count);
+    if (kernel->library)
+        text_append(out,
+                    "  library product of [%" PRId64 ", %" PRId64 "]%s and [%" PRId64 ", %" PRId64 "]%s, %" PRId64
+                    " rows an iteration\n",
+                    kernel->library->rows, kernel->library->inner,
+                    kernel->library->left_transposed ? " transposed" : "", kernel->library->inner,
+                    kernel->library->columns, kernel->library->right_transposed ? " transposed" : "",
+                    kernel->library->block);
     print_block(&p, &kernel->body);
     arena_free(memory);
     text_append(out, "}\n");

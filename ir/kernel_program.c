@@ -117,6 +117,14 @@ static void kernel_key(text_buffer *key, const kir_kernel *kernel) {
     for (int i = 0; i < kernel->register_count; i++)
         key_type(key, kernel->registers[i]);
     key_block(key, &kernel->body);
+    const kir_library_product *library = kernel->library;
+    if (!library)
+        return;
+    key_number(key, library->rows);
+    key_number(key, library->columns);
+    key_number(key, library->inner);
+    key_number(key, library->block);
+    key_number(key, library->left_transposed | library->right_transposed << 1);
 }
 
 /* FNV-1a. */

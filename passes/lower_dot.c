@@ -97,6 +97,28 @@ static void launch_rows(lower_context *context, product work, const int *buffers
     lower_launch(context, kernel, work.batch * blocks, buffers, value->span);
 }
 
+/* A few blocks for each thread, as the library arranges the right operand anew for each. */
+static void launch_library(lower_context *context, const product *work, bool left_transposed, bool right_transposed,
+                           const int *buffers, const ir_value *value) {
+    enum { BLOCKS = 4, FEWEST_ROWS = 64 };
+    kir_library_product *library = arena_alloc(context->memory, sizeof *library);
+    *library = (kir_library_product){.rows = work->m,
+                                     .columns = work->n,
+                                     .inner = work->k,
+                                     .left_transposed = left_transposed,
+                                     .right_transposed = right_transposed};
+    library->block = (work->m + BLOCKS - 1) / BLOCKS < FEWEST_ROWS ? FEWEST_ROWS : (work->m + BLOCKS - 1) / BLOCKS;
+    const char *name = arena_printf(context->memory, "library_product_%lldx%lldx%lld", (long long)work->m,
+                                    (long long)work->n, (long long)work->k);
+    kir_kernel *kernel = kir_kernel_new(context->memory, name, value->span);
+    kir_argument_add(context->memory, kernel, "left", KIR_F32, work->m * work->k, true, false);
+    kir_argument_add(context->memory, kernel, "right", KIR_F32, work->k * work->n, true, false);
+    kir_argument_add(context->memory, kernel, "result", KIR_F32, work->m * work->n, false, true);
+    kernel->library = library;
+    kernel->flops = 2.0 * (double)library->block * (double)work->n * (double)work->k;
+    lower_launch(context, kernel, (work->m + library->block - 1) / library->block, buffers, value->span);
+}
+
 bool lower_dot(lower_context *context, const ir_value *value) {
     const ir_value *left = value->operands[0], *right = value->operands[1];
     product work = {.cpu = &context->pass->target};
@@ -110,9 +132,17 @@ bool lower_dot(lower_context *context, const ir_value *value) {
     work.left_row = transposed ? 1 : work.k;
     work.left_step = transposed ? work.m : 1;
     ir_layout identity = ir_layout_identity();
+    bool by_library = context->pass->library_products && work.batch == 1;
+    ir_layout by_column = operand_order(value, 1, true);
+    bool right_transposed = by_library && lower_same_memory(&right->type, &right->layout, &by_column);
     int buffers[] = {lower_buffer_in_layout(context, left, transposed ? by_step : by_row),
-                     lower_buffer_in_layout(context, right, operand_order(value, 1, false)),
+                     lower_buffer_in_layout(context, right, operand_order(value, 1, right_transposed)),
                      lower_result_buffer_in_layout(context, value, identity)};
+    if (by_library) {
+        launch_library(context, &work, transposed, right_transposed, buffers, value);
+        lower_finish_result(context, value, identity, buffers[2]);
+        return true;
+    }
     int rows = tile_rows_for(work.cpu, tile_vectors_for(work.cpu, work.n));
     int64_t blocks = work.m / rows;
     work.rows = rows;

@@ -10,8 +10,9 @@ typedef struct {
     diag_list *diags;
     kir_target target;
     ir_module *module;
-    kir_program *program; /* NULL until `lower` has run */
-    bool remarks;         /* passes say in `diags` what they did and what they could not do */
+    kir_program *program;  /* NULL until `lower` has run */
+    bool library_products; /* `lower` has products of matrices computed by the runtime's library */
+    bool remarks;          /* passes say in `diags` what they did and what they could not do */
 } pass_context;
 
 typedef struct {

@@ -1,5 +1,7 @@
 #include "runtime/matmul.h"
 
+#include "runtime/program.h"
+
 #include <cblas.h>
 
 enum { ROW_BLOCK = 64 };
@@ -28,4 +30,13 @@ void rt_matmul(rt_pool *pool, int64_t rows, int64_t columns, int64_t inner, rt_m
                float *c) {
     product p = {rows, columns, inner, a, b, add, c};
     rt_pool_run(pool, (rows + ROW_BLOCK - 1) / ROW_BLOCK, multiply_blocks, &p);
+}
+
+void rt_product(const float *left, const float *right, float *result, int64_t begin, int64_t end, int64_t rows,
+                int64_t columns, int64_t inner, int64_t block, int left_transposed, int right_transposed) {
+    int64_t first = begin * block, last = end * block < rows ? end * block : rows;
+    cblas_sgemm(CblasRowMajor, left_transposed ? CblasTrans : CblasNoTrans,
+                right_transposed ? CblasTrans : CblasNoTrans, (blasint)(last - first), (blasint)columns, (blasint)inner,
+                1, left + (left_transposed ? first : first * inner), (blasint)(left_transposed ? rows : inner), right,
+                (blasint)(right_transposed ? inner : columns), 0, result + first * columns, (blasint)columns);
 }

@@ -27,6 +27,11 @@ typedef void (*rt_kernel)(void *const *args, char *scratch, int64_t begin, int64
  * has those from r * extent on. Called by compiled functions. */
 void rt_launch(const rt_frame *frame, rt_kernel kernel, void *const *args, int64_t extent, int64_t rounds);
 
+/* Row blocks `begin` to `end` of result[rows, columns] = left[rows, inner] right[inner, columns], `block` rows each, by
+ * OpenBLAS on the calling thread; row-major, a transposed operand is stored the other way round. Called by kernels. */
+void rt_product(const float *left, const float *right, float *result, int64_t begin, int64_t end, int64_t rows,
+                int64_t columns, int64_t inner, int64_t block, int left_transposed, int right_transposed);
+
 /* A compiled function of the program (`init`, `train_step`, `embed`). `context` is its entry's. */
 typedef void (*rt_function)(const rt_frame *frame, void *context);
 
