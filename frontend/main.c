@@ -1,6 +1,8 @@
 /* cslc: the compiler's commands. */
 #include "frontend/driver/driver.h"
 
+#include "runtime/blas.h"
+
 #include <limits.h>
 
 /* The first is the one without a name. */
@@ -20,11 +22,18 @@ const driver_command driver_commands[] = {
      "sizes as numbers and N for the batch, not how they say it. Between the sides stands = for the same,\n"
      "| for another, < and > for what one side alone has. With one SPEC, --left and --right tell its sides apart.\n",
      1, 2, driver_diff},
+    {"bench", "bench SPEC [options]", "fused scores against the same scores stored",
+     "\nEach group of scores that fuse-contrastive fuses, forward and with gradients, by itself on random vectors: "
+     "fused,\n"
+     "and with the pass off (products by OpenBLAS, everything between them fused), taking turns in one run.\n"
+     "GFLOP/s count the products that were executed, of symmetric scores half of them.\n",
+     1, 1, driver_bench},
     {"opt", "opt --passes=A,B FILE [-o FILE]", "read IR, run passes, print it", NULL, 1, 1, driver_opt},
 };
 const int driver_command_count = sizeof driver_commands / sizeof *driver_commands;
 
 int main(int count, char **arguments) {
+    rt_blas_choose(arguments);
     driver_options options = {.memory = arena_new()};
     driver_session work;
     int status = options.memory ? driver_parse(&options, count, arguments) : STATUS_FAILED;

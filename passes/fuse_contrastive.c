@@ -10,8 +10,6 @@
 
 #include <string.h>
 
-enum { MOST_STAGES = 3, FEWEST_SCORES = 1024 };
-
 /* ---- scores as matrices --------------------------------------------------------------------------------------------
  */
 
@@ -389,14 +387,6 @@ static void sweep_unused(ir_function *function) {
 /* ---- the pass ------------------------------------------------------------------------------------------------------
  */
 
-/* Scores that only a product or an update reads are an ordinary product of matrices, of which nothing need be said. */
-static bool is_reduced(const score_space *space) {
-    for (int i = 0; i < space->result_count; i++)
-        if (!space->results[i].other)
-            return true;
-    return false;
-}
-
 /* A new remark on the product, or NULL if nobody asked or another function, which shares the loss, said the same. */
 static diag_entry *remark(pass_context *context, const score_space *space, const char *message) {
     const diag_list *diags = context->diags;
@@ -439,13 +429,9 @@ static void remark_fused(pass_context *context, const score_space *space, bool s
 /* Fuses what starts at the product if that is possible and worth it. */
 static bool fuse(pass_context *context, ir_function *function, ir_value *product) {
     score_space space = score_space_find(context->memory, function, product);
-    if (!is_reduced(&space) || space.rows * space.columns < FEWEST_SCORES)
+    if (!score_space_is_reduced(&space))
         return false;
-    if (!space.obstacle && space.stage_count > MOST_STAGES) {
-        space.obstacle = arena_printf(context->memory, "%d passes over them depend on each other", space.stage_count);
-        space.obstacle_span = product->span;
-    }
-    if (space.obstacle) {
+    if (!score_space_is_fusable(&space)) {
         remark_obstacle(context, &space);
         return false;
     }

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+enum { MOST_STAGES = 3, FEWEST_SCORES = 1024 };
+
 /* ---- products of vectors with vectors ---------------------------------------------------------------------------- */
 
 /* Whether the value is a trained weight or its moving average, however it is turned. */
@@ -260,5 +262,19 @@ score_space score_space_find(arena *memory, ir_function *function, ir_value *pro
     while (find_partner(&space));
     find_readers(&space);
     find_levels(&space);
+    if (space.stage_count > MOST_STAGES)
+        note_obstacle(&space, product->span,
+                      arena_printf(memory, "%d passes over them depend on each other", space.stage_count));
     return space;
+}
+
+bool score_space_is_reduced(const score_space *space) {
+    bool reduced = false;
+    for (int i = 0; i < space->result_count; i++)
+        reduced |= !space->results[i].other;
+    return reduced && space->rows * space->columns >= FEWEST_SCORES;
+}
+
+bool score_space_is_fusable(const score_space *space) {
+    return score_space_is_reduced(space) && !space->obstacle;
 }

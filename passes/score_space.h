@@ -39,6 +39,10 @@ typedef struct {
 bool score_is_pairwise(const ir_function *function, const ir_value *value);
 /* Finds all that belongs to the scores; sets an obstacle where a reader needs them stored. */
 score_space score_space_find(arena *memory, ir_function *function, ir_value *product);
+/* Whether the scores are reduced, and many enough to be worth a kernel of their own. What only a product or an update
+ * reads is an ordinary product of matrices, of which nothing need be said. */
+bool score_space_is_reduced(const score_space *space);
+bool score_space_is_fusable(const score_space *space);
 bool score_is_wide(const score_space *space, const ir_value *value);
 
 #endif

@@ -1,4 +1,5 @@
 /* The command line of an emitted program: tables of commands and flags, help, and the way from words to a command. */
+#include "runtime/blas.h"
 #include "runtime/commands.h"
 #include "runtime/train.h"
 
@@ -162,6 +163,7 @@ static int dispatch(int argc, char **argv, const rt_program *program) {
 }
 
 int rt_main(int argc, char **argv, const rt_program *program) {
+    rt_blas_choose(argv);
     int status = dispatch(argc, argv, program);
     if ((fflush(stdout) || ferror(stdout)) && status == 0) {
         fprintf(stderr, "error: cannot write to standard output: %s\n", strerror(errno));

@@ -1,0 +1,86 @@
+/* cslc bench: fused scores against the same scores stored. */
+#include "frontend/driver/bench.h"
+
+#include "passes/extract_scores.h"
+#include "runtime/blas.h"
+
+#include <cblas.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char *processor_name(arena *memory) {
+    char line[256], *name = NULL;
+    FILE *file = fopen("/proc/cpuinfo", "r");
+    while (file && !name && fgets(line, sizeof line, file))
+        if (strncmp(line, "model name", 10) == 0 && strchr(line, ':'))
+            name = strchr(line, ':') + 2;
+    if (name)
+        name[strcspn(name, "\n")] = 0;
+    const char *found = arena_strdup(memory, name ? name : "unknown");
+    if (file)
+        fclose(file);
+    return found;
+}
+
+/* Which sides --only leaves; false after saying what is wrong with it. */
+static bool choose_sides(const driver_options *options, bool sides[BENCH_SIDES]) {
+    bool fused = options->only && strcmp(options->only, "fused") == 0;
+    bool unfused = options->only && strcmp(options->only, "unfused") == 0;
+    if (options->only && !fused && !unfused) {
+        driver_usage_error("--only takes fused or unfused, not '%s'", options->only, NULL);
+        return false;
+    }
+    sides[BENCH_FUSED] = !unfused;
+    sides[BENCH_UNFUSED] = !fused;
+    return true;
+}
+
+static bool measure_groups(driver_session *work, const bool sides[BENCH_SIDES], bench_report *report) {
+    ir_function *function = ir_function_find(work->passes.module, "train_step");
+    ir_value **products;
+    int count = extract_scores_find(work->memory, function, &products);
+    if (count == 0) {
+        diag_error(&work->diags, function->span, "no scores of this method can be fused");
+        diag_add_note(&work->diags, &work->diags.entries[work->diags.count - 1], "'--emit=kernels --remarks' says why");
+        return false;
+    }
+    for (int i = 0; i < count; i++) {
+        bench_group group = {.difference = -1};
+        if (!bench_measure(work, function, products[i], sides, &group) ||
+            (work->options->against && !bench_pytorch(work, function, products[i], &group)))
+            return false;
+        ARENA_PUSH(work->memory, report->groups, report->count, report->capacity, group);
+    }
+    return true;
+}
+
+int driver_bench(driver_session *work) {
+    const driver_options *options = work->options;
+    bool sides[BENCH_SIDES];
+    if (!choose_sides(options, sides))
+        return STATUS_USAGE;
+    if (options->against && strcmp(options->against, "pytorch") != 0)
+        return driver_usage_error("--against takes pytorch, not '%s'", options->against, NULL);
+    openblas_set_num_threads(1); /* the pool's workers call it side by side */
+    if (!driver_compile_program(work, "fuse-contrastive"))
+        return STATUS_FAILED;
+    int threads = (int)sysconf(_SC_NPROCESSORS_ONLN);
+    bench_report report = {.memory = work->memory,
+                           .sources = &work->sources,
+                           .machine = processor_name(work->memory),
+                           .threads = threads,
+                           .peak = bench_peak(work, threads)};
+    if (report.peak == 0 || !measure_groups(work, sides, &report))
+        return STATUS_FAILED;
+    text_buffer text = {0};
+    if (!options->json) {
+        bench_write_text(&report, &text);
+    } else if (!bench_write_json(&report, &text)) {
+        fprintf(stderr, "cslc: error: out of memory\n");
+        return STATUS_FAILED;
+    }
+    int status = driver_write(options->output, &text);
+    text_free(&text);
+    return status;
+}

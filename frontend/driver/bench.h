@@ -1,0 +1,50 @@
+/* What `cslc bench` measures: each group of scores fused and stored, in one run. */
+#ifndef FRONTEND_DRIVER_BENCH_H
+#define FRONTEND_DRIVER_BENCH_H
+
+#include "frontend/driver/driver.h"
+
+enum { BENCH_FUSED, BENCH_UNFUSED, BENCH_SIDES };
+
+/* Medians of one side; 0 where it was not measured. */
+typedef struct {
+    bool measured;
+    double forward, together; /* seconds; backward is the difference */
+    int64_t bytes;            /* memory of the program, scratch included */
+    double operations;        /* floating-point, executed by products in one run forward and backward */
+} bench_side;
+
+typedef struct {
+    const char *name; /* "scores_256x256x128" */
+    int64_t rows, columns, length;
+    source_span span;
+    bench_side sides[BENCH_SIDES];
+    double difference; /* largest of the outputs', relative to the output's largest element; -1 with one side only */
+    bool has_pytorch;
+    double pytorch_forward, pytorch_together;
+    int64_t pytorch_bytes;
+} bench_group;
+
+typedef struct {
+    arena *memory;
+    const source_table *sources;
+    const char *machine; /* the processor's name */
+    int threads;
+    double peak; /* floating-point operations a second of all threads, measured */
+    bench_group *groups;
+    int count, capacity;
+} bench_report;
+
+/* Measures one group; false after reporting. `sides`: which. */
+bool bench_measure(driver_session *work, ir_function *function, ir_value *product, const bool sides[BENCH_SIDES],
+                   bench_group *group);
+/* Multiplications and additions a second that all threads together reach with vectors in registers; 0 after an error. */
+double bench_peak(driver_session *work, int threads);
+/* Runs the group's forward part in PyTorch, eagerly, and its gradients; false after saying what is wrong. */
+bool bench_pytorch(driver_session *work, ir_function *function, ir_value *product, bench_group *group);
+
+void bench_write_text(const bench_report *report, text_buffer *out);
+/* Appends the document; false without memory. */
+bool bench_write_json(const bench_report *report, text_buffer *out);
+
+#endif

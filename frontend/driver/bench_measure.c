@@ -1,0 +1,261 @@
+/* Compiles a group of scores both ways and takes the times of both, one after the other, over and over. */
+#include "frontend/driver/bench.h"
+
+#include "passes/extract_scores.h"
+#include "runtime/random.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { LEAST_RUNS = 5, MOST_RUNS = 40 };
+static const double ENOUGH_SECONDS = 1.5;
+
+static double now(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+static int by_value(const void *a, const void *b) {
+    double left = *(const double *)a, right = *(const double *)b;
+    return left < right ? -1 : left > right;
+}
+
+static double median(double *values, int count) {
+    qsort(values, (size_t)count, sizeof *values, by_value);
+    return count % 2 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
+}
+
+/* ---- one side ------------------------------------------------------------------------------------------------------ */
+
+/* A compiled module of the functions `forward` and `together`. */
+typedef struct {
+    pass_context passes;
+    backend_code *code;
+    rt_pool *pool;
+    char *arenas[2]; /* of each function */
+    double forward[MOST_RUNS], together[MOST_RUNS];
+} compiled_side;
+
+static const kir_function *function_of(const compiled_side *side, int number) {
+    return &side->passes.program->functions[number];
+}
+
+static int64_t scratch_bytes(const kir_program *program) {
+    int64_t most = 64;
+    for (int i = 0; i < program->kernel_count; i++)
+        most = kir_scratch_bytes(program->kernels[i]) > most ? kir_scratch_bytes(program->kernels[i]) : most;
+    return most;
+}
+
+/* The same numbers for an input of the same name: rows of length 1, as encoders give them, whole numbers counting up. */
+static void fill_input(const kir_port *port, char *memory) {
+    int64_t elements = ir_type_elements(&port->type);
+    int64_t last = port->type.rank ? port->type.dims[port->type.rank - 1] : 1;
+    float *numbers = (float *)memory, spread = port->type.rank >= 2 ? 1.7f / sqrtf((float)last) : 0.5f;
+    uint64_t seed = 0;
+    for (const char *at = port->name; *at; at++)
+        seed = 31 * seed + (unsigned char)*at;
+    rt_random_sequence random = rt_random_begin(seed, 11);
+    for (int64_t i = 0; i < elements; i++)
+        if (port->type.dtype == IR_F32)
+            numbers[i] = spread * (float)rt_random_range(&random, -1, 1) + (port->type.rank < 2 ? 1 : 0);
+        else if (port->type.dtype == IR_I32)
+            ((int32_t *)memory)[i] = (int32_t)(i % 128);
+        else
+            memory[i] = i % 2 == 0;
+}
+
+static char *new_arena(const kir_program *program, const kir_function *function) {
+    char *memory = aligned_alloc(64, ((size_t)function->arena_bytes + 64) / 64 * 64);
+    if (!memory)
+        return NULL;
+    for (int i = 0; i < function->input_count; i++) {
+        const kir_port *port = &function->inputs[i];
+        fill_input(port, memory + program->buffers[port->buffer].offset);
+    }
+    return memory;
+}
+
+static bool compile_side(driver_session *work, ir_function *function, ir_value *product, bool fused,
+                         compiled_side *side) {
+    static const char *const fusion = "fuse-contrastive";
+    side->passes = (pass_context){.memory = work->memory,
+                                  .diags = &work->diags,
+                                  .target = work->passes.target,
+                                  .library_products = !fused};
+    side->passes.module = extract_scores(work->memory, &work->sources, function, product);
+    pass_options options = {.disabled = &fusion, .disabled_count = !fused, .verify = work->options->verify};
+    if (!pass_run_pipeline(&side->passes, &options))
+        return false;
+    side->code = llvm_compile(side->passes.program, &side->passes.target, &work->diags);
+    if (!side->code)
+        return false;
+    side->pool = rt_pool_create(0);
+    bool good = side->pool && rt_pool_reserve(side->pool, (size_t)scratch_bytes(side->passes.program)) == 0;
+    for (int i = 0; good && i < 2; i++)
+        good = (side->arenas[i] = new_arena(side->passes.program, function_of(side, i))) != NULL;
+    if (!good)
+        diag_error(&work->diags, product->span, "no memory for the %s scores", fused ? "fused" : "stored");
+    return good;
+}
+
+static void free_side(compiled_side *side) {
+    if (side->code)
+        backend_free(side->code);
+    if (side->pool)
+        rt_pool_destroy(side->pool);
+    free(side->arenas[0]);
+    free(side->arenas[1]);
+}
+
+static double run(compiled_side *side, int number) {
+    const rt_entry *entry = &backend_program(side->code)->entries[number];
+    rt_frame frame = {NULL, side->arenas[number], side->pool};
+    double start = now();
+    entry->run(&frame, entry->context);
+    return now() - start;
+}
+
+/* Of the kernels that multiply vectors. */
+static double operations_of(const kir_program *program, const kir_function *function) {
+    double operations = 0;
+    for (int i = 0; i < function->launch_count; i++) {
+        const kir_launch *launch = &function->launches[i];
+        const kir_kernel *kernel = program->kernels[launch->kernel];
+        if (kernel->flops > 0 && (strncmp(kernel->name, "scores", 6) == 0 || kernel->library))
+            operations += kernel->flops * (double)launch->extent * (double)launch->rounds;
+    }
+    return operations;
+}
+
+/* ---- both ---------------------------------------------------------------------------------------------------------- */
+
+/* The largest difference between equal outputs, relative to the output's largest element. */
+static double difference_of(const compiled_side *a, const compiled_side *b) {
+    const kir_function *left = function_of(a, 1), *right = function_of(b, 1);
+    double worst = 0;
+    for (int i = 0; i < left->output_count; i++) {
+        const kir_port *mine = &left->outputs[i], *other = &right->outputs[i];
+        const float *x = (const float *)(a->arenas[1] + a->passes.program->buffers[mine->buffer].offset);
+        const float *y = (const float *)(b->arenas[1] + b->passes.program->buffers[other->buffer].offset);
+        double largest = 0, apart = 0;
+        for (int64_t e = 0; e < ir_type_elements(&mine->type); e++) {
+            largest = fmax(largest, fabs((double)y[e]));
+            apart = fmax(apart, fabs((double)x[e] - (double)y[e]));
+        }
+        worst = fmax(worst, largest > 0 ? apart / largest : apart);
+    }
+    return worst;
+}
+
+static void take_times(compiled_side sides[BENCH_SIDES], const bool wanted[BENCH_SIDES], int *runs) {
+    double spent = 0;
+    for (int side = 0; side < BENCH_SIDES; side++)
+        if (wanted[side]) {
+            run(&sides[side], 0);
+            run(&sides[side], 1);
+        }
+    for (*runs = 0; *runs < LEAST_RUNS || (*runs < MOST_RUNS && spent < ENOUGH_SECONDS); ++*runs)
+        for (int side = 0; side < BENCH_SIDES; side++)
+            if (wanted[side]) {
+                spent += sides[side].forward[*runs] = run(&sides[side], 0);
+                spent += sides[side].together[*runs] = run(&sides[side], 1);
+            }
+}
+
+bool bench_measure(driver_session *work, ir_function *function, ir_value *product, const bool wanted[BENCH_SIDES],
+                   bench_group *group) {
+    compiled_side *sides = calloc(BENCH_SIDES, sizeof *sides);
+    bool good = sides != NULL;
+    for (int side = 0; good && side < BENCH_SIDES; side++)
+        good = !wanted[side] || compile_side(work, function, product, side == BENCH_FUSED, &sides[side]);
+    int runs;
+    if (good) {
+        take_times(sides, wanted, &runs);
+        const ir_type *rows = &product->operands[0]->type;
+        group->span = product->span;
+        group->length = rows->dims[ir_ints(product, IR_ATTR_lhs_contract)[0]];
+        group->rows = ir_type_elements(rows) / group->length;
+        group->columns = ir_type_elements(&product->type) / group->rows;
+        group->name = arena_printf(work->memory, "scores_%lldx%lldx%lld", (long long)group->rows,
+                                   (long long)group->columns, (long long)group->length);
+    }
+    for (int side = 0; good && side < BENCH_SIDES; side++) {
+        if (!wanted[side])
+            continue;
+        const kir_program *program = sides[side].passes.program;
+        group->sides[side] = (bench_side){.measured = true,
+                                          .forward = median(sides[side].forward, runs),
+                                          .together = median(sides[side].together, runs),
+                                          .bytes = function_of(&sides[side], 1)->arena_bytes +
+                                                   scratch_bytes(program) * rt_pool_size(sides[side].pool),
+                                          .operations = operations_of(program, function_of(&sides[side], 1))};
+    }
+    if (good && wanted[BENCH_FUSED] && wanted[BENCH_UNFUSED])
+        group->difference = difference_of(&sides[BENCH_FUSED], &sides[BENCH_UNFUSED]);
+    for (int side = 0; sides && side < BENCH_SIDES; side++)
+        free_side(&sides[side]);
+    free(sides);
+    return good;
+}
+
+/* ---- the machine's peak -------------------------------------------------------------------------------------------- */
+
+enum { PEAK_STEPS = 1 << 16, PEAK_ACCUMULATORS = 12 };
+
+/* Chains of a * b + c in registers: as many as hide the latency of two units. */
+static kir_kernel *peak_kernel(arena *memory, const kir_target *target) {
+    source_span nowhere = {0};
+    kir_kernel *kernel = kir_kernel_new(memory, "peak", nowhere);
+    int argument = kir_argument_add(memory, kernel, "sums", KIR_F32, target->lanes, true, true);
+    kir_builder builder = {memory, kernel, &kernel->body, nowhere}, body;
+    kir_type vector = kir_vector_type(KIR_F32, target->lanes);
+    kir_reg sums[PEAK_ACCUMULATORS], factor = kir_load(&builder, argument, kir_at(0), target->lanes, target->lanes);
+    for (int i = 0; i < PEAK_ACCUMULATORS; i++) {
+        sums[i] = kir_register(&builder, vector);
+        kir_assign(&builder, sums[i], kir_number(&builder, vector, i));
+    }
+    kir_loop(&builder, kir_at(0), kir_at(PEAK_STEPS), 1, &body);
+    for (int i = 0; i < PEAK_ACCUMULATORS; i++)
+        kir_into(&body, sums[i], KIR_fma, sums[i], factor, factor);
+    for (int i = 1; i < PEAK_ACCUMULATORS; i++)
+        kir_into(&builder, sums[0], KIR_add, sums[0], sums[i], -1);
+    kir_store(&builder, argument, kir_at(0), sums[0], target->lanes);
+    return kernel;
+}
+
+double bench_peak(driver_session *work, int threads) {
+    const kir_target *target = &work->passes.target;
+    arena *memory = work->memory;
+    int64_t extent = (int64_t)threads * 8;
+    kir_buffer buffer = {.name = "sums", .region = KIR_ARENA, .element = KIR_F32, .bytes = 4 * target->lanes, .fixed = true};
+    kir_launch launch = {.extent = extent, .rounds = 1, .buffers = &(int){0}, .byte_offsets = &(int64_t){0}};
+    kir_function function = {.name = "peak", .launches = &launch, .launch_count = 1, .arena_bytes = 64};
+    kir_program program = {.memory = memory, .module = ir_module_new(memory, &work->sources, "peak")};
+    program.buffers = &buffer;
+    program.buffer_count = 1;
+    program.functions = &function;
+    program.function_count = 1;
+    kir_program_add_kernel(&program, peak_kernel(memory, target));
+    backend_code *code = llvm_compile(&program, target, &work->diags);
+    rt_pool *pool = rt_pool_create(threads);
+    _Alignas(64) float sums[16] = {0};
+    double best = 0;
+    if (code && pool && rt_pool_reserve(pool, 64) == 0) {
+        rt_frame frame = {NULL, (char *)sums, pool};
+        double operations = 2.0 * PEAK_STEPS * PEAK_ACCUMULATORS * target->lanes * (double)extent;
+        for (int i = 0; i < 8; i++) {
+            double start = now();
+            backend_program(code)->entries[0].run(&frame, NULL);
+            best = fmax(best, operations / (now() - start));
+        }
+    }
+    if (pool)
+        rt_pool_destroy(pool);
+    if (code)
+        backend_free(code);
+    return best;
+}

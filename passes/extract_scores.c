@@ -1,0 +1,123 @@
+#include "passes/extract_scores.h"
+
+#include "passes/score_space.h"
+
+/* ---- which ones ---------------------------------------------------------------------------------------------------- */
+
+int extract_scores_find(arena *memory, ir_function *function, ir_value ***products) {
+    int count = 0, capacity = 0;
+    bool *taken = arena_alloc(memory, (size_t)function->next_id + 1);
+    *products = NULL;
+    for (ir_value *value = function->first; value; value = value->next) {
+        if (taken[value->id] || !score_is_pairwise(function, value))
+            continue;
+        score_space space = score_space_find(memory, function, value);
+        if (!score_space_is_fusable(&space))
+            continue;
+        for (const ir_value *other = function->first; other; other = other->next)
+            taken[other->id] |= score_is_wide(&space, other);
+        ARENA_PUSH(memory, *products, count, capacity, value);
+    }
+    return count;
+}
+
+/* ---- copying ------------------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    const score_space *space;
+    ir_function *target;
+    bool *inside;     /* by id: scores, results, and what lies between two stages */
+    ir_value **copies; /* by id */
+} extraction;
+
+static score_result *result_of(const score_space *space, const ir_value *value) {
+    for (int i = 0; i < space->result_count; i++)
+        if (space->results[i].value == value)
+            return &space->results[i];
+    return NULL;
+}
+
+/* Marks what a stage needs of earlier ones, and sums of products, which may be computed at once. */
+static void find_inside(extraction *work, int stages) {
+    const score_space *space = work->space;
+    for (ir_value *value = space->function->last; value; value = value->previous) {
+        const score_result *result = result_of(space, value);
+        bool member = result ? result->stage < stages : score_is_wide(space, value) && space->level[value->id] < stages;
+        if (member)
+            work->inside[value->id] = true;
+        if (!work->inside[value->id])
+            continue;
+        for (int i = 0; i < value->operand_count; i++)
+            if (space->level[value->operands[i]->id] > 0)
+                work->inside[value->operands[i]->id] = true;
+    }
+    for (const ir_value *value = space->function->first; value; value = value->next)
+        if (value->opcode == IR_OP_add && work->inside[value->operands[0]->id] &&
+            work->inside[value->operands[1]->id] && result_of(space, value->operands[0]) &&
+            result_of(space, value->operands[1]))
+            work->inside[value->id] = true;
+}
+
+static ir_value *copy_of(extraction *work, const ir_value *value);
+
+/* Whether a value outside is computed again rather than given: indices and constants, and matrices of conditions. */
+static bool is_computed_again(const extraction *work, const ir_value *value) {
+    if (value->opcode == IR_OP_constant || value->opcode == IR_OP_iota)
+        return true;
+    ir_class class_ = ir_op(value->opcode)->class_;
+    return (class_ == IR_CLASS_ELEMENTWISE || value->opcode == IR_OP_broadcast) && value->type.rank >= 2 &&
+           ir_type_elements(&value->type) >= work->space->rows * work->space->columns;
+}
+
+static ir_value *copy_of(extraction *work, const ir_value *value) {
+    ir_value **known = &work->copies[value->id];
+    if (*known)
+        return *known;
+    arena *memory = work->target->module->memory;
+    if (!work->inside[value->id] && !is_computed_again(work, value)) {
+        ir_builder builder = {work->target, NULL, value->span};
+        return *known = ir_input(&builder, arena_printf(memory, "x%d", value->id), &value->type);
+    }
+    ir_value **operands = arena_alloc(memory, (size_t)(value->operand_count + 1) * sizeof *operands);
+    for (int i = 0; i < value->operand_count; i++)
+        operands[i] = copy_of(work, value->operands[i]);
+    return *known = ir_build(work->target, NULL, value->opcode, operands, value->operand_count, value->attrs,
+                             value->attr_count, &value->type, value->span);
+}
+
+/* Results that nothing inside uses, or that more than the next stage would want to know, are outputs. */
+static void write_outputs(extraction *work) {
+    const ir_function *function = work->space->function;
+    for (const ir_value *value = function->first; value; value = value->next) {
+        bool sum = value->opcode == IR_OP_add && work->inside[value->id];
+        if (!work->inside[value->id] || !(sum || result_of(work->space, value)))
+            continue;
+        bool added = false;
+        for (const ir_value *user = function->first; user; user = user->next)
+            for (int i = 0; i < user->operand_count; i++)
+                added |= user->operands[i] == value && user->opcode == IR_OP_add && work->inside[user->id];
+        if (added)
+            continue;
+        ir_builder builder = {work->target, NULL, value->span};
+        const char *name = arena_printf(work->target->module->memory, "y%d", value->id);
+        ir_output(&builder, name, copy_of(work, value));
+    }
+}
+
+static void extract(arena *memory, const score_space *space, ir_module *module, const char *name, int stages) {
+    size_t ids = (size_t)space->function->next_id;
+    extraction work = {.space = space,
+                       .target = ir_function_new(module, name, space->product->span),
+                       .inside = arena_alloc(memory, ids),
+                       .copies = arena_alloc(memory, ids * sizeof(ir_value *))};
+    find_inside(&work, stages);
+    write_outputs(&work);
+}
+
+ir_module *extract_scores(arena *memory, source_table *sources, ir_function *function, ir_value *product) {
+    ir_module *module = ir_module_new(memory, sources, "scores");
+    score_space space = score_space_find(memory, function, product);
+    extract(memory, &space, module, "forward", 1);
+    extract(memory, &space, module, "together", space.stage_count);
+    return module;
+}
