@@ -140,7 +140,7 @@ static rt_dataset *build(rt_file_list *files, const char *path, rt_split split, 
                 split == RT_SPLIT_TRAIN ? "data_batch_*.bin" : test_name);
         return NULL;
     }
-    rt_dataset *dataset = rt_dataset_allocate(path, count, CLASSES, error);
+    rt_dataset *dataset = rt_dataset_allocate(path, RT_IMAGES, count, CLASSES, error);
     if (dataset != NULL && fill(dataset, files, path, split, error) != 0) {
         rt_dataset_free(dataset);
         return NULL;

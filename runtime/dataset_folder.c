@@ -207,7 +207,7 @@ static int describe(rt_dataset *dataset, const char *kind, rt_error *error) {
 /* The set of the listed pictures; `names` are the classes'. */
 static rt_dataset *build(const picture_list *list, const name_list *names, const char *path, const char *kind,
                          rt_error *error) {
-    rt_dataset *dataset = rt_dataset_allocate(path, list->count, names->count, error);
+    rt_dataset *dataset = rt_dataset_allocate(path, RT_IMAGES, list->count, names->count, error);
     if (dataset == NULL) {
         return NULL;
     }

@@ -301,7 +301,7 @@ rt_dataset *rt_dataset_open_shapes(const char *path, rt_split split, rt_error *e
         return NULL;
     }
     rt_dataset *dataset =
-        rt_dataset_allocate(path, split == RT_SPLIT_TRAIN ? settings.train : settings.test, FIGURES, error);
+        rt_dataset_allocate(path, RT_IMAGES, split == RT_SPLIT_TRAIN ? settings.train : settings.test, FIGURES, error);
     if (dataset != NULL && fill(dataset, path, &settings, split, error) != 0) {
         rt_dataset_free(dataset);
         return NULL;

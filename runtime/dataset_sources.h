@@ -4,9 +4,9 @@
 
 #include "runtime/dataset.h"
 
-/* A set with room for `count` images (pixels NULL, labels -1) and `class_count` names (NULL), or NULL with an error
- * that names `path`. Where `storage` is set, all pixels live in that one block, else each image owns its own. */
-rt_dataset *rt_dataset_allocate(const char *path, int64_t count, int class_count, rt_error *error);
+/* A set with room for `count` images (pixels NULL) or vectors (NULL), labels (-1) and `class_count` names (NULL), or
+ * NULL with an error that names `path`. Where `storage` is set, everything lives in that one block. */
+rt_dataset *rt_dataset_allocate(const char *path, rt_data_kind kind, int64_t count, int class_count, rt_error *error);
 
 /* Gives the set one block of `bytes` for all its pixels. Returns 0 or -1. */
 int rt_dataset_allocate_storage(rt_dataset *dataset, const char *path, int64_t bytes, rt_error *error);
@@ -21,9 +21,14 @@ const char *rt_split_name(rt_split split);
 rt_dataset *rt_dataset_open_cifar_archive(const char *path, rt_split split, rt_error *error);
 rt_dataset *rt_dataset_open_cifar_folder(const char *path, rt_split split, rt_error *error);
 rt_dataset *rt_dataset_open_folder(const char *path, rt_split split, rt_error *error);
+rt_dataset *rt_dataset_open_vector_file(const char *path, rt_split split, rt_error *error);
+rt_dataset *rt_dataset_open_vector_folder(const char *path, rt_split split, rt_error *error);
 rt_dataset *rt_dataset_open_shapes(const char *path, rt_split split, rt_error *error);
 
 /* Whether a folder holds CIFAR's binary batches, directly or in cifar-10-batches-bin/. */
 int rt_dataset_is_cifar_folder(const char *path);
+
+/* Whether a folder holds train.npy or test.npy. */
+int rt_dataset_is_vector_folder(const char *path);
 
 #endif

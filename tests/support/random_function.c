@@ -58,8 +58,8 @@ static node none(void) {
 }
 
 /* The operation, or no node when the operands do not fit or the result is too large. */
-static node make(generator *this, ir_opcode opcode, ir_value *const *operands, int operand_count,
-                        const ir_attr *attrs, int attr_count, const ir_type *given_type, double bound, double grain) {
+static node make(generator *this, ir_opcode opcode, ir_value *const *operands, int operand_count, const ir_attr *attrs,
+                 int attr_count, const ir_type *given_type, double bound, double grain) {
     ir_type type = given_type ? *given_type : (ir_type){0};
     for (int i = 0; i < operand_count; i++)
         if (!operands[i])
@@ -90,7 +90,7 @@ static node binary(generator *this, ir_opcode opcode, node x, node y, double bou
 }
 
 static node moved(generator *this, ir_opcode opcode, node x, const ir_attr *attrs, int attr_count,
-                         const ir_type *type) {
+                  const ir_type *type) {
     node result = make(this, opcode, &x.value, 1, attrs, attr_count, type, x.bound, x.grain);
     result.constant = x.constant;
     return result;
