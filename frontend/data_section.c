@@ -69,7 +69,8 @@ static bool read_source(fe_context *context, fe_scope *scope, const fe_expr *sha
     }
     for (int i = 0; i < context->data_count; i++)
         if (!name || !context->data[i].name || strcmp(context->data[i].name, name) == 0) {
-            fe_fail(context, span, "data with several sources gives each a name of its own, such as text = vector[384]");
+            fe_fail(context, span,
+                    "data with several sources gives each a name of its own, such as text = vector[384]");
             return false;
         }
     if (context->data_count == MOST_SOURCES) {

@@ -138,7 +138,8 @@ static int find_labelled(rt_training_data *data, rt_error *error) {
     for (int64_t i = 0; i < train->count; i++)
         if (train->labels[i] >= 0)
             indices[count++] = i;
-    data->labelled = count == train->count || count == 0 ? data->train : rt_dataset_select(train, indices, count, error);
+    data->labelled =
+        count == train->count || count == 0 ? data->train : rt_dataset_select(train, indices, count, error);
     free(indices);
     return data->labelled != NULL ? 0 : -1;
 }

@@ -11,7 +11,8 @@
 
 enum { MOST_CLASSES = 1 << 20 };
 
-static const char suffix[] = ".npy", label_suffix[] = "_labels.npy", train_name[] = "train.npy", test_name[] = "test.npy";
+static const char suffix[] = ".npy", label_suffix[] = "_labels.npy", train_name[] = "train.npy",
+                  test_name[] = "test.npy";
 
 /* NAME_labels.npy of NAME.npy; freed by the caller. */
 static char *label_path(const char *path) {
@@ -48,8 +49,8 @@ static int read_labels(const char *path, int32_t **labels, int64_t *count, rt_er
         return rt_fail(error, "%s: out of memory", path);
     }
     if (access(beside, F_OK) == 0) {
-        classes = rt_npy_load_labels(beside, labels, count, error) != 0 ? -1
-                                                                        : count_classes(*labels, *count, beside, error);
+        classes =
+            rt_npy_load_labels(beside, labels, count, error) != 0 ? -1 : count_classes(*labels, *count, beside, error);
     }
     free(beside);
     return classes;

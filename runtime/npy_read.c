@@ -87,7 +87,8 @@ static int parse_header(const char *text, npy_header *header, const char *path, 
         return rt_fail(error, "%s: not a .npy file: its header does not say order and shape", path);
     header->columns_first = *order == 'T';
     if (read_type(type, header) != 0)
-        return rt_fail(error, "%s: its numbers are of type %.40s; float32 and float64 are read, and whole numbers as labels",
+        return rt_fail(error,
+                       "%s: its numbers are of type %.40s; float32 and float64 are read, and whole numbers as labels",
                        path, type != NULL ? type : "none");
     return 0;
 }
