@@ -76,7 +76,7 @@ static int open_splits(evaluation_run *run, rt_error *error) {
     if (validation && amount == 0)
         return rt_fail(error, "--split validation wants --validation N: the spec sets nothing apart");
     uint64_t seed = o->checkpoint ? (uint64_t)run->position.seed : o->seed >= 0 ? (uint64_t)o->seed : 0;
-    run->data.whole = rt_data_open(manifest, NULL, o->data, RT_SPLIT_TRAIN, error);
+    run->data.whole = rt_data_open(manifest, NULL, o->data, RT_SPLIT_LABELLED, error);
     if (!run->data.whole || rt_data_divide(&run->data, amount, seed, error))
         return -1;
     if (!validation && !(run->test = rt_data_open(manifest, NULL, o->data, RT_SPLIT_TEST, error)))

@@ -10,7 +10,9 @@
 #include <sys/stat.h>
 
 const char *rt_split_name(rt_split split) {
-    return split == RT_SPLIT_TRAIN ? "train" : "test";
+    static const char *const names[] = {
+        [RT_SPLIT_TRAIN] = "train", [RT_SPLIT_TEST] = "test", [RT_SPLIT_LABELLED] = "train"};
+    return names[split];
 }
 
 rt_dataset *rt_dataset_open(const char *path, rt_split split, rt_error *error) {
@@ -24,13 +26,13 @@ rt_dataset *rt_dataset_open(const char *path, rt_split split, rt_error *error) {
     }
     if (!S_ISDIR(status.st_mode)) {
         return rt_npy_recognise(path) ? rt_dataset_open_vector_file(path, split, error)
-                                      : rt_dataset_open_cifar_archive(path, split, error);
+                                      : rt_dataset_open_binary_archive(path, split, error);
     }
     if (rt_dataset_is_vector_folder(path)) {
         return rt_dataset_open_vector_folder(path, split, error);
     }
-    return rt_dataset_is_cifar_folder(path) ? rt_dataset_open_cifar_folder(path, split, error)
-                                            : rt_dataset_open_folder(path, split, error);
+    return rt_dataset_is_binary_folder(path) ? rt_dataset_open_binary_folder(path, split, error)
+                                             : rt_dataset_open_folder(path, split, error);
 }
 
 rt_dataset *rt_dataset_allocate(const char *path, rt_data_kind kind, int64_t count, int class_count, rt_error *error) {

@@ -6,7 +6,9 @@
 
 #include <stdint.h>
 
-typedef enum { RT_SPLIT_TRAIN, RT_SPLIT_TEST } rt_split;
+/* Labelled: those items of the training split that have labels, where a set keeps them in files of their own; else the
+ * same as train. */
+typedef enum { RT_SPLIT_TRAIN, RT_SPLIT_TEST, RT_SPLIT_LABELLED } rt_split;
 typedef enum { RT_IMAGES, RT_VECTORS } rt_data_kind;
 
 /* One decoded image, 8 bits a channel, interleaved red green blue, rows top to bottom. */
@@ -31,8 +33,9 @@ struct rt_dataset {
     rt_dataset *next; /* another source: its item i belongs to item i of this set; labels are in the first one */
 };
 
-/* Opens `path`: a folder or .tar.gz of CIFAR-10's binary layout (any number of data_batch_*.bin), an image folder
- * with train/<class>/ and test/<class>/ or val/<class>/ of JPEG and PNG files, `shapes` with optional settings
+/* Opens `path`: a folder or .tar.gz of the binary files of CIFAR-10 (any number of data_batch_*.bin), CIFAR-100 (by its
+ * fine labels) or STL-10 (train is unlabeled_X.bin, where it is there, then train_X.bin), an image folder with
+ * train/<class>/ and test/<class>/ or val/<class>/ of JPEG and PNG files, `shapes` with optional settings
  * (`shapes:train=5000,test=1000,size=32,seed=1`), a .npy file of vectors, or a folder with train.npy and test.npy.
  * A file of vectors has an empty test split. Returns NULL and fills `error` on bad input. */
 rt_dataset *rt_dataset_open(const char *path, rt_split split, rt_error *error);

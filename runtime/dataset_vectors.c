@@ -105,7 +105,7 @@ static rt_dataset *read_split(const char *path, const char *other_split, rt_spli
 }
 
 rt_dataset *rt_dataset_open_vector_file(const char *path, rt_split split, rt_error *error) {
-    if (split == RT_SPLIT_TRAIN) {
+    if (split != RT_SPLIT_TEST) {
         return read_split(path, NULL, split, error);
     }
     rt_dataset *nothing = rt_dataset_allocate(path, RT_VECTORS, 0, 0, error);
@@ -128,7 +128,7 @@ int rt_dataset_is_vector_folder(const char *path) {
 }
 
 rt_dataset *rt_dataset_open_vector_folder(const char *path, rt_split split, rt_error *error) {
-    const char *name = split == RT_SPLIT_TRAIN ? train_name : test_name;
+    const char *name = split == RT_SPLIT_TEST ? test_name : train_name;
     char *own = rt_path_join(path, name), *other = rt_path_join(path, name == train_name ? test_name : train_name);
     rt_dataset *dataset = NULL;
     if (own == NULL || other == NULL) {

@@ -134,14 +134,22 @@ static int measure_all(const rt_session *session, rt_encoder encoder, const rt_e
     return count;
 }
 
+static int lacks_labels(const rt_dataset *dataset) {
+    for (int64_t i = 0; i < dataset->count; i++)
+        if (dataset->labels[i] < 0)
+            return 1;
+    return 0;
+}
+
 int rt_evaluation_possible(const rt_dataset *train, const rt_dataset *test, rt_error *reason) {
     if (train->count < 1 || test->count < 1)
         rt_fail(reason, "evaluation needs two splits, but here is %s",
                 train->count < 1 ? train->description : test->description);
-    else if (train->class_count == 0)
-        rt_fail(reason, "evaluation needs labels; %s has none", train->description);
-    else if (test->class_count == 0)
-        rt_fail(reason, "evaluation needs labels; %s has none", test->description);
+    else if (train->class_count == 0 || lacks_labels(train))
+        rt_fail(reason, "evaluation needs labels of all its items; this has none or not of all: %s",
+                train->description);
+    else if (test->class_count == 0 || lacks_labels(test))
+        rt_fail(reason, "evaluation needs labels of all its items; this has none or not of all: %s", test->description);
     else if (train->class_count < 2 || train->class_count != test->class_count)
         rt_fail(reason, "evaluation needs the same classes, at least 2, in both splits; train has %d, test %d",
                 train->class_count, test->class_count);

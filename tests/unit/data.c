@@ -185,7 +185,8 @@ static void a_reader_needs_its_sources_only(void **state) {
     rt_tensor input = {.name = "text"};
     rt_function_info reader = {.input_count = 1, .inputs = &input};
     rt_error error = {{0}};
-    static const char *const texts[] = {"pairs/text.npy", "text=pairs/text.npy", "image=nowhere.npy,text=pairs/text.npy"};
+    static const char *const texts[] = {"pairs/text.npy", "text=pairs/text.npy",
+                                        "image=nowhere.npy,text=pairs/text.npy"};
     for (int i = 0; i < 3; i++) {
         rt_dataset *set = rt_data_open(&manifest, &reader, texts[i], RT_SPLIT_TRAIN, &error);
         if (!set)
@@ -310,8 +311,14 @@ static void pairs_stay_together(void **state) {
     divide(&data, "pairs", 5, 3);
     rt_view views[2] = {view_of("image", "image", 0, 4), view_of("text", "text", 1, 2)};
     const int64_t strides[2][4] = {{4, 1, 0, 0}, {1, BATCH, 0, 0}}; /* the second one lies transposed */
-    rt_loader_options options = {.dataset = data.train, .view_count = 2, .views = views, .strides = strides,
-                                 .batch = BATCH, .seed = 9, .threads = 2, .shuffle = 1};
+    rt_loader_options options = {.dataset = data.train,
+                                 .view_count = 2,
+                                 .views = views,
+                                 .strides = strides,
+                                 .batch = BATCH,
+                                 .seed = 9,
+                                 .threads = 2,
+                                 .shuffle = 1};
     rt_loader *loader = rt_loader_create(&options, &error);
     if (!loader)
         fail_msg("%s", error.text);
