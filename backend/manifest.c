@@ -41,8 +41,10 @@ static void append_functions(const kir_program *program, text_buffer *out) {
 static void append_views(const ir_module *module, text_buffer *out) {
     for (int i = 0; i < module->view_count; i++) {
         const ir_view *view = &module->views[i];
-        text_append(out, "view %s %lld %lld %lld\n", view->name, (long long)view->channels, (long long)view->height,
-                    (long long)view->width);
+        text_append(out, "view %s %lld", view->name, (long long)view->channels);
+        if (view->height > 0)
+            text_append(out, " %lld %lld", (long long)view->height, (long long)view->width);
+        text_append(out, view->source ? " of %s\n" : "\n", view->source);
         for (int a = 0; a < view->count; a++)
             text_append(out, "augment %s\n", view->augments[a].text);
     }

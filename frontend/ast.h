@@ -124,10 +124,13 @@ struct fe_decl {
     fe_block body; /* of a one-line function: a single FE_RETURN */
 };
 
-/* `view a = t`, `shared flip = …`, `evaluate = t` of an augment section. */
+/* `view a = t`, `view b of text = t`, `shared flip = …`, `evaluate = t`, `evaluate of text = t` of an augment section.
+ */
 typedef struct {
-    const char *name;
+    const char *name; /* NULL for evaluate */
     source_span span;
+    const char *source; /* the name behind `of`, or NULL */
+    source_span source_span;
     fe_expr *value;
 } fe_named;
 
@@ -147,8 +150,8 @@ typedef enum {
 
 const char *fe_section_name(fe_section_kind kind);
 
-/* A section. data holds one FE_EVALUATE statement (an FE_INDEX such as image[3, 32, 32]); augment holds its own lists;
- * all others hold statements. */
+/* A section. In data, an FE_INDEX such as image[3, 32, 32] stands for a source, bound to its name where it has one;
+ * augment holds its own lists; all others hold statements. */
 typedef struct {
     bool present;
     source_span span;
@@ -156,9 +159,8 @@ typedef struct {
     fe_block body;
     fe_decl **pipelines;
     int pipeline_count, pipeline_capacity;
-    fe_named *shared, *views;
-    int shared_count, shared_capacity, view_count, view_capacity;
-    fe_expr *evaluate; /* pipeline for evaluation, or NULL */
+    fe_named *shared, *views, *evaluations;
+    int shared_count, shared_capacity, view_count, view_capacity, evaluation_count, evaluation_capacity;
 } fe_section;
 
 typedef struct {

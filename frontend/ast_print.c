@@ -178,7 +178,12 @@ static void print_block(const fe_block *block, int depth, text_buffer *out) {
 
 static void print_named(const char *what, const fe_named *named, int count, text_buffer *out) {
     for (int i = 0; i < count; i++) {
-        text_append(out, "    %s %s = ", what, named[i].name);
+        text_append(out, "    %s", what);
+        if (named[i].name)
+            text_append(out, " %s", named[i].name);
+        if (named[i].source)
+            text_append(out, " of %s", named[i].source);
+        text_append(out, " = ");
         print_expr(named[i].value, out);
         text_append(out, "\n");
     }
@@ -193,11 +198,7 @@ static void print_augment(const fe_section *section, text_buffer *out) {
         text_append(out, "\n");
     }
     print_named("view", section->views, section->view_count, out);
-    if (section->evaluate) {
-        text_append(out, "    evaluate = ");
-        print_expr(section->evaluate, out);
-        text_append(out, "\n");
-    }
+    print_named("evaluate", section->evaluations, section->evaluation_count, out);
     text_append(out, "  }");
 }
 

@@ -62,7 +62,8 @@ static bool section_reads(const fe_section *section, const char *name) {
         if (decl_reads(section->pipelines[i], name))
             return true;
     return block_reads(&section->body, name) || named_read(section->shared, section->shared_count, name) ||
-           named_read(section->views, section->view_count, name) || expr_reads(section->evaluate, name);
+           named_read(section->views, section->view_count, name) ||
+           named_read(section->evaluations, section->evaluation_count, name);
 }
 
 /* ---- complaints

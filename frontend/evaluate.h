@@ -16,6 +16,14 @@ enum {
 };
 #define FE_MAX_MEMORY ((size_t)1 << 30) /* of one evaluation; the largest spec takes 30 MB */
 
+/* What one item of the data holds: a picture or a vector. */
+typedef struct {
+    const char *name; /* NULL where the data section gives none */
+    int rank;         /* 3: channels, height, width; 1: the width of a vector */
+    int64_t dims[3];
+    source_span span;
+} fe_data_source;
+
 struct fe_context {
     arena *memory;
     diag_list *diags;
@@ -41,6 +49,8 @@ struct fe_context {
     bool exhausted;           /* the budget is spent, and said so */
     const char *binding_name; /* the name that the value being computed will have, or NULL */
     const char *label;        /* the label before the call being evaluated, or NULL */
+    fe_data_source *data;
+    int data_count, data_capacity;
     /* pipelines */
     ir_augment *augments;
     int augment_count, augment_capacity;
@@ -188,9 +198,13 @@ void fe_write_residual(fe_context *context, fe_scope *scope, const fe_expr *expr
 /* One fact a statement of a section's body. */
 void fe_residual_facts(fe_context *context, fe_scope *scope, const fe_block *block, fe_facts *facts);
 
-/* ---- pipelines.c, training.c
+/* ---- data_section.c, pipelines.c, training.c
  * -------------------------------------------------------------------------------------------------- */
 
+/* "image", "vector" or the name that the data section gives. */
+const char *fe_data_source_name(const fe_data_source *source);
+/* The type of a batch. */
+ir_type fe_data_source_type(const fe_context *context, const fe_data_source *source);
 bool fe_make_views(fe_context *context, fe_scope *scope, const fe_method *method);
 /* The name under which optimizers and schedules are bound, apart from functions. */
 const char *fe_training_name(fe_context *context, const char *name);

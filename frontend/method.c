@@ -70,7 +70,7 @@ static bool bind_method_parameters(fe_context *context, fe_scope *scope, const f
 static bool read_batch(fe_context *context, fe_scope *scope, const fe_method *method) {
     fe_binding *batch = fe_scope_find_here(scope, "batch");
     if (!batch) {
-        fe_fail(context, method->span, "method '%s' needs 'param batch = …', the number of images in a step",
+        fe_fail(context, method->span, "method '%s' needs 'param batch = …', the number of items in a step",
                 method->name);
         return false;
     }
@@ -134,19 +134,13 @@ static void begin_function(fe_context *context, const char *name, bool training,
         unbind_training_inputs(context, span);
 }
 
-static ir_type image_type(fe_context *context) {
-    const fe_value *shape = &fe_scope_find(context->library, "image_shape")->value;
-    return ir_type_make(IR_F32, 4,
-                        (int64_t[]){context->batch, (int64_t)shape->items[0].number, (int64_t)shape->items[1].number,
-                                    (int64_t)shape->items[2].number});
-}
-
 static void bind_views(fe_context *context, fe_scope *scope) {
     for (int i = 0; i < context->module->view_count; i++) {
         const ir_view *view = &context->module->views[i];
         if (strcmp(view->name, "evaluate") == 0)
             continue;
-        ir_type type = ir_type_make(IR_F32, 4, (int64_t[]){context->batch, view->channels, view->height, view->width});
+        ir_type type = ir_type_make(IR_F32, view->height ? 4 : 2,
+                                    (int64_t[]){context->batch, view->channels, view->height, view->width});
         ir_builder builder = fe_builder(context, view->span);
         ir_value *input = ir_input(&builder, arena_printf(context->memory, "view.%s", view->name), &type);
         fe_scope_bind(context->memory, scope, view->name, view->span, fe_tensor(input, view->span));
@@ -248,14 +242,21 @@ static const fe_stmt *find_features(const fe_method *method) {
     return NULL;
 }
 
-/* features(x) of the evaluate section, or the first encoder's pooled map or result. */
-static fe_value represent(fe_context *context, fe_scope *scope, const fe_method *method, fe_value image) {
+/* features(x, …) of the evaluate section, whose parameters are the sources of the data in order, or the first encoder's
+ * pooled map or result of the first source. */
+static fe_value represent(fe_context *context, fe_scope *scope, const fe_method *method, fe_value *items) {
     const fe_stmt *features = find_features(method);
     if (features) {
+        int wanted = features->local->parameter_count;
+        if (wanted < 1 || wanted > context->data_count)
+            return fe_fail(context, features->span, "features takes %s, the source%s of the data",
+                           context->data_count == 1 ? "one parameter"
+                                                    : "as many parameters as there are sources, or fewer",
+                           context->data_count == 1 ? "" : "s");
         fe_closure *closure = arena_alloc(context->memory, sizeof *closure);
         *closure = (fe_closure){features->local, scope, NULL};
         fe_value callee = {.kind = FE_VALUE_CLOSURE, .span = features->span, .as.closure = closure};
-        return fe_call_value(context, &callee, &image, 1, features->span);
+        return fe_call_value(context, &callee, items, wanted, features->span);
     }
     const fe_block *encoder = &method->sections[FE_ENCODER].body;
     for (int i = 0; i < encoder->count; i++) {
@@ -263,7 +264,7 @@ static fe_value represent(fe_context *context, fe_scope *scope, const fe_method 
         fe_binding *bound = stmt->kind == FE_BIND ? fe_scope_find(scope, stmt->names[0]) : NULL;
         if (!bound || bound->value.kind != FE_VALUE_INSTANCE)
             continue;
-        fe_value result = fe_apply(context, bound->value.as.instance, &image, stmt->span);
+        fe_value result = fe_apply(context, bound->value.as.instance, &items[0], stmt->span);
         const fe_field *pooled = result.kind == FE_VALUE_RECORD ? fe_record_find(&result, "pooled") : NULL;
         return pooled ? *pooled->value : result;
     }
@@ -274,14 +275,17 @@ static fe_value represent(fe_context *context, fe_scope *scope, const fe_method 
 static bool make_embed(fe_context *context, fe_scope *method_scope, const fe_method *method) {
     begin_function(context, "embed", false, method->span);
     ir_builder builder = fe_builder(context, method->span);
-    ir_type type = image_type(context);
-    fe_value image = fe_tensor(ir_input(&builder, "image", &type), method->span);
-    fe_value result = represent(context, method_scope, method, image);
+    fe_value *items = arena_alloc(context->memory, (size_t)context->data_count * sizeof *items);
+    for (int i = 0; i < context->data_count; i++) {
+        ir_type type = fe_data_source_type(context, &context->data[i]);
+        items[i] = fe_tensor(ir_input(&builder, fe_data_source_name(&context->data[i]), &type), method->span);
+    }
+    fe_value result = represent(context, method_scope, method, items);
     ir_value *features = result.kind == FE_VALUE_ERROR ? NULL : fe_to_tensor(context, &result, "the representation");
     if (!features)
         return false;
     if (features->type.rank < 2 || features->type.dims[0] != context->batch) {
-        fe_fail(context, result.span, "the representation is one vector an image, [%lld, F], not %s",
+        fe_fail(context, result.span, "the representation is one vector an item, [%lld, F], not %s",
                 (long long)context->batch, ir_shape_text(context->memory, &features->type));
         return false;
     }
@@ -378,10 +382,7 @@ static bool compile_method(fe_context *context, const fe_method *method) {
         !fe_read_data(context, scope, method))
         return false;
     /* Independent sections report their errors together. */
-    if (!method->sections[FE_AUGMENT].present)
-        fe_fail(context, method->span, "method '%s' needs an augment section", method->name);
-    else
-        fe_make_views(context, scope, method);
+    fe_make_views(context, scope, method);
     fe_run(context, scope, &method->sections[FE_ENCODER].body);
     fe_read_training(context, scope, method, &training);
     fe_read_evaluation(context, scope, method);

@@ -25,8 +25,11 @@ typedef struct {
  */
 void fe_describe(fe_context *context, fe_scope *scope, const fe_method *method, const fe_training *training);
 
-/* settings.c: evaluates the data, train and evaluate sections into module settings. */
+/* data_section.c: evaluates the data section into context->data and module settings. */
 bool fe_read_data(fe_context *context, fe_scope *scope, const fe_method *method);
+/* settings.c: evaluates the train and evaluate sections into module settings. */
+/* Adds a setting whose value is a number. */
+void fe_add_setting(fe_context *context, const char *key, double number, source_span span);
 bool fe_read_training(fe_context *context, fe_scope *scope, const fe_method *method, fe_training *training);
 bool fe_read_evaluation(fe_context *context, fe_scope *scope, const fe_method *method);
 

@@ -31,12 +31,22 @@ static void parse_params(fe_parser *parser, fe_method *method) {
     } while (fe_take_symbol(parser, ","));
 }
 
+/* `of text`, where it stands. */
+static void parse_source(fe_parser *parser, fe_named *named) {
+    const fe_token *source = fe_take_word(parser, "of") ? fe_expect_name(parser, "after 'of'") : NULL;
+    if (source) {
+        named->source = source->text;
+        named->source_span = source->span;
+    }
+}
+
 static void parse_named(fe_parser *parser, const char *what, fe_named *named) {
     const fe_token *name = fe_expect_name(parser, arena_printf(parser->memory, "after '%s'", what));
     if (!name)
         return;
     named->name = name->text;
     named->span = name->span;
+    parse_source(parser, named);
     fe_expect_symbol(parser, "=", arena_printf(parser->memory, "after '%s %s'", what, name->text));
     named->value = fe_parse_expr(parser);
 }
@@ -56,9 +66,14 @@ static void parse_augment_item(fe_parser *parser, fe_section *section) {
         parse_named(parser, "view", &named);
         if (!parser->failed)
             ARENA_PUSH(parser->memory, section->views, section->view_count, section->view_capacity, named);
-    } else if (fe_take_word(parser, "evaluate")) {
+    } else if (fe_at_word(parser, "evaluate")) {
+        named.span = fe_advance(parser)->span;
+        parse_source(parser, &named);
         fe_expect_symbol(parser, "=", "after 'evaluate'");
-        section->evaluate = fe_parse_expr(parser);
+        named.value = fe_parse_expr(parser);
+        if (!parser->failed)
+            ARENA_PUSH(parser->memory, section->evaluations, section->evaluation_count, section->evaluation_capacity,
+                       named);
     } else {
         fe_expected(parser, "pipeline, shared, view or evaluate", "in the augment section");
     }

@@ -119,6 +119,9 @@ STEP(horizontal_flip, {"p", 1})
 STEP(color_jitter, {"brightness", 1}, {"contrast", 1}, {"saturation", 1}, {"hue", 1}, {"p", 1})
 STEP(grayscale, {"p", 1})
 STEP(gaussian_blur, {"kernel", 1}, {"sigma", 2}, {"p", 1})
+STEP(gaussian_noise, {"sigma", 2}, {"p", 1})
+STEP(random_mask, {"share", 1}, {"p", 1})
+STEP(random_scale, {"range", 2}, {"p", 1})
 #undef STEP
 
 /* normalize(cifar10), a record of mean and std, or both by name. */
@@ -157,6 +160,12 @@ const fe_builtin fe_builtins_augment[] = {
      AUGMENTATION, NULL, 0, false},
     {"normalize", "mean, std =", builtin_normalize, "(x - mean) / std a channel; also of a record with both",
      AUGMENTATION, NULL, 0, false},
+    {"gaussian_noise", "sigma, p = 1", builtin_gaussian_noise, "of vectors: plus numbers from N(0, sigma^2)",
+     AUGMENTATION, NULL, 0, false},
+    {"random_mask", "share, p = 1", builtin_random_mask, "of vectors: each number is 0 with the probability `share`",
+     AUGMENTATION, NULL, 0, false},
+    {"random_scale", "range, p = 1", builtin_random_scale, "of vectors: times one number drawn from a range",
+     AUGMENTATION, NULL, 0, false},
     {0},
 };
 
@@ -185,22 +194,37 @@ static void find_size(ir_view *view) {
     }
 }
 
-static bool add_view(fe_context *context, const char *name, fe_value steps, source_span span) {
-    steps = to_steps(context, steps, span);
-    if (steps.kind != FE_VALUE_AUGMENTS)
+/* Pictures and vectors have augmentations of their own. */
+static bool steps_fit(fe_context *context, const fe_data_source *source, const fe_value *steps) {
+    for (int i = 0; i < steps->item_count; i++) {
+        const ir_augment *step = &steps->as.augments[i];
+        rt_augment_op op;
+        rt_error error;
+        if (rt_augment_parse(step->text, &op, &error) != 0 || rt_augment_of_vectors(op.kind) == (source->rank == 1))
+            continue;
+        fe_fail(context, step->span, "this augmentation is for %s, but '%s' holds %s",
+                source->rank == 1 ? "images" : "vectors", fe_data_source_name(source),
+                source->rank == 1 ? "vectors" : "images");
         return false;
-    const fe_value *shape = &fe_scope_find(context->library, "image_shape")->value;
-    ir_view view = {.name = name, .span = span};
-    view.channels = (int64_t)shape->items[0].number;
-    view.height = (int64_t)shape->items[1].number;
-    view.width = (int64_t)shape->items[2].number;
+    }
+    return true;
+}
+
+static bool add_view(fe_context *context, const char *name, const fe_data_source *source, fe_value steps,
+                     source_span span) {
+    steps = to_steps(context, steps, span);
+    if (steps.kind != FE_VALUE_AUGMENTS || !steps_fit(context, source, &steps))
+        return false;
+    ir_view view = {.name = name, .source = source->name, .span = span, .channels = source->dims[0]};
+    view.height = source->dims[1];
+    view.width = source->dims[2];
     for (int i = 0; i < steps.item_count; i++)
         ARENA_PUSH(context->memory, view.augments, view.count, view.capacity, steps.as.augments[i]);
     find_size(&view);
-    bool same = view.height == (int64_t)shape->items[1].number && view.width == (int64_t)shape->items[2].number;
+    bool same = view.height == source->dims[1] && view.width == source->dims[2];
     if (strcmp(name, "evaluate") == 0 && !same) {
-        fe_fail(context, span, "pictures are evaluated at %lldx%lld, but the data section says %.0fx%.0f",
-                (long long)view.height, (long long)view.width, shape->items[1].number, shape->items[2].number);
+        fe_fail(context, span, "pictures are evaluated at %lldx%lld, but the data section says %lldx%lld",
+                (long long)view.height, (long long)view.width, (long long)source->dims[1], (long long)source->dims[2]);
         return false;
     }
     ir_module *module = context->module;
@@ -213,25 +237,53 @@ static bool starts_with(const char *text, const char *word) {
     return strncmp(text, word, length) == 0 && text[length] == ' ';
 }
 
-/* Without one of its own, evaluation resizes to the data's size and takes what is not random from the first view. */
-static fe_value default_evaluation(fe_context *context, source_span span) {
-    const fe_value *shape = &fe_scope_find(context->library, "image_shape")->value;
-    const ir_view *first = &context->module->views[0];
-    fe_value size = fe_list(FE_VALUE_LIST, &shape->items[1], 2, span);
-    fe_value resize = builtin_resize(context, (fe_value[]){size, fe_none(span)}, span);
-    ir_augment *steps = arena_alloc(context->memory, (size_t)(first->count + 1) * sizeof *steps);
-    int count = 0;
-    if (resize.kind == FE_VALUE_AUGMENTS)
-        steps[count++] = resize.as.augments[0];
-    for (int i = 0; i < first->count; i++)
+static const ir_view *first_view_of(const fe_context *context, const fe_data_source *source) {
+    for (int i = 0; i < context->module->view_count; i++) {
+        const ir_view *view = &context->module->views[i];
+        if (view->source == source->name)
+            return view;
+    }
+    return NULL;
+}
+
+/* A picture at the data's size, with what its first view does to the channels; a vector as it is. */
+static fe_value plain(fe_context *context, const fe_data_source *source, source_span span) {
+    const ir_view *first = first_view_of(context, source);
+    int first_count = first ? first->count : 0, count = 0;
+    ir_augment *steps = arena_alloc(context->memory, (size_t)(first_count + 2) * sizeof *steps);
+    if (source->rank == 3) {
+        fe_value sides[] = {fe_number((double)source->dims[1], span), fe_number((double)source->dims[2], span)};
+        fe_value size = fe_list(FE_VALUE_LIST, sides, 2, span);
+        fe_value resize = builtin_resize(context, (fe_value[]){size, fe_none(span)}, span);
+        if (resize.kind == FE_VALUE_AUGMENTS)
+            steps[count++] = resize.as.augments[0];
+    }
+    for (int i = 0; i < first_count; i++)
         if (starts_with(first->augments[i].text, "normalize"))
             steps[count++] = first->augments[i];
     return (fe_value){.kind = FE_VALUE_AUGMENTS, .span = span, .item_count = count, .as.augments = steps};
 }
 
-bool fe_make_views(fe_context *context, fe_scope *scope, const fe_method *method) {
-    const fe_section *section = &method->sections[FE_AUGMENT];
-    int errors = context->diags->error_count;
+/* The source behind `of`, or the only one. NULL after reporting. */
+static const fe_data_source *source_of(fe_context *context, const fe_named *named) {
+    const char *names[64];
+    int count = 0;
+    for (int i = 0; i < context->data_count; i++) {
+        const fe_data_source *source = &context->data[i];
+        if (named->source ? strcmp(named->source, fe_data_source_name(source)) == 0 : context->data_count == 1)
+            return source;
+        names[count++] = fe_data_source_name(source);
+    }
+    if (named->source)
+        fe_fail_suggest(context, named->source_span, diag_suggest(named->source, names, count),
+                        "the data section has no source '%s'", named->source);
+    else
+        fe_fail(context, named->span, "which source of the data? say '%s of %s = …'",
+                named->name ? arena_printf(context->memory, "view %s", named->name) : "evaluate", names[0]);
+    return NULL;
+}
+
+static void bind_pipelines(fe_context *context, fe_scope *scope, const fe_section *section) {
     for (int i = 0; i < section->pipeline_count; i++) {
         fe_closure *closure = arena_alloc(context->memory, sizeof *closure);
         *closure = (fe_closure){section->pipelines[i], scope, NULL};
@@ -241,14 +293,54 @@ bool fe_make_views(fe_context *context, fe_scope *scope, const fe_method *method
     for (int i = 0; i < section->shared_count; i++)
         fe_scope_bind(context->memory, scope, section->shared[i].name, section->shared[i].span,
                       fe_evaluate(context, scope, section->shared[i].value));
-    if (section->view_count == 0)
-        fe_fail(context, section->span, "the augment section needs at least one view");
-    for (int i = 0; i < section->view_count; i++)
-        add_view(context, section->views[i].name, fe_evaluate(context, scope, section->views[i].value),
-                 section->views[i].span);
-    if (context->diags->error_count > errors)
-        return false;
-    fe_value evaluation =
-        section->evaluate ? fe_evaluate(context, scope, section->evaluate) : default_evaluation(context, section->span);
-    return add_view(context, "evaluate", evaluation, section->evaluate ? section->evaluate->span : section->span);
+}
+
+/* What the section says of how to evaluate a source, or NULL. */
+static const fe_named *evaluation_of(fe_context *context, const fe_section *section, const fe_data_source *source) {
+    const fe_named *found = NULL;
+    for (int i = 0; i < section->evaluation_count; i++) {
+        const fe_named *named = &section->evaluations[i];
+        if (source_of(context, named) != source)
+            continue;
+        if (found)
+            fe_fail(context, named->span, "a second evaluate pipeline of '%s'", fe_data_source_name(source));
+        found = named;
+    }
+    return found;
+}
+
+/* Sources with names need no view: without one they are views themselves. */
+static void add_plain_views(fe_context *context, source_span span) {
+    for (int i = 0; i < context->data_count; i++) {
+        const fe_data_source *source = &context->data[i];
+        if (source->name && !first_view_of(context, source))
+            add_view(context, source->name, source, plain(context, source, span), source->span);
+    }
+}
+
+bool fe_make_views(fe_context *context, fe_scope *scope, const fe_method *method) {
+    const fe_section *section = &method->sections[FE_AUGMENT];
+    int errors = context->diags->error_count;
+    bind_pipelines(context, scope, section);
+    for (int i = 0; i < section->view_count; i++) {
+        const fe_data_source *source = source_of(context, &section->views[i]);
+        if (source)
+            add_view(context, section->views[i].name, source, fe_evaluate(context, scope, section->views[i].value),
+                     section->views[i].span);
+    }
+    if (context->diags->error_count == errors)
+        add_plain_views(context, method->span);
+    if (context->diags->error_count == errors && context->module->view_count == 0)
+        fe_fail(context, section->present ? section->span : method->span,
+                section->present ? "the augment section needs at least one view"
+                                 : "method '%s' needs an augment section",
+                method->name);
+    for (int i = 0; i < context->data_count && context->diags->error_count == errors; i++) {
+        const fe_data_source *source = &context->data[i];
+        const fe_named *named = evaluation_of(context, section, source);
+        source_span span = named ? named->value->span : section->present ? section->span : source->span;
+        add_view(context, "evaluate", source,
+                 named ? fe_evaluate(context, scope, named->value) : plain(context, source, span), span);
+    }
+    return context->diags->error_count == errors;
 }

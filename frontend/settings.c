@@ -1,79 +1,14 @@
-/* The data, train and evaluate sections: what becomes settings of the program. */
+/* The train and evaluate sections: what becomes settings of the program. */
 #include "frontend/method.h"
 
 #include <math.h>
 #include <string.h>
 
-static void add_number(fe_context *context, const char *key, double number, source_span span) {
+void fe_add_setting(fe_context *context, const char *key, double number, source_span span) {
     text_buffer text = {0};
     text_append_number(&text, number);
     ir_setting_add(context->module, key, text.data, span);
     text_free(&text);
-}
-
-/* ---- data { image[3, 32, 32], count = 50000 }
- * --------------------------------------------------------------------------------------------- */
-
-static bool read_image(fe_context *context, fe_scope *scope, const fe_expr *shape) {
-    if (shape->kind != FE_INDEX || shape->left->kind != FE_NAME || strcmp(shape->left->text, "image") != 0 ||
-        shape->part_count != 3) {
-        fe_fail(context, shape->span, "the data section says image[channels, height, width]");
-        return false;
-    }
-    fe_value *dims = arena_alloc(context->memory, 3 * sizeof *dims);
-    for (int i = 0; i < 3; i++) {
-        int64_t size;
-        if (!shape->parts[i]) {
-            fe_fail(context, shape->span, "the size of each axis is a number");
-            return false;
-        }
-        dims[i] = fe_evaluate(context, scope, shape->parts[i]);
-        if (!fe_to_size(context, &dims[i], "the size of an image's axis", 1, &size))
-            return false;
-        if (size > 1 << 14 || (i == 0 && size != 3)) {
-            fe_fail(context, dims[i].span,
-                    i == 0 ? "images have 3 channels" : "an image's sides are at most 16384 pixels");
-            return false;
-        }
-    }
-    fe_scope_bind(context->memory, context->library, "image_shape", shape->span,
-                  fe_list(FE_VALUE_LIST, dims, 3, shape->span));
-    return true;
-}
-
-/* count = N: memories of every training image hold N of them, which the program checks its data against. */
-static bool read_count(fe_context *context, fe_scope *scope, const fe_stmt *item) {
-    if (strcmp(item->names[0], "count") != 0) {
-        fe_fail_suggest(context, item->span, diag_suggest(item->names[0], (const char *const[]){"count"}, 1),
-                        "the data section has no setting '%s'", item->names[0]);
-        return false;
-    }
-    fe_value value = fe_evaluate(context, scope, item->value);
-    int64_t count;
-    if (!fe_to_size(context, &value, "count", 1, &count))
-        return false;
-    add_number(context, "images", (double)count, item->span);
-    return true;
-}
-
-bool fe_read_data(fe_context *context, fe_scope *scope, const fe_method *method) {
-    const fe_section *section = &method->sections[FE_DATA];
-    bool good = section->present, shaped = false;
-    if (!section->present)
-        fe_fail(context, method->span, "method '%s' needs a section data { image[channels, height, width] }",
-                method->name);
-    for (int i = 0; good && i < section->body.count; i++) {
-        const fe_stmt *item = section->body.items[i];
-        if (item->kind == FE_EVALUATE && !shaped)
-            good = shaped = read_image(context, scope, item->value);
-        else if (item->kind == FE_BIND && item->name_count == 1)
-            good = read_count(context, scope, item);
-        else
-            good = false, fe_fail(context, item->span, "the data section says image[channels, height, width]");
-    }
-    if (good && !shaped)
-        fe_fail(context, section->span, "the data section says image[channels, height, width]");
-    return good && shaped;
 }
 
 /* ---- train
@@ -92,7 +27,7 @@ static bool read_length(fe_context *context, fe_scope *scope, const fe_stmt *ite
                 fe_fail(context, item->span, "'%s' is given twice", names[i]);
                 return false;
             }
-            add_number(context, names[i], (double)count, item->span);
+            fe_add_setting(context, names[i], (double)count, item->span);
             return true;
         }
     fe_fail_suggest(context, item->span, diag_suggest(item->names[0], names, 2),
@@ -204,9 +139,23 @@ static bool read_protocol(fe_context *context, fe_scope *scope, const fe_expr *c
             fe_fail(context, arguments[i].span, "'%s' must be positive", key);
             return false;
         }
-        add_number(context, key, number, call->span);
+        fe_add_setting(context, key, number, call->span);
     }
     return good;
+}
+
+/* validation = 0.1 or 5000: what is set apart from the training items. */
+static bool read_validation(fe_context *context, fe_scope *scope, const fe_stmt *item) {
+    fe_value value = fe_evaluate(context, scope, item->value);
+    double amount;
+    if (!fe_to_number(context, &value, "validation", &amount))
+        return false;
+    if (amount < 0 || (amount >= 1 && amount != floor(amount)) || amount > INT32_MAX) {
+        fe_fail(context, value.span, "validation is a fraction below 1 or a number of items");
+        return false;
+    }
+    fe_add_setting(context, "validation", amount, item->span);
+    return true;
 }
 
 bool fe_read_evaluation(fe_context *context, fe_scope *scope, const fe_method *method) {
@@ -216,15 +165,19 @@ bool fe_read_evaluation(fe_context *context, fe_scope *scope, const fe_method *m
         const fe_stmt *item = section->body.items[i];
         if (item->kind == FE_LOCAL && item->local && strcmp(item->local->name, "features") == 0)
             continue;
+        if (item->kind == FE_BIND && item->name_count == 1 && strcmp(item->names[0], "validation") == 0) {
+            good &= read_validation(context, scope, item);
+            continue;
+        }
         const fe_expr *call = item->kind == FE_EVALUATE ? item->value : NULL;
         if (call && call->kind == FE_CALL && call->left->kind == FE_NAME && is_protocol(call->left->text)) {
             good &= read_protocol(context, scope, call);
             continue;
         }
-        static const char *const known[] = {"knn", "linear", "mlp", "features"};
+        static const char *const known[] = {"knn", "linear", "mlp", "features", "validation"};
         const char *name = call && call->kind == FE_CALL && call->left->kind == FE_NAME ? call->left->text : NULL;
-        fe_fail_suggest(context, item->span, name ? diag_suggest(name, known, 4) : NULL,
-                        "evaluate takes knn(…), linear(…), mlp(…) and features(x) = …");
+        fe_fail_suggest(context, item->span, name ? diag_suggest(name, known, 5) : NULL,
+                        "evaluate takes knn(…), linear(…), mlp(…), validation = … and features(x) = …");
         good = false;
     }
     return good;

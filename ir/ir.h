@@ -142,7 +142,8 @@ typedef struct {
 
 typedef struct {
     const char *name;
-    int64_t channels, height, width;
+    const char *source;              /* of the data that it shows; NULL where the data has one source without a name */
+    int64_t channels, height, width; /* of vectors: their width, 0, 0 */
     ir_augment *augments;
     int count, capacity;
     source_span span;

@@ -443,11 +443,13 @@ static bool take_view(ir_parser *parser) {
     int count;
     if (!view.name || !expect(parser, ":") || !take_ints(parser, dims, 3, &count))
         return false;
-    if (count != 3)
-        return fail(parser, "a view has channels, height and width");
+    if (count != 3 && count != 1)
+        return fail(parser, "a view has channels, height and width, or the width of vectors");
     view.channels = dims[0];
-    view.height = dims[1];
-    view.width = dims[2];
+    view.height = count == 3 ? dims[1] : 0;
+    view.width = count == 3 ? dims[2] : 0;
+    if (take(parser, "of") && !(view.source = take_symbol(parser)))
+        return false;
     if (!take_span(parser, &view.span) || !expect(parser, "{"))
         return false;
     while (!take(parser, "}")) {

@@ -126,7 +126,14 @@ void ir_print_function(const ir_function *function, text_buffer *out) {
 static void print_view(const ir_view *view, text_buffer *out) {
     text_append(out, "view ");
     print_symbol(view->name, out);
-    text_append(out, " : [%lld,%lld,%lld]", (long long)view->channels, (long long)view->height, (long long)view->width);
+    text_append(out, " : [%lld", (long long)view->channels);
+    if (view->height > 0)
+        text_append(out, ",%lld,%lld", (long long)view->height, (long long)view->width);
+    text_append(out, "]");
+    if (view->source) {
+        text_append(out, " of ");
+        print_symbol(view->source, out);
+    }
     print_span(view->span, out);
     text_append(out, " {\n");
     for (int i = 0; i < view->count; i++) {

@@ -2,7 +2,8 @@
 
 #include "passes/score_space.h"
 
-/* ---- which ones ---------------------------------------------------------------------------------------------------- */
+/* ---- which ones ----------------------------------------------------------------------------------------------------
+ */
 
 int extract_scores_find(arena *memory, ir_function *function, ir_value ***products) {
     int count = 0, capacity = 0;
@@ -21,12 +22,13 @@ int extract_scores_find(arena *memory, ir_function *function, ir_value ***produc
     return count;
 }
 
-/* ---- copying ------------------------------------------------------------------------------------------------------- */
+/* ---- copying -------------------------------------------------------------------------------------------------------
+ */
 
 typedef struct {
     const score_space *space;
     ir_function *target;
-    bool *inside;     /* by id: scores, results, and what lies between two stages */
+    bool *inside;      /* by id: scores, results, and what lies between two stages */
     ir_value **copies; /* by id */
 } extraction;
 

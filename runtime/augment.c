@@ -67,9 +67,12 @@ rt_augment_draw rt_augment_draw_parameters(const rt_augment_op *op, int height, 
         break;
     case RT_HORIZONTAL_FLIP: draw.flip = draw.apply; break;
     case RT_COLOR_JITTER: draw_jitter(op, random, &draw); break;
-    case RT_GAUSSIAN_BLUR: draw.sigma = rt_random_range(random, op->sigma[0], op->sigma[1]); break;
+    case RT_GAUSSIAN_BLUR:
+    case RT_GAUSSIAN_NOISE: draw.sigma = rt_random_range(random, op->sigma[0], op->sigma[1]); break;
+    case RT_RANDOM_SCALE: draw.scale = rt_random_range(random, op->range[0], op->range[1]); break;
     default: break;
     }
+    draw.random = *random;
     return draw;
 }
 
@@ -106,6 +109,8 @@ static room room_for(const rt_view *view, int64_t height, int64_t width) {
 }
 
 int64_t rt_augment_workspace(const rt_view *view, int max_height, int max_width) {
+    if (view->height == 0)
+        return 64;
     room needed = room_for(view, max_height, max_width);
     return 2 * needed.picture + needed.work;
 }

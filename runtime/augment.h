@@ -21,6 +21,9 @@ typedef enum {
     RT_GRAYSCALE,           /* p */
     RT_GAUSSIAN_BLUR,       /* kernel, sigma[2], p */
     RT_NORMALIZE,           /* mean[3], std[3] */
+    RT_GAUSSIAN_NOISE,      /* of vectors: sigma[2], p */
+    RT_RANDOM_MASK,         /* of vectors: share, p */
+    RT_RANDOM_SCALE,        /* of vectors: range[2], p */
     RT_AUGMENT_KIND_COUNT
 } rt_augment_kind;
 
@@ -37,6 +40,7 @@ typedef struct {
     int reach, kernel;
     double brightness, contrast, saturation, hue;
     double mean[3], std[3];
+    double share, range[2]; /* of vectors */
 } rt_augment_op;
 
 /* What one random draw for one image decided. */
@@ -46,14 +50,17 @@ typedef struct {
     int flip, dx, dy;
     int order[4];                                 /* the four colour steps' order: 0 brightness … 3 hue */
     double brightness, contrast, saturation, hue; /* factors; hue is a shift as a fraction of the circle */
-    double sigma;
+    double sigma, scale;
+    rt_random_sequence random; /* where the draws of the elements of a vector go on from */
 } rt_augment_draw;
 
 typedef struct {
     char name[64];
     int op_count;
     rt_augment_op *ops;
-    int channels, height, width; /* of the finished view */
+    int channels, height, width; /* of the finished view; of vectors: their width, 0, 0 */
+    char source_name[64];        /* of the data that it shows; "" where the data has one source without a name */
+    int source;                  /* its number */
 } rt_view;
 
 /* Parses one line of the text form, `random_resized_crop draw=3 size=32,32 scale=0.08,1 ratio=0.75,1.3333 p=1`
@@ -65,15 +72,29 @@ int rt_augment_parse(const char *line, rt_augment_op *op, rt_error *error);
  * without name, draw, and a p of 1. Returns the length, as snprintf does. */
 int rt_augment_settings(const rt_augment_op *op, char *text, size_t size);
 
+/* Whether the operation is one of vectors, else it is one of images. */
+int rt_augment_of_vectors(rt_augment_kind kind);
+
 /* Draws parameters for an image of the given size. */
 rt_augment_draw rt_augment_draw_parameters(const rt_augment_op *op, int height, int width, rt_random_sequence *random);
 
-/* Bytes of working memory that rt_augment_apply needs for sources up to this size. */
+/* Bytes of working memory that rt_augment_apply needs for sources up to this size; 64 for a view of vectors. */
 int64_t rt_augment_workspace(const rt_view *view, int max_height, int max_width);
 
 /* Runs the whole view on `source`: op i uses draws[i]. Writes float `out` of shape [channels, height, width] whose
  * elements are `stride[0..2]` apart. Returns -1 with a message when the result's size is not the view's. */
 int rt_augment_apply(const rt_view *view, const rt_augment_draw *draws, const rt_image *source, void *workspace,
                      float *out, const int64_t stride[3], rt_error *error);
+
+/* The same for a view of vectors: writes view->channels numbers, `stride` apart. */
+void rt_augment_vector(const rt_view *view, const rt_augment_draw *draws, const float *source, float *out,
+                       int64_t stride);
+
+/* Item `index` of the view's source in the set, by whichever of the two fits. */
+int rt_augment_item(const rt_view *view, const rt_augment_draw *draws, const rt_dataset *dataset, int64_t index,
+                    void *workspace, float *out, const int64_t stride[3], rt_error *error);
+
+/* The sides of the item in that source; 0, 0 for a vector. */
+void rt_augment_sides(const rt_view *view, const rt_dataset *dataset, int64_t index, int *height, int *width);
 
 #endif

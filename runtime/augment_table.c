@@ -34,6 +34,8 @@ static const key_info keys[] = {
     {"hue", AT(hue), KEY_DOUBLE, 1, 0, 0.5},
     {"mean", AT(mean), KEY_DOUBLE, 3, -100, 100},
     {"std", AT(std), KEY_DOUBLE, 3, 1e-6, 100},
+    {"share", AT(share), KEY_DOUBLE, 1, 0, 1},
+    {"range", AT(range), KEY_DOUBLE, 2, -1e6, 1e6},
 };
 #undef AT
 enum { KEY_COUNT = sizeof keys / sizeof *keys };
@@ -52,7 +54,14 @@ static const struct {
     [RT_GRAYSCALE] = {"grayscale", "p", ""},
     [RT_GAUSSIAN_BLUR] = {"gaussian_blur", "kernel sigma p", "kernel"},
     [RT_NORMALIZE] = {"normalize", "mean std p", "mean std"},
+    [RT_GAUSSIAN_NOISE] = {"gaussian_noise", "sigma p", "sigma"},
+    [RT_RANDOM_MASK] = {"random_mask", "share p", "share"},
+    [RT_RANDOM_SCALE] = {"random_scale", "range p", "range"},
 };
+
+int rt_augment_of_vectors(rt_augment_kind kind) {
+    return kind == RT_GAUSSIAN_NOISE || kind == RT_RANDOM_MASK || kind == RT_RANDOM_SCALE;
+}
 
 static int holds_word(const char *words, const char *word) {
     size_t length = strlen(word);
@@ -119,7 +128,8 @@ static int check(const rt_augment_op *op, const char *given, rt_error *error) {
     for (int i = 0; i < KEY_COUNT; i++)
         if (!given[i] && holds_word(operations[op->kind].required, keys[i].name))
             return rt_fail(error, "%s: '%s' is missing", operation, keys[i].name);
-    if (op->scale[0] > op->scale[1] || op->ratio[0] > op->ratio[1] || op->sigma[0] > op->sigma[1])
+    if (op->scale[0] > op->scale[1] || op->ratio[0] > op->ratio[1] || op->sigma[0] > op->sigma[1] ||
+        op->range[0] > op->range[1])
         return rt_fail(error, "%s: a range goes from the smaller number to the larger", operation);
     if (op->kind == RT_GAUSSIAN_BLUR && op->kernel % 2 == 0)
         return rt_fail(error, "%s: the kernel's size must be odd", operation);

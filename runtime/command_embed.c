@@ -1,5 +1,6 @@
 #include "runtime/checkpoint.h"
 #include "runtime/commands.h"
+#include "runtime/data.h"
 #include "runtime/features.h"
 #include "runtime/npy.h"
 #include "runtime/output_file.h"
@@ -12,27 +13,35 @@
 
 enum { STATUS_FAILED = 1, STATUS_USAGE = 2 };
 
-/* What is embedded: pictures with their names, or one split of a data set. */
+/* What is embedded: pictures with their names, or one split of the data. */
 typedef struct {
-    rt_dataset *images;
+    rt_dataset *items;
     char **names; /* NULL for a data set */
 } embed_input;
 
-static int open_input(const rt_options *options, embed_input *input, rt_error *error) {
+/* Whether `embed` reads pictures alone. */
+static int reads_pictures(const rt_function_info *embed) {
+    return embed->input_count == 1 && embed->inputs[0].rank == 4;
+}
+
+static int open_input(const rt_session *session, const rt_options *options, embed_input *input, rt_error *error) {
     struct stat status;
+    const rt_function_info *embed = rt_session_function(session, "embed", error);
+    if (!embed)
+        return -1;
     int is_folder = stat(options->input, &status) == 0 && S_ISDIR(status.st_mode);
-    if (is_folder && !options->split) {
-        input->images = rt_dataset_open_unlabelled(options->input, &input->names, error);
+    if (is_folder && !options->split && reads_pictures(embed)) {
+        input->items = rt_dataset_open_unlabelled(options->input, &input->names, error);
     } else {
         rt_split split = options->split && !strcmp(options->split, "test") ? RT_SPLIT_TEST : RT_SPLIT_TRAIN;
-        input->images = rt_dataset_open(options->input, split, error);
+        input->items = rt_data_open(session->manifest, embed, options->input, split, error);
     }
-    return input->images ? 0 : -1;
+    return input->items ? 0 : -1;
 }
 
 static void close_input(embed_input *input) {
     free(input->names); /* one block */
-    rt_dataset_free(input->images);
+    rt_dataset_free(input->items);
 }
 
 /* OUT.npy gives OUT.txt; freed by the caller. */
@@ -52,7 +61,7 @@ static char *names_path(const char *out) {
 static int write_names(rt_output_file *output, const char *path, const embed_input *input, rt_error *error) {
     if (rt_output_open(output, path, error))
         return -1;
-    for (int64_t i = 0; i < input->images->count; i++)
+    for (int64_t i = 0; i < input->items->count; i++)
         fprintf(output->stream, "%s\n", input->names[i]);
     if (fflush(output->stream) == 0)
         return 0;
@@ -81,11 +90,12 @@ static int write_features(const rt_options *options, const embed_input *input, c
 
 static int embed(const rt_session *session, const rt_options *options, const embed_input *input, rt_error *error) {
     rt_features features;
-    if (rt_features_encode(session, input->images, &features, error))
+    if (rt_features_encode(session, input->items, &features, error))
         return -1;
     int result = write_features(options, input, &features, error);
     if (result == 0)
-        printf("%s: %" PRId64 " images, %" PRId64 " features each\n", options->out, features.count, features.width);
+        printf("%s: %" PRId64 " %s, %" PRId64 " features each\n", options->out, features.count,
+               input->items->kind == RT_IMAGES ? "images" : "rows", features.width);
     rt_features_free(&features);
     return result;
 }
@@ -105,8 +115,8 @@ int rt_command_embed(const rt_program *program, const rt_options *options, rt_er
     if (rt_session_open(&session, program, options->threads > 0 ? (int)options->threads : 0, error))
         return STATUS_FAILED;
     int failed = rt_checkpoint_load(&session, options->checkpoint, &position, error) ||
-                 open_input(options, &input, error) || embed(&session, options, &input, error);
-    if (input.images)
+                 open_input(&session, options, &input, error) || embed(&session, options, &input, error);
+    if (input.items)
         close_input(&input);
     rt_session_close(&session);
     return failed ? STATUS_FAILED : 0;

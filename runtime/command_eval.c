@@ -1,5 +1,6 @@
 #include "runtime/checkpoint.h"
 #include "runtime/commands.h"
+#include "runtime/data.h"
 #include "runtime/evaluate.h"
 #include "runtime/output_file.h"
 
@@ -39,6 +40,8 @@ typedef struct {
     const rt_options *options;
     unsigned encoders; /* bit 1 << rt_encoder for each */
     rt_evaluation_options evaluation;
+    rt_training_data data;
+    rt_dataset *test; /* NULL where validation is tested on */
     rt_training_position position;
     rt_evaluation_record records[RT_ENCODER_COUNT * RT_PROTOCOL_COUNT];
     int count;
@@ -51,12 +54,36 @@ static int parse_request(evaluation_run *run, rt_error *error) {
         return -1;
     if (o->baseline && parse_list("--baseline", o->baseline, baseline_name, RT_ENCODER_COUNT, &run->encoders, error))
         return -1;
+    if (o->split && strcmp(o->split, "test") && strcmp(o->split, "validation"))
+        return rt_fail(error, "--split wants test or validation, not '%.100s'", o->split);
     if (o->checkpoint)
         run->encoders |= 1u << RT_TRAINED;
     if (!run->encoders)
         return rt_fail(error, "eval wants --checkpoint FILE, --baseline pixels,untrained, or both");
     if (o->protocol && !run->evaluation.protocols)
         return rt_fail(error, "--protocol names none");
+    return 0;
+}
+
+/* Tested on test, classifiers learn from the whole training split; on validation, from the rest of it. */
+static int open_splits(evaluation_run *run, rt_error *error) {
+    const rt_options *o = run->options;
+    const rt_manifest *manifest = run->session.manifest;
+    int validation = o->split && !strcmp(o->split, "validation");
+    double amount = validation ? rt_data_validation(manifest, o->validation, error) : 0;
+    if (amount < 0)
+        return -1;
+    if (validation && amount == 0)
+        return rt_fail(error, "--split validation wants --validation N: the spec sets nothing apart");
+    uint64_t seed = o->checkpoint ? (uint64_t)run->position.seed : o->seed >= 0 ? (uint64_t)o->seed : 0;
+    run->data.whole = rt_data_open(manifest, NULL, o->data, RT_SPLIT_LABELLED, error);
+    if (!run->data.whole || rt_data_divide(&run->data, amount, seed, error))
+        return -1;
+    if (!validation && !(run->test = rt_data_open(manifest, NULL, o->data, RT_SPLIT_TEST, error)))
+        return -1;
+    run->evaluation.train = run->data.labelled;
+    run->evaluation.test = validation ? run->data.validation : run->test;
+    run->evaluation.tested_on = validation ? "validation" : "test";
     return 0;
 }
 
@@ -74,9 +101,7 @@ static int open_run(evaluation_run *run, const rt_program *program, rt_error *er
     run->evaluation.k = o->k > 0 ? o->k : 0;
     run->evaluation.temperature = o->temperature > 0 ? o->temperature : 0;
     run->evaluation.seed = o->seed >= 0 ? (uint64_t)o->seed : (uint64_t)run->position.seed;
-    run->evaluation.train = rt_dataset_open(o->data, RT_SPLIT_TRAIN, error);
-    run->evaluation.test = run->evaluation.train ? rt_dataset_open(o->data, RT_SPLIT_TEST, error) : NULL;
-    return run->evaluation.test ? 0 : -1;
+    return open_splits(run, error);
 }
 
 /* The trained encoder is first, while the checkpoint's states stand. */
@@ -124,7 +149,7 @@ int rt_command_eval(const rt_program *program, const rt_options *options, rt_err
     int failed = open_run(&run, program, error) || measure(&run, error) || (options->out && write_records(&run, error));
     if (run.session.manifest)
         rt_session_close(&run.session);
-    rt_dataset_free((rt_dataset *)run.evaluation.train);
-    rt_dataset_free((rt_dataset *)run.evaluation.test);
+    rt_data_free(&run.data);
+    rt_dataset_free(run.test);
     return failed ? STATUS_FAILED : 0;
 }

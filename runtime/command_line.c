@@ -12,7 +12,15 @@ enum { STATUS_FAILED = 1, STATUS_USAGE = 2, MOST_THREADS = 1024, MOST = INT32_MA
 
 #define AT(field) offsetof(rt_options, field)
 #define DATA                                                                                                           \
-    { "--data", RT_FLAG_TEXT, "PATH", "CIFAR-10 binary, an image folder, or shapes", AT(data), 0, 0 }
+    {                                                                                                                  \
+        "--data", RT_FLAG_TEXT, "PATH", "CIFAR-10 binary, an image folder, vectors.npy, a=PATH,b=PATH or shapes",      \
+            AT(data), 0, 0                                                                                             \
+    }
+#define VALIDATION                                                                                                     \
+    {                                                                                                                  \
+        "--validation", RT_FLAG_TEXT, "N", "set N training items, or a fraction, apart (default: the spec's)",         \
+            AT(validation), 0, 0                                                                                       \
+    }
 #define THREADS                                                                                                        \
     { "--threads", RT_FLAG_INTEGER, "N", "threads (default: one a processor)", AT(threads), 1, MOST_THREADS }
 #define CHECKPOINT                                                                                                     \
@@ -29,6 +37,8 @@ static const rt_flag train_flags[] = {
     {"--eval-every", RT_FLAG_INTEGER, "N", "evaluate every N epochs (default 0: never)", AT(eval_every), 0, MOST},
     {"--checkpoint-every", RT_FLAG_INTEGER, "N", "save every N epochs (default 1; 0: at the end)", AT(checkpoint_every),
      0, MOST},
+    VALIDATION,
+    {"--test", RT_FLAG_SWITCH, "", "at the end, evaluate on the test split too", AT(test), 0, 0},
     {"--dump-step", RT_FLAG_STEP_AND_FILE, "K FILE", "write all of step K (from 0) to a safetensors file and end",
      AT(dump_step), 0, MOST},
 };
@@ -37,6 +47,8 @@ static const rt_flag eval_flags[] = {
     CHECKPOINT,
     {"--protocol", RT_FLAG_TEXT, "LIST", "of knn,linear,mlp (default: the spec's)", AT(protocol), 0, 0},
     {"--baseline", RT_FLAG_TEXT, "LIST", "of pixels,untrained: measure these too", AT(baseline), 0, 0},
+    {"--split", RT_FLAG_TEXT, "SPLIT", "test on test (the default) or validation", AT(split), 0, 0},
+    VALIDATION,
     {"--k", RT_FLAG_INTEGER, "N", "neighbours of knn (default: the spec's, or 200)", AT(k), 1, MOST},
     {"--t", RT_FLAG_REAL, "T", "temperature of knn (default: the spec's, or 0.1)", AT(temperature), 0, 0},
     {"--seed", RT_FLAG_INTEGER, "N", "of probes and untrained encoder (default: the checkpoint's)", AT(seed), 0, MOST},
@@ -45,7 +57,7 @@ static const rt_flag eval_flags[] = {
 };
 static const rt_flag embed_flags[] = {
     CHECKPOINT,
-    {"-o", RT_FLAG_TEXT, "OUT.npy", "features, float32 [images, features]; names in OUT.txt", AT(out), 0, 0},
+    {"-o", RT_FLAG_TEXT, "OUT.npy", "features, float32 [items, features]; names in OUT.txt", AT(out), 0, 0},
     {"--split", RT_FLAG_TEXT, "SPLIT", "the input is a data set, of which train or test is wanted", AT(split), 0, 0},
     THREADS,
 };
@@ -68,8 +80,8 @@ static const struct command {
     {"train", NULL, "trains the encoder", FLAGS(train_flags), 1, rt_train},
     {"eval", NULL, "measures a trained encoder by kNN, linear probe or MLP probe", FLAGS(eval_flags), 1,
      rt_command_eval},
-    {"embed", "INPUT", "writes the features of a folder of pictures or of a data set", FLAGS(embed_flags), 0,
-     rt_command_embed},
+    {"embed", "INPUT", "writes the features of a folder of pictures, of vectors or of a data set", FLAGS(embed_flags),
+     0, rt_command_embed},
     {"time", NULL, "times training steps on one batch, without the augmentation", FLAGS(time_flags), 1,
      rt_command_time},
     {"info", NULL, "says what this program is", FLAGS(info_flags), 0, rt_command_info},

@@ -1,4 +1,5 @@
 #include "runtime/commands.h"
+#include "runtime/data.h"
 #include "runtime/json.h"
 #include "runtime/progress.h"
 #include "runtime/stepper.h"
@@ -49,15 +50,12 @@ static int run(rt_stepper *stepper, const rt_options *options, const rt_dataset 
 int rt_command_time(const rt_program *program, const rt_options *options, rt_error *error) {
     rt_session session;
     rt_stepper stepper = {0};
-    rt_dataset *dataset = rt_dataset_open(options->data, RT_SPLIT_TRAIN, error);
-    if (!dataset)
+    if (rt_session_open(&session, program, options->threads > 0 ? (int)options->threads : 0, error))
         return STATUS_FAILED;
-    int failed = rt_session_open(&session, program, options->threads > 0 ? (int)options->threads : 0, error);
-    if (!failed) {
-        failed = rt_stepper_open(&stepper, &session, error) || run(&stepper, options, dataset, error);
-        rt_stepper_close(&stepper);
-        rt_session_close(&session);
-    }
+    rt_dataset *dataset = rt_data_open(session.manifest, NULL, options->data, RT_SPLIT_TRAIN, error);
+    int failed = !dataset || rt_stepper_open(&stepper, &session, error) || run(&stepper, options, dataset, error);
+    rt_stepper_close(&stepper);
+    rt_session_close(&session);
     rt_dataset_free(dataset);
     return failed ? STATUS_FAILED : 0;
 }

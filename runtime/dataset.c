@@ -1,5 +1,6 @@
 /* Opening a data set: which reader a path belongs to, and the set's memory. */
 #include "runtime/dataset_sources.h"
+#include "runtime/npy.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -9,7 +10,9 @@
 #include <sys/stat.h>
 
 const char *rt_split_name(rt_split split) {
-    return split == RT_SPLIT_TRAIN ? "train" : "test";
+    static const char *const names[] = {
+        [RT_SPLIT_TRAIN] = "train", [RT_SPLIT_TEST] = "test", [RT_SPLIT_LABELLED] = "train"};
+    return names[split];
 }
 
 rt_dataset *rt_dataset_open(const char *path, rt_split split, rt_error *error) {
@@ -22,26 +25,38 @@ rt_dataset *rt_dataset_open(const char *path, rt_split split, rt_error *error) {
         return NULL;
     }
     if (!S_ISDIR(status.st_mode)) {
-        return rt_dataset_open_cifar_archive(path, split, error);
+        return rt_npy_recognise(path) ? rt_dataset_open_vector_file(path, split, error)
+                                      : rt_dataset_open_binary_archive(path, split, error);
     }
-    return rt_dataset_is_cifar_folder(path) ? rt_dataset_open_cifar_folder(path, split, error)
-                                            : rt_dataset_open_folder(path, split, error);
+    if (rt_dataset_is_vector_folder(path)) {
+        return rt_dataset_open_vector_folder(path, split, error);
+    }
+    return rt_dataset_is_binary_folder(path) ? rt_dataset_open_binary_folder(path, split, error)
+                                             : rt_dataset_open_folder(path, split, error);
 }
 
-rt_dataset *rt_dataset_allocate(const char *path, int64_t count, int class_count, rt_error *error) {
+rt_dataset *rt_dataset_allocate(const char *path, rt_data_kind kind, int64_t count, int class_count, rt_error *error) {
     rt_dataset *dataset = calloc(1, sizeof *dataset);
     if (dataset == NULL) {
         rt_fail(error, "%s: out of memory", path);
         return NULL;
     }
+    dataset->kind = kind;
     dataset->count = count;
     dataset->class_count = class_count;
     dataset->class_names = calloc((size_t)class_count + 1, sizeof *dataset->class_names);
     dataset->labels = malloc(((size_t)count + 1) * sizeof *dataset->labels);
-    dataset->images = calloc((size_t)count + 1, sizeof *dataset->images);
-    if (dataset->class_names == NULL || dataset->labels == NULL || dataset->images == NULL) {
+    int failed = dataset->class_names == NULL || dataset->labels == NULL;
+    if (kind == RT_IMAGES) {
+        dataset->images = calloc((size_t)count + 1, sizeof *dataset->images);
+        failed = failed || dataset->images == NULL;
+    } else {
+        dataset->vectors = calloc((size_t)count + 1, sizeof *dataset->vectors);
+        failed = failed || dataset->vectors == NULL;
+    }
+    if (failed) {
         rt_dataset_free(dataset);
-        rt_fail(error, "%s: out of memory for %lld images", path, (long long)count);
+        rt_fail(error, "%s: out of memory for %lld items", path, (long long)count);
         return NULL;
     }
     for (int64_t i = 0; i < count; i++) {
@@ -68,11 +83,60 @@ int rt_dataset_describe(rt_dataset *dataset, rt_error *error, const char *format
     return dataset->description == NULL ? rt_fail(error, "%s: out of memory", text) : 0;
 }
 
-void rt_dataset_free(rt_dataset *dataset) {
-    if (dataset == NULL) {
-        return;
+const rt_dataset *rt_dataset_source(const rt_dataset *dataset, int source) {
+    while (dataset != NULL && source-- > 0) {
+        dataset = dataset->next;
     }
-    for (int64_t i = 0; dataset->images != NULL && dataset->storage == NULL && i < dataset->count; i++) {
+    return dataset;
+}
+
+void rt_dataset_grow_sides(const rt_dataset *dataset, int *height, int *width) {
+    for (int64_t i = 0; dataset->kind == RT_IMAGES && i < dataset->count; i++) {
+        const rt_image *image = &dataset->images[i];
+        *height = image->height > *height ? image->height : *height;
+        *width = image->width > *width ? image->width : *width;
+    }
+}
+
+static rt_dataset *select_one(const rt_dataset *dataset, const int64_t *indices, int64_t count, rt_error *error) {
+    const char *description = dataset->description;
+    rt_dataset *selected = rt_dataset_allocate(description, dataset->kind, count, dataset->class_count, error);
+    if (selected == NULL) {
+        return NULL;
+    }
+    selected->width = dataset->width;
+    selected->borrowed = 1;
+    for (int64_t i = 0; i < count; i++) {
+        selected->labels[i] = dataset->labels[indices[i]];
+        if (dataset->kind == RT_IMAGES) {
+            selected->images[i] = dataset->images[indices[i]];
+        } else {
+            selected->vectors[i] = dataset->vectors[indices[i]];
+        }
+    }
+    if (rt_dataset_describe(selected, error, "%s, %lld of them", description, (long long)count) != 0) {
+        rt_dataset_free(selected);
+        return NULL;
+    }
+    return selected;
+}
+
+rt_dataset *rt_dataset_select(const rt_dataset *dataset, const int64_t *indices, int64_t count, rt_error *error) {
+    rt_dataset *first = NULL, **place = &first;
+    for (; dataset != NULL; dataset = dataset->next) {
+        *place = select_one(dataset, indices, count, error);
+        if (*place == NULL) {
+            rt_dataset_free(first);
+            return NULL;
+        }
+        place = &(*place)->next;
+    }
+    return first;
+}
+
+static void free_one(rt_dataset *dataset) {
+    int owns_pixels = dataset->images != NULL && dataset->storage == NULL && !dataset->borrowed;
+    for (int64_t i = 0; owns_pixels && i < dataset->count; i++) {
         free(dataset->images[i].pixels);
     }
     for (int i = 0; dataset->class_names != NULL && i < dataset->class_count; i++) {
@@ -82,6 +146,15 @@ void rt_dataset_free(rt_dataset *dataset) {
     free(dataset->class_names);
     free(dataset->labels);
     free(dataset->images);
+    free(dataset->vectors);
     free(dataset->description);
     free(dataset);
+}
+
+void rt_dataset_free(rt_dataset *dataset) {
+    while (dataset != NULL) {
+        rt_dataset *next = dataset->next;
+        free_one(dataset);
+        dataset = next;
+    }
 }

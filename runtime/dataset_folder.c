@@ -207,7 +207,7 @@ static int describe(rt_dataset *dataset, const char *kind, rt_error *error) {
 /* The set of the listed pictures; `names` are the classes'. */
 static rt_dataset *build(const picture_list *list, const name_list *names, const char *path, const char *kind,
                          rt_error *error) {
-    rt_dataset *dataset = rt_dataset_allocate(path, list->count, names->count, error);
+    rt_dataset *dataset = rt_dataset_allocate(path, RT_IMAGES, list->count, names->count, error);
     if (dataset == NULL) {
         return NULL;
     }
@@ -229,7 +229,7 @@ static rt_dataset *build(const picture_list *list, const name_list *names, const
 /* The folder of a split, or NULL: train/, and test/ or val/. */
 static char *split_folder(const char *path, rt_split split, rt_error *error) {
     static const char *const train_names[] = {"train", NULL}, *const test_names[] = {"test", "val", NULL};
-    const char *const *name = split == RT_SPLIT_TRAIN ? train_names : test_names;
+    const char *const *name = split == RT_SPLIT_TEST ? test_names : train_names;
     for (; *name != NULL; name++) {
         char *folder = rt_path_join(path, *name);
         if (folder != NULL && is_folder(folder)) {
@@ -237,8 +237,8 @@ static char *split_folder(const char *path, rt_split split, rt_error *error) {
         }
         free(folder);
     }
-    rt_fail(error, "%s: not a data set: holds neither data_batch_*.bin nor a folder %s", path,
-            split == RT_SPLIT_TRAIN ? "train/" : "test/ or val/");
+    rt_fail(error, "%s: not a data set: holds neither files of CIFAR or STL-10 nor a folder %s", path,
+            split == RT_SPLIT_TEST ? "test/ or val/" : "train/");
     return NULL;
 }
 

@@ -288,7 +288,7 @@ static int fill(rt_dataset *dataset, const char *path, const shape_settings *set
     if (pool == NULL) {
         return rt_fail(error, "%s: cannot start threads to paint it", path);
     }
-    painting job = {dataset, (uint64_t)settings->seed, split == RT_SPLIT_TRAIN ? 0 : 1};
+    painting job = {dataset, (uint64_t)settings->seed, split == RT_SPLIT_TEST ? 1 : 0};
     rt_pool_run(pool, dataset->count, paint_range, &job);
     rt_pool_destroy(pool);
     return rt_dataset_describe(dataset, error, "generated shapes, %s, %lld images of %lldx%lld", rt_split_name(split),
@@ -301,7 +301,7 @@ rt_dataset *rt_dataset_open_shapes(const char *path, rt_split split, rt_error *e
         return NULL;
     }
     rt_dataset *dataset =
-        rt_dataset_allocate(path, split == RT_SPLIT_TRAIN ? settings.train : settings.test, FIGURES, error);
+        rt_dataset_allocate(path, RT_IMAGES, split == RT_SPLIT_TEST ? settings.test : settings.train, FIGURES, error);
     if (dataset != NULL && fill(dataset, path, &settings, split, error) != 0) {
         rt_dataset_free(dataset);
         return NULL;

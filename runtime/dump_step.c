@@ -31,7 +31,7 @@ static int keep(snapshot *shot, const char *prefix, const rt_tensor *tensor, con
 static int keep_views(snapshot *shot, const rt_stepper *stepper, rt_error *error) {
     for (int i = 0; i < stepper->train_step->input_count; i++) {
         const rt_tensor *input = &stepper->train_step->inputs[i];
-        if ((input->rank == 4 || input->rank == 1) && keep(shot, "", input, stepper->session->frame.arena, error))
+        if (input->rank > 0 && keep(shot, "", input, stepper->session->frame.arena, error))
             return -1;
     }
     return 0;

@@ -119,6 +119,7 @@ static int measure_all(const rt_session *session, rt_encoder encoder, const rt_e
         rt_evaluation_record *record = &records[count++];
         *record = (rt_evaluation_record){
             .encoder = encoder, .width = train->width, .train_count = train->count, .test_count = test->count};
+        record->tested_on = options->tested_on;
         fill_record(record, session->manifest, (rt_protocol)protocol, options);
         if (check_record(record, error))
             return -1;
@@ -133,13 +134,34 @@ static int measure_all(const rt_session *session, rt_encoder encoder, const rt_e
     return count;
 }
 
+static int lacks_labels(const rt_dataset *dataset) {
+    for (int64_t i = 0; i < dataset->count; i++)
+        if (dataset->labels[i] < 0)
+            return 1;
+    return 0;
+}
+
+int rt_evaluation_possible(const rt_dataset *train, const rt_dataset *test, rt_error *reason) {
+    if (train->count < 1 || test->count < 1)
+        rt_fail(reason, "evaluation needs two splits, but here is %s",
+                train->count < 1 ? train->description : test->description);
+    else if (train->class_count == 0 || lacks_labels(train))
+        rt_fail(reason, "evaluation needs labels of all its items; this has none or not of all: %s",
+                train->description);
+    else if (test->class_count == 0 || lacks_labels(test))
+        rt_fail(reason, "evaluation needs labels of all its items; this has none or not of all: %s", test->description);
+    else if (train->class_count < 2 || train->class_count != test->class_count)
+        rt_fail(reason, "evaluation needs the same classes, at least 2, in both splits; train has %d, test %d",
+                train->class_count, test->class_count);
+    else
+        return 1;
+    return 0;
+}
+
 int rt_evaluate(const rt_session *session, rt_encoder encoder, const rt_evaluation_options *options,
                 rt_evaluation_record *records, rt_error *error) {
-    if (options->train->class_count < 2 || options->train->class_count != options->test->class_count)
-        return rt_fail(error, "evaluation needs the same classes, at least 2, in both splits; train has %d, test %d",
-                       options->train->class_count, options->test->class_count);
-    if (options->train->count < 1 || options->test->count < 1)
-        return rt_fail(error, "evaluation needs images in both splits");
+    if (!rt_evaluation_possible(options->train, options->test, error))
+        return -1;
     rt_features train = {0}, test = {0};
     int (*take)(const rt_session *, const rt_dataset *, rt_features *, rt_error *) =
         encoder == RT_PIXELS ? rt_features_pixels : rt_features_encode;
@@ -176,7 +198,7 @@ void rt_evaluation_write(rt_json_writer *json, const rt_manifest *manifest, cons
         rt_json_text(json, "epoch_choice", "last");
     }
     rt_json_text(json, "trained_on", "train");
-    rt_json_text(json, "tested_on", "test");
+    rt_json_text(json, "tested_on", record->tested_on);
     rt_json_integer(json, "train_images", record->train_count);
     rt_json_integer(json, "test_images", record->test_count);
     rt_json_integer(json, "dimension", record->width);

@@ -17,6 +17,7 @@ typedef struct {
     double temperature; /* 0: the spec's knn.t */
     uint64_t seed;      /* of the probes */
     const rt_dataset *train, *test;
+    const char *tested_on; /* what `test` is called: test or validation */
 } rt_evaluation_options;
 
 /* One result with everything needed to repeat it. */
@@ -28,6 +29,7 @@ typedef struct {
     int64_t epochs, batch, hidden;
     double rate, weight_decay, dropout;
     int64_t width, train_count, test_count;
+    const char *tested_on;
     double accuracy; /* share of the test split */
 } rt_evaluation_record;
 
@@ -36,6 +38,9 @@ const char *rt_encoder_name(rt_encoder encoder);
 
 /* The protocols whose settings the spec names, as bits. */
 unsigned rt_protocols_of(const rt_manifest *manifest);
+
+/* Why these splits cannot be evaluated, as a message that names them; returns whether they can. */
+int rt_evaluation_possible(const rt_dataset *train, const rt_dataset *test, rt_error *reason);
 
 /* Runs the protocols on one encoder as the session's states stand; fills records[RT_PROTOCOL_COUNT] in the protocols'
  * order. Returns the number of records, or -1 with a message. */

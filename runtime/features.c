@@ -6,11 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* One pass of images through a view into [N, C, H, W] memory with any strides. */
+/* One pass of items through a view into [N, C, H, W] or [N, W] memory with any strides. */
 typedef struct {
     const rt_view *view;
     const rt_dataset *dataset;
-    int64_t first; /* the data set's image that is the batch's number 0 */
+    int64_t first; /* the data set's item that is the batch's number 0 */
     float *out;
     int64_t strides[4];
     int64_t workspace_bytes;
@@ -19,34 +19,34 @@ typedef struct {
     rt_error *errors; /* one for each worker */
 } preparation;
 
-static void prepare_images(void *context, int worker, int64_t begin, int64_t end) {
+static void prepare_items(void *context, int worker, int64_t begin, int64_t end) {
     preparation *p = context;
     rt_augment_draw *draws = p->draws + (int64_t)worker * p->view->op_count;
     for (int64_t i = begin; i < end; i++) {
-        const rt_image *image = &p->dataset->images[p->first + i];
+        int height, width;
+        rt_augment_sides(p->view, p->dataset, p->first + i, &height, &width);
         rt_random_sequence random = rt_random_begin(0, (uint64_t)(p->first + i));
         for (int op = 0; op < p->view->op_count; op++)
-            draws[op] = rt_augment_draw_parameters(&p->view->ops[op], image->height, image->width, &random);
-        if (rt_augment_apply(p->view, draws, image, p->workspaces + worker * p->workspace_bytes,
-                             p->out + i * p->strides[0], p->strides + 1, &p->errors[worker]))
+            draws[op] = rt_augment_draw_parameters(&p->view->ops[op], height, width, &random);
+        if (rt_augment_item(p->view, draws, p->dataset, p->first + i, p->workspaces + worker * p->workspace_bytes,
+                            p->out + i * p->strides[0], p->strides + 1, &p->errors[worker]))
             return;
     }
 }
 
-static int preparation_start(preparation *p, const rt_session *session, const rt_dataset *dataset, rt_error *error) {
+static int preparation_start(preparation *p, const rt_session *session, const rt_view *view, const rt_dataset *dataset,
+                             rt_error *error) {
     int workers = rt_pool_size(session->frame.pool), max_height = 1, max_width = 1;
-    *p = (preparation){.view = rt_find_view(session->manifest, "evaluate"), .dataset = dataset};
-    if (!p->view)
-        return rt_fail(error, "this program has no view 'evaluate'");
-    for (int64_t i = 0; i < dataset->count; i++) {
-        max_height = dataset->images[i].height > max_height ? dataset->images[i].height : max_height;
-        max_width = dataset->images[i].width > max_width ? dataset->images[i].width : max_width;
-    }
+    *p = (preparation){.view = view, .dataset = dataset};
+    const rt_dataset *source = rt_dataset_source(dataset, view->source);
+    if (!source)
+        return rt_fail(error, "internal error: the data has no source %d", view->source);
+    rt_dataset_grow_sides(source, &max_height, &max_width);
     p->workspace_bytes = (rt_augment_workspace(p->view, max_height, max_width) + 63) / 64 * 64;
     p->workspaces = malloc((size_t)(p->workspace_bytes * workers) + 1);
     p->draws = calloc((size_t)(workers * p->view->op_count) + 1, sizeof *p->draws);
     p->errors = calloc((size_t)workers, sizeof *p->errors);
-    return p->workspaces && p->draws && p->errors ? 0 : rt_fail(error, "no memory to prepare images");
+    return p->workspaces && p->draws && p->errors ? 0 : rt_fail(error, "no memory to prepare items");
 }
 
 static void preparation_end(preparation *p) {
@@ -57,7 +57,7 @@ static void preparation_end(preparation *p) {
 
 static int prepare_batch(preparation *p, rt_pool *pool, int64_t first, int64_t count, rt_error *error) {
     p->first = first;
-    rt_pool_run(pool, count, prepare_images, p);
+    rt_pool_run(pool, count, prepare_items, p);
     for (int worker = 0; worker < rt_pool_size(pool); worker++) {
         if (*p->errors[worker].text)
             return rt_fail(error, "%s", p->errors[worker].text);
@@ -71,41 +71,78 @@ static int take_features(rt_features *features, const rt_dataset *dataset, int64
     return features->values ? 0 : rt_fail(error, "no memory for the features");
 }
 
-static int check_embed(const preparation *p, const rt_tensor *image, const rt_tensor *output, rt_error *error) {
-    if (!image || !output || image->rank != 4 || output->rank != 2 || image->dtype != RT_F32 ||
-        output->dtype != RT_F32 || image->dims[0] != output->dims[0])
-        return rt_fail(error, "internal error: embed is not [N, C, H, W] to [N, F]");
-    if (image->dims[1] != p->view->channels || image->dims[2] != p->view->height || image->dims[3] != p->view->width)
-        return rt_fail(error, "internal error: the view 'evaluate' has another size than embed's images");
+/* `embed` with a preparation for each of its inputs. */
+typedef struct {
+    const rt_function_info *function;
+    const rt_tensor *output;
+    preparation *inputs;
+    int64_t batch;
+} embedding;
+
+static int check_input(const rt_view *view, const rt_tensor *input, int64_t batch, rt_error *error) {
+    if (!view)
+        return rt_fail(error, "internal error: no view 'evaluate' gives embed its '%.100s'", input->name);
+    const int64_t dims[] = {batch, view->channels, view->height, view->width};
+    int rank = view->height ? 4 : 2;
+    if (input->rank != rank || input->dtype != RT_F32 || memcmp(input->dims, dims, (size_t)rank * sizeof *dims))
+        return rt_fail(error, "internal error: embed's '%.100s' is not of its view's shape", input->name);
     return 0;
 }
 
-/* The last batch is filled up with whatever the one before left: each image's features are its own. */
-static int encode(preparation *p, const rt_session *session, rt_features *features, rt_error *error) {
-    const rt_function_info *embed = rt_session_function(session, "embed", error);
-    if (!embed)
+static int embedding_start(embedding *e, const rt_session *session, const rt_dataset *dataset, rt_error *error) {
+    const rt_function_info *function = rt_session_function(session, "embed", error);
+    if (!function)
         return -1;
-    const rt_tensor *image = rt_find_input(embed, "image"), *output = rt_find_output(embed, "features");
-    if (check_embed(p, image, output, error) || take_features(features, p->dataset, output->dims[1], error))
-        return -1;
-    char *arena = session->frame.arena;
-    int64_t batch = image->dims[0];
-    memcpy(p->strides, image->strides, sizeof p->strides);
-    float *dense = malloc((size_t)rt_tensor_count(output) * sizeof *dense);
+    *e = (embedding){.function = function, .output = rt_find_output(function, "features")};
+    if (!e->output || e->output->rank != 2 || e->output->dtype != RT_F32 || function->input_count < 1)
+        return rt_fail(error, "internal error: embed does not give [N, F]");
+    e->batch = e->output->dims[0];
+    e->inputs = calloc((size_t)function->input_count, sizeof *e->inputs);
+    if (!e->inputs)
+        return rt_fail(error, "no memory to prepare items");
+    for (int i = 0; i < function->input_count; i++) {
+        const rt_tensor *input = &function->inputs[i];
+        const rt_view *view = rt_find_evaluation(session->manifest, input->name);
+        preparation *p = &e->inputs[i];
+        if (check_input(view, input, e->batch, error) || preparation_start(p, session, view, dataset, error))
+            return -1;
+        memcpy(p->strides, input->strides, (size_t)input->rank * sizeof *p->strides);
+        p->out = (float *)(session->frame.arena + input->offset);
+    }
+    return 0;
+}
+
+static void embedding_end(embedding *e) {
+    for (int i = 0; e->inputs && i < e->function->input_count; i++)
+        preparation_end(&e->inputs[i]);
+    free(e->inputs);
+}
+
+/* The last batch is filled up with zeros: each item's features are its own. */
+static int fill_batch(embedding *e, const rt_session *session, int64_t first, int64_t count, rt_error *error) {
+    for (int i = 0; i < e->function->input_count; i++) {
+        const rt_tensor *input = &e->function->inputs[i];
+        /* the arena is reused by the function itself: where the batch is not full, the rest must be numbers */
+        if (count < e->batch)
+            memset(session->frame.arena + input->offset, 0, (size_t)rt_tensor_extent(input) * sizeof(float));
+        if (prepare_batch(&e->inputs[i], session->frame.pool, first, count, error))
+            return -1;
+    }
+    return 0;
+}
+
+static int encode(embedding *e, const rt_session *session, rt_features *features, rt_error *error) {
+    float *dense = malloc((size_t)rt_tensor_count(e->output) * sizeof *dense);
     if (!dense)
         return rt_fail(error, "no memory for the features");
     int result = 0;
-    for (int64_t first = 0; first < p->dataset->count && result == 0; first += batch) {
-        int64_t count = p->dataset->count - first < batch ? p->dataset->count - first : batch;
-        /* the arena is reused by the function itself: where the batch is not full, the rest must be numbers */
-        if (count < batch)
-            memset(arena + image->offset, 0, (size_t)rt_tensor_extent(image) * sizeof(float));
-        p->out = (float *)(arena + image->offset);
-        result = prepare_batch(p, session->frame.pool, first, count, error);
+    for (int64_t first = 0; first < features->count && result == 0; first += e->batch) {
+        int64_t count = features->count - first < e->batch ? features->count - first : e->batch;
+        result = fill_batch(e, session, first, count, error);
         if (result)
             break;
-        rt_session_run(session, embed);
-        rt_tensor_gather(output, arena, dense);
+        rt_session_run(session, e->function);
+        rt_tensor_gather(e->output, session->frame.arena, dense);
         memcpy(features->values + first * features->width, dense,
                (size_t)(count * features->width) * sizeof *features->values);
     }
@@ -114,30 +151,54 @@ static int encode(preparation *p, const rt_session *session, rt_features *featur
 }
 
 int rt_features_encode(const rt_session *session, const rt_dataset *dataset, rt_features *features, rt_error *error) {
-    preparation p;
+    embedding e = {0};
     *features = (rt_features){0};
-    int result = preparation_start(&p, session, dataset, error);
+    int result = embedding_start(&e, session, dataset, error);
     if (result == 0)
-        result = encode(&p, session, features, error);
-    preparation_end(&p);
+        result = take_features(features, dataset, e.output->dims[1], error);
+    if (result == 0)
+        result = encode(&e, session, features, error);
+    embedding_end(&e);
     if (result)
         rt_features_free(features);
     return result;
 }
 
-int rt_features_pixels(const rt_session *session, const rt_dataset *dataset, rt_features *features, rt_error *error) {
+static int64_t elements_of(const rt_view *view) {
+    return view->height ? (int64_t)view->channels * view->height * view->width : view->channels;
+}
+
+/* One source's part of every row. */
+static int take_source(const rt_session *session, const rt_view *view, const rt_dataset *dataset, float *out,
+                       int64_t row_width, rt_error *error) {
     preparation p;
-    *features = (rt_features){0};
-    int result = preparation_start(&p, session, dataset, error);
-    if (result == 0) {
-        int64_t width = p.view->width, plane = p.view->height * width;
-        result = take_features(features, dataset, p.view->channels * plane, error);
-        p.out = features->values;
-        memcpy(p.strides, (int64_t[]){features->width, plane, width, 1}, sizeof p.strides);
-    }
+    int result = preparation_start(&p, session, view, dataset, error);
+    int64_t plane = view->height ? (int64_t)view->height * view->width : 1;
+    p.out = out;
+    memcpy(p.strides, (int64_t[]){row_width, plane, view->width, 1}, sizeof p.strides);
     if (result == 0)
         result = prepare_batch(&p, session->frame.pool, 0, dataset->count, error);
     preparation_end(&p);
+    return result;
+}
+
+int rt_features_pixels(const rt_session *session, const rt_dataset *dataset, rt_features *features, rt_error *error) {
+    const rt_manifest *manifest = session->manifest;
+    const rt_function_info *embed = rt_session_function(session, "embed", error);
+    int64_t width = 0, begin = 0;
+    *features = (rt_features){0};
+    for (int i = 0; embed && i < embed->input_count; i++) {
+        const rt_view *view = rt_find_evaluation(manifest, embed->inputs[i].name);
+        if (!view)
+            return rt_fail(error, "internal error: no view 'evaluate' gives embed its '%.100s'", embed->inputs[i].name);
+        width += elements_of(view);
+    }
+    int result = embed ? take_features(features, dataset, width, error) : -1;
+    for (int i = 0; result == 0 && i < embed->input_count; i++) {
+        const rt_view *view = rt_find_evaluation(manifest, embed->inputs[i].name);
+        result = take_source(session, view, dataset, features->values + begin, width, error);
+        begin += elements_of(view);
+    }
     if (result)
         rt_features_free(features);
     return result;

@@ -11,11 +11,11 @@ typedef struct {
     const int32_t *labels; /* [count], the data set's own */
 } rt_features;
 
-/* Sends every image through the view named "evaluate" and the function `embed`, without augmentation and in order.
+/* Sends every item through the views named "evaluate" and the function `embed`, without augmentation and in order.
  * Returns 0, or -1 with a message. */
 int rt_features_encode(const rt_session *session, const rt_dataset *dataset, rt_features *features, rt_error *error);
 
-/* The "evaluate" view's pixels themselves, row-major [C, H, W], as the baseline's features. */
+/* The "evaluate" views' pixels or numbers themselves, row-major, side by side, as the baseline's features. */
 int rt_features_pixels(const rt_session *session, const rt_dataset *dataset, rt_features *features, rt_error *error);
 
 /* Scales every row to length 1; a row of zeros stays. */

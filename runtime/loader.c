@@ -84,11 +84,11 @@ static void size_after(const rt_augment_op *op, int *height, int *width) {
 static int augment_views(const rt_loader *loader, const slot *batch, int64_t place, int64_t index, int64_t epoch,
                          int64_t position, void *workspace, rt_error *error) {
     const rt_loader_options *options = &loader->options;
-    const rt_image *image = &options->dataset->images[index];
     for (int v = 0; v < options->view_count; v++) {
         const rt_view *view = &options->views[v];
         rt_augment_draw draws[64];
-        int height = image->height, width = image->width;
+        int height, width;
+        rt_augment_sides(view, options->dataset, index, &height, &width);
         for (int i = 0; i < view->op_count; i++) {
             rt_random_sequence random =
                 rt_random_begin(options->seed, picture_stream(epoch, position, view->ops[i].draw));
@@ -96,8 +96,8 @@ static int augment_views(const rt_loader *loader, const slot *batch, int64_t pla
             size_after(&view->ops[i], &height, &width);
         }
         const int64_t *strides = options->strides[v];
-        if (rt_augment_apply(view, draws, image, workspace, batch->views[v] + place * strides[0], strides + 1, error) !=
-            0)
+        if (rt_augment_item(view, draws, options->dataset, index, workspace, batch->views[v] + place * strides[0],
+                            strides + 1, error) != 0)
             return -1;
     }
     return 0;
@@ -131,7 +131,7 @@ static void *fill_batches(void *context) {
     void *workspace = aligned_alloc(64, (size_t)(bytes + 63) / 64 * 64);
     pthread_mutex_lock(&loader->lock);
     if (!workspace && !loader->failure.text[0]) {
-        rt_fail(&loader->failure, "out of memory for augmenting pictures");
+        rt_fail(&loader->failure, "out of memory for augmenting items");
         pthread_cond_broadcast(&loader->batch_ready);
     }
     while (!loader->stopping && !loader->failure.text[0]) {
@@ -153,8 +153,8 @@ static void *fill_batches(void *context) {
 static int64_t view_elements(const rt_loader_options *options, int v) {
     const rt_view *view = &options->views[v];
     const int64_t *stride = options->strides[v];
-    return (options->batch - 1) * stride[0] + (view->channels - 1) * stride[1] + (view->height - 1) * stride[2] +
-           (view->width - 1) * stride[3] + 1;
+    int64_t last = (options->batch - 1) * stride[0] + (view->channels - 1) * stride[1];
+    return view->height == 0 ? last + 1 : last + (view->height - 1) * stride[2] + (view->width - 1) * stride[3] + 1;
 }
 
 static int allocate_slots(rt_loader *loader) {
@@ -187,7 +187,7 @@ static int start_threads(rt_loader *loader) {
 
 rt_loader *rt_loader_create(const rt_loader_options *options, rt_error *error) {
     if (options->dataset->count < options->batch || options->batch < 1) {
-        rt_fail(error, "%s: fewer pictures than one batch of %lld", options->dataset->description,
+        rt_fail(error, "%s: fewer items than one batch of %lld", options->dataset->description,
                 (long long)options->batch);
         return NULL;
     }
@@ -211,11 +211,8 @@ rt_loader *rt_loader_create(const rt_loader_options *options, rt_error *error) {
     pthread_mutex_init(&loader->lock, NULL);
     pthread_cond_init(&loader->work_changed, NULL);
     pthread_cond_init(&loader->batch_ready, NULL);
-    for (int64_t i = 0; i < options->dataset->count; i++) {
-        const rt_image *image = &options->dataset->images[i];
-        loader->max_height = image->height > loader->max_height ? image->height : loader->max_height;
-        loader->max_width = image->width > loader->max_width ? image->width : loader->max_width;
-    }
+    for (const rt_dataset *source = options->dataset; source; source = source->next)
+        rt_dataset_grow_sides(source, &loader->max_height, &loader->max_width);
     if (!allocate_slots(loader) || !start_threads(loader)) {
         rt_loader_destroy(loader);
         rt_fail(error, "out of memory or threads for loading batches");

@@ -8,11 +8,11 @@
 typedef struct rt_loader rt_loader;
 
 typedef struct {
-    const rt_dataset *dataset;
+    const rt_dataset *dataset; /* with as many sources as the views name */
     int view_count;
     const rt_view *views;
     const int64_t (*strides)[4]; /* per view: element strides of n, c, h, w in the batch buffer */
-    int64_t batch;               /* images a step */
+    int64_t batch;               /* items a step */
     uint64_t seed;
     int64_t first_step; /* resume: the first step that will be asked for */
     int threads;        /* loading threads, at least 1 */

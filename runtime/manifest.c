@@ -207,19 +207,35 @@ static int read_output(reader *r) {
     return read_argument(r, 0);
 }
 
+static int read_source(reader *r, rt_view *view) {
+    const char *of = next_word(r);
+    if (!of)
+        return 0;
+    if (strcmp(of, "of"))
+        return rt_fail(r->error, "'%.50s' is one word too many", of);
+    return read_word(r, "the view's source", view->source_name, sizeof view->source_name);
+}
+
 static int read_view(reader *r) {
     rt_view *view = add(&r->manifest->views, &r->manifest->view_count, sizeof *view);
     int64_t channels, height, width;
     if (!view)
         return no_memory(r);
     if (read_word(r, "the view's name", view->name, sizeof view->name) ||
-        read_number(r, "the number of channels", 3, &channels) || read_number(r, "the height", 1 << 15, &height) ||
-        read_number(r, "the width", 1 << 15, &width))
+        read_number(r, "the number of channels", 1 << 20, &channels))
         return -1;
     view->channels = (int)channels;
-    view->height = (int)height;
-    view->width = (int)width;
-    return 0;
+    while (*r->rest == ' ')
+        r->rest++;
+    if (*r->rest && strncmp(r->rest, "of ", 3)) {
+        if (read_number(r, "the height", 1 << 15, &height) || read_number(r, "the width", 1 << 15, &width))
+            return -1;
+        if (channels != 3 || height < 1 || width < 1)
+            return rt_fail(r->error, "a view of images has 3 channels and sides of at least 1");
+        view->height = (int)height;
+        view->width = (int)width;
+    }
+    return read_source(r, view);
 }
 
 static int read_augment(reader *r) {
@@ -270,6 +286,22 @@ static int read_record(reader *r) {
     return rt_fail(r->error, "there is no record '%.50s'", word);
 }
 
+/* The views named "evaluate" are the sources, in order. */
+static void number_sources(rt_manifest *manifest) {
+    for (int i = 0; i < manifest->view_count; i++) {
+        rt_view *view = &manifest->views[i];
+        int source = 0;
+        for (int j = 0; j < manifest->view_count; j++) {
+            const rt_view *other = &manifest->views[j];
+            if (strcmp(other->name, "evaluate"))
+                continue;
+            if (!strcmp(other->source_name, view->source_name))
+                view->source = source;
+            source++;
+        }
+    }
+}
+
 static int read_lines(reader *r, char *text, rt_error *error) {
     while (text) {
         char *end = strchr(text, '\n');
@@ -281,6 +313,7 @@ static int read_lines(reader *r, char *text, rt_error *error) {
             return rt_fail(error, "the program's manifest is broken in line %d: %.800s", r->line, r->error->text);
         text = end;
     }
+    number_sources(r->manifest);
     if (!*r->manifest->fingerprint)
         return rt_fail(error, "the program's manifest is broken: it has no fingerprint");
     return 0;

@@ -82,6 +82,10 @@ static const char *next_value(parser *p) {
 
 static int parse_value(parser *p, const rt_flag *flag) {
     void *target = (char *)p->options + flag->offset;
+    if (flag->kind == RT_FLAG_SWITCH) {
+        *(int64_t *)target = 1;
+        return 0;
+    }
     const char *word = next_value(p);
     if (flag->kind == RT_FLAG_OPTIONAL_TEXT) {
         *(const char **)target = word ? word : "";
@@ -98,6 +102,7 @@ static int parse_value(parser *p, const rt_flag *flag) {
         p->options->dump_file = next_value(p);
         return p->options->dump_file ? 0 : rt_fail(p->error, "%s wants two arguments: %s", flag->name, flag->argument);
     case RT_FLAG_TEXT:
+    case RT_FLAG_SWITCH:
     case RT_FLAG_OPTIONAL_TEXT: break;
     }
     *(const char **)target = word;

@@ -11,6 +11,8 @@
 typedef struct {
     const char *input;                                                          /* the argument without a flag */
     const char *data, *out, *resume, *checkpoint, *protocol, *baseline, *split; /* resume: "" means the default file */
+    const char *validation;
+    int64_t test; /* 1 where the flag is given */
     int64_t epochs, steps, seed, threads, eval_every, checkpoint_every, k;
     double temperature;
     int64_t dump_step;
@@ -19,6 +21,7 @@ typedef struct {
 
 typedef enum {
     RT_FLAG_TEXT,
+    RT_FLAG_SWITCH,        /* no argument; 1 */
     RT_FLAG_OPTIONAL_TEXT, /* "" when the next word is another flag or missing */
     RT_FLAG_INTEGER,
     RT_FLAG_REAL,

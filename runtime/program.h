@@ -78,7 +78,8 @@ typedef struct {
     int state_count, function_count, view_count, setting_count;
     rt_tensor *states;
     rt_function_info *functions;
-    rt_view *views; /* the training views, in order; the one named "evaluate" is the evaluation pipeline */
+    rt_view
+        *views; /* the training views, in order; those named "evaluate" are the evaluation pipelines, one a source */
     rt_setting *settings;
 } rt_manifest;
 
@@ -94,16 +95,17 @@ typedef struct {
  *   function NAME ARENA_BYTES
  *   input NAME DTYPE OFFSET RANK DIM… STRIDE…      of the function above
  *   output NAME DTYPE OFFSET RANK DIM… STRIDE…
- *   view NAME CHANNELS HEIGHT WIDTH
+ *   view NAME CHANNELS HEIGHT WIDTH [of SOURCE]    of images; the sources of the data are those of the views "evaluate"
+ *   view NAME WIDTH [of SOURCE]                    of vectors
  *   augment OP KEY=VALUE…                          of the view above, in order
  *   setting KEY VALUE                              batch, epochs, steps, knn.k, knn.t, linear.epochs, linear.lr, …
  *
  * Functions and their conventional inputs and outputs (i32 and f32 scalars unless noted):
  *   init        inputs seed
- *   train_step  inputs view.<name> [N,C,H,W] f32, seed, step, total_steps, steps_per_epoch (i32), and where the
- *               spec uses them labels i32 [N], index i32 [N]; outputs loss, lr, and any named by the spec
- *   gradients   the same inputs as train_step; outputs loss and grad.<parameter>; writes no state (for --dump-step)
- *   embed       inputs image [N,C,H,W] f32; output features [N,F] f32
+ *   train_step  inputs view.<name> [N,C,H,W] or [N,W] f32, seed, step, total_steps, steps_per_epoch (i32), and where
+ * the spec uses them labels i32 [N], index i32 [N]; outputs loss, lr, and any named by the spec gradients   the same
+ * inputs as train_step; outputs loss and grad.<parameter>; writes no state (for --dump-step) embed       inputs image
+ * [N,C,H,W] or vector [N,W] f32, or those sources that it reads by their names; output features [N,F] f32
  */
 rt_manifest *rt_manifest_parse(const char *text, rt_error *error);
 void rt_manifest_free(rt_manifest *manifest);

@@ -104,6 +104,16 @@ const rt_view *rt_find_view(const rt_manifest *manifest, const char *name) {
     return NULL;
 }
 
+const rt_view *rt_find_evaluation(const rt_manifest *manifest, const char *input) {
+    for (int i = 0; i < manifest->view_count; i++) {
+        const rt_view *view = &manifest->views[i];
+        const char *source = *view->source_name ? view->source_name : view->height ? "image" : "vector";
+        if (!strcmp(view->name, "evaluate") && !strcmp(source, input))
+            return view;
+    }
+    return NULL;
+}
+
 const char *rt_setting_text(const rt_manifest *manifest, const char *key) {
     for (int i = 0; i < manifest->setting_count; i++) {
         if (!strcmp(manifest->settings[i].key, key))

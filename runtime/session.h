@@ -29,6 +29,8 @@ const rt_tensor *rt_find_input(const rt_function_info *function, const char *nam
 const rt_tensor *rt_find_output(const rt_function_info *function, const char *name);
 const rt_tensor *rt_find_state(const rt_manifest *manifest, const char *name);
 const rt_view *rt_find_view(const rt_manifest *manifest, const char *name);
+/* The "evaluate" view of the source that an input of `embed` is named after. */
+const rt_view *rt_find_evaluation(const rt_manifest *manifest, const char *input);
 
 /* A setting's text, or NULL; its number, or `otherwise` where there is none. */
 const char *rt_setting_text(const rt_manifest *manifest, const char *key);

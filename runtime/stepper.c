@@ -62,8 +62,9 @@ static int known_input(const rt_tensor *input) {
 }
 
 static int check_view(const rt_stepper *stepper, const rt_tensor *input, const rt_view *view, rt_error *error) {
-    if (input->rank != 4 || input->dtype != RT_F32 || input->dims[0] != stepper->batch ||
-        input->dims[1] != view->channels || input->dims[2] != view->height || input->dims[3] != view->width)
+    const int64_t dims[] = {stepper->batch, view->channels, view->height, view->width};
+    int rank = view->height ? 4 : 2;
+    if (input->rank != rank || input->dtype != RT_F32 || memcmp(input->dims, dims, (size_t)rank * sizeof *dims))
         return rt_fail(error, "internal error: the input '%.100s' is not of its view's shape", input->name);
     return 0;
 }
@@ -104,7 +105,7 @@ void rt_stepper_fill(const rt_stepper *stepper, const rt_function_info *function
 static int64_t batch_of(const rt_function_info *function) {
     for (int i = 0; i < function->input_count; i++) {
         const rt_tensor *input = &function->inputs[i];
-        if (!strncmp(input->name, view_prefix, strlen(view_prefix)) && input->rank == 4)
+        if (!strncmp(input->name, view_prefix, strlen(view_prefix)) && input->rank > 0)
             return input->dims[0];
     }
     return 0;
@@ -123,8 +124,8 @@ static void take_strides(rt_stepper *stepper) {
     for (int i = 0; i < stepper->view_count; i++) {
         int64_t width = stepper->views[i].width, plane = width * stepper->views[i].height;
         int64_t *strides = stepper->strides[i];
-        strides[0] = plane * stepper->views[i].channels;
-        strides[1] = plane;
+        strides[1] = plane ? plane : 1;
+        strides[0] = strides[1] * stepper->views[i].channels;
         strides[2] = width;
         strides[3] = 1;
     }
@@ -132,7 +133,7 @@ static void take_strides(rt_stepper *stepper) {
         const rt_tensor *input = &stepper->train_step->inputs[i];
         int view = view_of(stepper, input);
         if (view >= 0)
-            memcpy(stepper->strides[view], input->strides, sizeof stepper->strides[view]);
+            memcpy(stepper->strides[view], input->strides, (size_t)input->rank * sizeof *input->strides);
     }
 }
 

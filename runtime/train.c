@@ -1,5 +1,6 @@
 #include "runtime/train.h"
 #include "runtime/archive.h"
+#include "runtime/data.h"
 #include "runtime/interrupt.h"
 #include "runtime/metrics.h"
 #include "runtime/output_file.h"
@@ -18,7 +19,9 @@ typedef struct {
     const rt_options *options;
     rt_session session;
     rt_stepper stepper;
-    rt_dataset *train, *test; /* test only where there is something to evaluate */
+    rt_training_data data;
+    rt_dataset *test; /* where something is tested on it, or NULL */
+    int evaluates;    /* whether there is anything to evaluate */
     rt_metrics metrics;
     rt_progress progress;
     const rt_tensor *loss, *rate; /* outputs of train_step; rate may be NULL */
@@ -29,17 +32,52 @@ typedef struct {
 
 /* ---- opening ---- */
 
+static int name_files(trainer *t, rt_error *error) {
+    const char *folder = t->options->out;
+    t->folder = folder ? strdup(folder) : rt_path_join("runs", t->session.manifest->method);
+    t->checkpoint = t->folder ? rt_path_join(t->folder, "last.safetensors") : NULL;
+    return t->checkpoint ? 0 : rt_fail(error, "no memory to begin training");
+}
+
+/* What --resume names. */
+static const char *resumed_file(const trainer *t) {
+    return *t->options->resume ? t->options->resume : t->checkpoint;
+}
+
+/* Evaluation goes without saying where data has no labels, such as vectors: a note, and training all the same. */
+static void check_evaluation(trainer *t) {
+    rt_error reason = {{0}};
+    const rt_dataset *test = t->data.validation ? t->data.validation : t->test;
+    t->evaluates = rt_evaluation_possible(t->data.labelled, test, &reason) &&
+                   (!t->test || rt_evaluation_possible(t->data.labelled, t->test, &reason));
+    if (!t->evaluates)
+        printf("note: nothing is evaluated: %s\n", reason.text);
+}
+
+/* The seed of a run that goes on is its checkpoint's. */
 static int open_data(trainer *t, rt_error *error) {
-    t->train = rt_dataset_open(t->options->data, RT_SPLIT_TRAIN, error);
-    if (!t->train)
+    const rt_manifest *manifest = t->session.manifest;
+    const rt_options *options = t->options;
+    rt_training_position *position = &t->stepper.position;
+    double amount = rt_data_validation(manifest, options->validation, error);
+    if (amount < 0)
         return -1;
-    if (t->options->eval_every > 0 && t->options->dump_step < 0) {
-        t->test = rt_dataset_open(t->options->data, RT_SPLIT_TEST, error);
-        if (!t->test)
-            return -1;
-        if (!rt_protocols_of(t->session.manifest))
-            return rt_fail(error, "--eval-every has nothing to do: the spec's `evaluate` section names no protocol");
-    }
+    position->seed = options->seed >= 0 ? options->seed : 0;
+    if (options->resume && rt_checkpoint_load(&t->session, resumed_file(t), position, error))
+        return -1;
+    t->data.whole = rt_data_open(manifest, NULL, options->data, RT_SPLIT_TRAIN, error);
+    if (!t->data.whole || rt_data_divide(&t->data, amount, (uint64_t)position->seed, error))
+        return -1;
+    if ((options->eval_every <= 0 && !options->test) || options->dump_step >= 0)
+        return 0;
+    if (!rt_protocols_of(manifest))
+        return rt_fail(error, "%s has nothing to do: the spec's `evaluate` section names no protocol",
+                       options->test ? "--test" : "--eval-every");
+    if (options->test || !t->data.validation)
+        t->test = rt_data_open(manifest, NULL, options->data, RT_SPLIT_TEST, error);
+    if (options->test || !t->data.validation ? !t->test : 0)
+        return -1;
+    check_evaluation(t);
     return 0;
 }
 
@@ -50,13 +88,6 @@ static int open_program(trainer *t, const rt_program *program, rt_error *error) 
     t->loss = rt_find_output(t->stepper.train_step, "loss");
     t->rate = rt_find_output(t->stepper.train_step, "lr");
     return t->loss ? 0 : rt_fail(error, "internal error: train_step has no output 'loss'");
-}
-
-static int name_files(trainer *t, rt_error *error) {
-    const char *folder = t->options->out;
-    t->folder = folder ? strdup(folder) : rt_path_join("runs", t->session.manifest->method);
-    t->checkpoint = t->folder ? rt_path_join(t->folder, "last.safetensors") : NULL;
-    return t->checkpoint ? 0 : rt_fail(error, "no memory to begin training");
 }
 
 /* The number of steps that flags and spec ask for; the spec's settings count where no flag was given. */
@@ -75,9 +106,7 @@ static int64_t wanted_steps(const trainer *t, int64_t steps_per_epoch) {
 static int resume(trainer *t, int64_t steps_per_epoch, rt_error *error) {
     rt_training_position *position = &t->stepper.position;
     const rt_options *options = t->options;
-    const char *path = *options->resume ? options->resume : t->checkpoint;
-    if (rt_checkpoint_load(&t->session, path, position, error))
-        return STATUS_FAILED;
+    const char *path = resumed_file(t);
     if (position->steps_per_epoch != steps_per_epoch) {
         rt_fail(error, "the checkpoint %s is of a run with %" PRId64 " steps an epoch, but %s gives %" PRId64, path,
                 position->steps_per_epoch, options->data, steps_per_epoch);
@@ -104,18 +133,18 @@ static int resume(trainer *t, int64_t steps_per_epoch, rt_error *error) {
 
 static int set_position(trainer *t, rt_error *error) {
     rt_training_position *position = &t->stepper.position;
-    int64_t steps_per_epoch = t->train->count / t->stepper.batch;
+    int64_t count = t->data.train->count, steps_per_epoch = count / t->stepper.batch;
     if (steps_per_epoch < 1) {
-        rt_fail(error, "%s has %" PRId64 " training images, fewer than one batch of %" PRId64, t->options->data,
-                t->train->count, t->stepper.batch);
+        rt_fail(error, "%s has %" PRId64 " training items, fewer than one batch of %" PRId64, t->options->data, count,
+                t->stepper.batch);
         return STATUS_FAILED;
     }
-    double images = rt_setting_number(t->session.manifest, "images", (double)t->train->count);
-    if ((double)t->train->count > images) { /* whose index would lie outside the method's memories */
+    double most = rt_setting_number(t->session.manifest, "images", (double)count);
+    if ((double)count > most) { /* whose index would lie outside the method's memories */
         rt_fail(error,
-                "%s has %" PRId64 " training images, but the program was compiled for at most %.0f (count in the "
+                "%s has %" PRId64 " training items, but the program was compiled for at most %.0f (count in the "
                 "data section)",
-                t->options->data, t->train->count, images);
+                t->options->data, count, most);
         return STATUS_FAILED;
     }
     if (wanted_steps(t, steps_per_epoch) < 0) {
@@ -148,7 +177,7 @@ static int set_aside(const trainer *t, rt_error *error) {
 }
 
 static int open_all(trainer *t, const rt_program *program, rt_error *error) {
-    if (open_program(t, program, error) || open_data(t, error) || name_files(t, error))
+    if (open_program(t, program, error) || name_files(t, error) || open_data(t, error))
         return STATUS_FAILED;
     t->saved_step = t->evaluated_step = -1;
     int status = set_position(t, error);
@@ -159,14 +188,14 @@ static int open_all(trainer *t, const rt_program *program, rt_error *error) {
          rt_metrics_open(&t->metrics, t->folder, t->stepper.position.step, &t->evaluated_step, error)))
         return STATUS_FAILED;
     t->progress = rt_progress_begin(stdout, t->stepper.batch);
-    return rt_stepper_start(&t->stepper, t->train, error) ? STATUS_FAILED : 0;
+    return rt_stepper_start(&t->stepper, t->data.train, error) ? STATUS_FAILED : 0;
 }
 
 static void close_all(trainer *t) {
     rt_stepper_close(&t->stepper);
     rt_metrics_close(&t->metrics);
     rt_session_close(&t->session);
-    rt_dataset_free(t->train);
+    rt_data_free(&t->data);
     rt_dataset_free(t->test);
     free(t->folder);
     free(t->checkpoint);
@@ -184,13 +213,14 @@ static int save(trainer *t, rt_error *error) {
     return 0;
 }
 
-static int evaluate(trainer *t, rt_error *error) {
+static int evaluate_on(trainer *t, const rt_dataset *test, const char *name, rt_error *error) {
     const rt_training_position *position = &t->stepper.position;
     rt_evaluation_record records[RT_PROTOCOL_COUNT];
     rt_evaluation_options options = {.protocols = rt_protocols_of(t->session.manifest),
                                      .seed = (uint64_t)position->seed,
-                                     .train = t->train,
-                                     .test = t->test};
+                                     .train = t->data.labelled,
+                                     .test = test,
+                                     .tested_on = name};
     int count = rt_evaluate(&t->session, RT_TRAINED, &options, records, error);
     for (int i = 0; i < count; i++) {
         int64_t epoch = position->step / position->steps_per_epoch;
@@ -199,7 +229,17 @@ static int evaluate(trainer *t, rt_error *error) {
             return -1;
     }
     fflush(stdout);
-    if (count < 0) /* an evaluation that a signal cut short is no failure: the next resume repeats it */
+    return count < 0 ? -1 : 0;
+}
+
+/* On validation where that is set apart, and at the end on test where that is wanted. */
+static int evaluate(trainer *t, rt_error *error) {
+    const rt_training_position *position = &t->stepper.position;
+    int on_test = !t->data.validation || (t->options->test && position->step >= position->total_steps);
+    int failed = t->data.validation ? evaluate_on(t, t->data.validation, "validation", error) : 0;
+    if (!failed && on_test)
+        failed = evaluate_on(t, t->test, "test", error);
+    if (failed) /* an evaluation that a signal cut short is no failure: the next resume repeats it */
         return rt_interrupted() ? 0 : -1;
     t->evaluated_step = position->step;
     return 0;
@@ -269,7 +309,8 @@ static int finish_epoch(trainer *t, rt_error *error) {
     int ended = position->step >= position->total_steps;
     if ((ended || due(position, t->options->checkpoint_every)) && save(t, error))
         return -1;
-    return due(position, t->options->eval_every) && t->evaluated_step < position->step ? evaluate(t, error) : 0;
+    int wanted = due(position, t->options->eval_every) || (ended && t->options->test);
+    return t->evaluates && wanted && t->evaluated_step < position->step ? evaluate(t, error) : 0;
 }
 
 static int run_steps(trainer *t, rt_error *error) {

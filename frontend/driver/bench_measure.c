@@ -28,7 +28,8 @@ static double median(double *values, int count) {
     return count % 2 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
 }
 
-/* ---- one side ------------------------------------------------------------------------------------------------------ */
+/* ---- one side ------------------------------------------------------------------------------------------------------
+ */
 
 /* A compiled module of the functions `forward` and `together`. */
 typedef struct {
@@ -50,7 +51,8 @@ static int64_t scratch_bytes(const kir_program *program) {
     return most;
 }
 
-/* The same numbers for an input of the same name: rows of length 1, as encoders give them, whole numbers counting up. */
+/* The same numbers for an input of the same name: rows of length 1, as encoders give them, whole numbers counting up.
+ */
 static void fill_input(const kir_port *port, char *memory) {
     int64_t elements = ir_type_elements(&port->type);
     int64_t last = port->type.rank ? port->type.dims[port->type.rank - 1] : 1;
@@ -82,10 +84,8 @@ static char *new_arena(const kir_program *program, const kir_function *function)
 static bool compile_side(driver_session *work, ir_function *function, ir_value *product, bool fused,
                          compiled_side *side) {
     static const char *const fusion = "fuse-contrastive";
-    side->passes = (pass_context){.memory = work->memory,
-                                  .diags = &work->diags,
-                                  .target = work->passes.target,
-                                  .library_products = !fused};
+    side->passes = (pass_context){
+        .memory = work->memory, .diags = &work->diags, .target = work->passes.target, .library_products = !fused};
     side->passes.module = extract_scores(work->memory, &work->sources, function, product);
     pass_options options = {.disabled = &fusion, .disabled_count = !fused, .verify = work->options->verify};
     if (!pass_run_pipeline(&side->passes, &options))
@@ -131,7 +131,8 @@ static double operations_of(const kir_program *program, const kir_function *func
     return operations;
 }
 
-/* ---- both ---------------------------------------------------------------------------------------------------------- */
+/* ---- both ----------------------------------------------------------------------------------------------------------
+ */
 
 /* The largest difference between equal outputs, relative to the output's largest element. */
 static double difference_of(const compiled_side *a, const compiled_side *b) {
@@ -202,7 +203,8 @@ bool bench_measure(driver_session *work, ir_function *function, ir_value *produc
     return good;
 }
 
-/* ---- the machine's peak -------------------------------------------------------------------------------------------- */
+/* ---- the machine's peak --------------------------------------------------------------------------------------------
+ */
 
 enum { PEAK_STEPS = 1 << 16, PEAK_ACCUMULATORS = 12 };
 
@@ -231,7 +233,8 @@ double bench_peak(driver_session *work, int threads) {
     const kir_target *target = &work->passes.target;
     arena *memory = work->memory;
     int64_t extent = (int64_t)threads * 8;
-    kir_buffer buffer = {.name = "sums", .region = KIR_ARENA, .element = KIR_F32, .bytes = 4 * target->lanes, .fixed = true};
+    kir_buffer buffer = {
+        .name = "sums", .region = KIR_ARENA, .element = KIR_F32, .bytes = 4 * target->lanes, .fixed = true};
     kir_launch launch = {.extent = extent, .rounds = 1, .buffers = &(int){0}, .byte_offsets = &(int64_t){0}};
     kir_function function = {.name = "peak", .launches = &launch, .launch_count = 1, .arena_bytes = 64};
     kir_program program = {.memory = memory, .module = ir_module_new(memory, &work->sources, "peak")};

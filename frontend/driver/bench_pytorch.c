@@ -10,7 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* ---- one value ----------------------------------------------------------------------------------------------------- */
+/* ---- one value -----------------------------------------------------------------------------------------------------
+ */
 
 static void write_ints(text_buffer *out, const int64_t *numbers, int count) {
     text_append(out, "[");
@@ -133,7 +134,8 @@ static bool write_value(text_buffer *out, const ir_value *value) {
     }
 }
 
-/* ---- the program --------------------------------------------------------------------------------------------------- */
+/* ---- the program ---------------------------------------------------------------------------------------------------
+ */
 
 static const char head[] = "import resource, statistics, time, torch\n"
                            "torch.set_num_threads(%d)\n"
@@ -143,18 +145,19 @@ static const char head[] = "import resource, statistics, time, torch\n"
                            "def minimum(x, y): return torch.minimum(tensor(x), tensor(y))\n"
                            "def select(c, x, y): return torch.where(c, x, y)\n";
 
-static const char tail[] = "    return %s\n"
-                           "def run(backward):\n"
-                           "    for x in inputs: x.grad = None\n"
-                           "    start = time.perf_counter()\n"
-                           "    results = forward()\n"
-                           "    if backward: sum(r.mean() for r in results).backward()\n"
-                           "    return time.perf_counter() - start\n"
-                           "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-                           "run(False); run(True)\n"
-                           "times = [(run(False), run(True)) for _ in range(7)]\n"
-                           "peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before\n"
-                           "print(statistics.median(t[0] for t in times), statistics.median(t[1] for t in times), 1024 * peak)\n";
+static const char tail[] =
+    "    return %s\n"
+    "def run(backward):\n"
+    "    for x in inputs: x.grad = None\n"
+    "    start = time.perf_counter()\n"
+    "    results = forward()\n"
+    "    if backward: sum(r.mean() for r in results).backward()\n"
+    "    return time.perf_counter() - start\n"
+    "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+    "run(False); run(True)\n"
+    "times = [(run(False), run(True)) for _ in range(7)]\n"
+    "peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before\n"
+    "print(statistics.median(t[0] for t in times), statistics.median(t[1] for t in times), 1024 * peak)\n";
 
 static void write_input(text_buffer *out, const ir_value *value) {
     const ir_type *type = &value->type;

@@ -27,4 +27,5 @@ mutate safetensors 20000 "$seeds"/safetensors/*
 mutate json 20000 "$seeds"/json/*
 mutate archive 3000 "$seeds"/archive/*
 mutate picture 3000 "$seeds"/picture/*
+mutate npy 20000 "$seeds"/npy/*
 [ $failures = 0 ]

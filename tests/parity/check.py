@@ -61,6 +61,11 @@ def adam(p, g, first, second, step, lr, beta1=0.9, beta2=0.999, eps=1e-8, weight
     return p - lr * (m / (1 - beta1**t)) / ((v / (1 - beta2**t)).sqrt() + eps)
 
 
+def adamw(p, g, first, second, step, lr, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.01):
+    decayed = p - lr * weight_decay * p if p.dim() > 1 and len(p) > 1 else p
+    return adam(decayed, g, first, second, step, lr, beta1, beta2, eps)
+
+
 def is_zero(parameter):
     """Where the exact gradient is zero (a bias ahead of batch normalisation) only rounding is left to compare."""
     return parameter.grad.norm() < 1e-7 * max(1.0, parameter.detach().norm().item())

@@ -7,6 +7,7 @@ trap 'rm -rf "$work"' EXIT
 python=/usr/bin/python3
 "$python" -c 'import torch' 2>/dev/null || { echo "skipped: python3-torch is not installed"; exit 0; }
 
+data=shapes:train=64,test=16
 # dump BACKEND SPEC STEP DEFINITION…: one training step of a small network, whole
 dump() {
     backend=$1 spec=$2 step=$3
@@ -14,7 +15,7 @@ dump() {
     definitions=
     for definition in "$@"; do definitions="$definitions -D $definition"; done
     # shellcheck disable=SC2086
-    "$build/cslc" run "$source/specs/$spec.csl" --backend="$backend" $definitions -- train --data shapes:train=64,test=16 --out "$work/run" \
+    "$build/cslc" run "$source/specs/$spec.csl" --backend="$backend" $definitions -- train --data "$data" --out "$work/run" \
         --dump-step "$step" "$work/step.safetensors" >"$work/log" 2>&1 || { cat "$work/log"; exit 1; }
 }
 
@@ -93,3 +94,32 @@ further dcl 200
 further supcon 200
 further nnclr 200 hidden=24 features=16 support=24
 further swav 200 hidden=24 features=16 prototypes=10 small=16
+
+# Vectors, and pairs of them.
+mkdir "$work/pairs"
+"$python" - "$work/pairs" <<'PYTHON'
+import sys, numpy
+random = numpy.random.default_rng(0)
+common = random.normal(size=(64, 6))
+for name, width, kind in (("image", 24, "f4"), ("text", 20, "f8")):
+    noise = random.normal(size=(64, width))
+    numpy.save(f"{sys.argv[1]}/{name}.npy", (common @ random.normal(size=(6, width)) + noise).astype(kind))
+PYTHON
+data=$work/pairs/image.npy
+dump interp vectors 1 batch=8 width=24 hidden=16 features=12
+check vectors 0.1 0.2 1 800 $work/pairs/image.npy $exact
+dump llvm vectors 2 batch=16 width=24 hidden=16 features=12 depth=1
+check vectors 0.1 0.2 2 400 $work/pairs/image.npy $rounded
+data=$work/pairs
+dump interp clip 0 batch=8 image_width=24 text_width=20 features=12 warmup=10 largest=10 # below the first scale: the limit holds
+check clip linear 10 0 256 $exact
+for head in linear projector; do
+    dump interp clip 1 batch=8 image_width=24 text_width=20 features=12 warmup=10 head=$head
+    check clip $head 100 1 256 $exact
+    dump interp siglip 1 batch=8 image_width=24 text_width=20 features=12 warmup=10 head=$head
+    check siglip $head 1 256 $exact
+done
+dump llvm clip 2 batch=16 image_width=24 text_width=20 features=12 warmup=10
+check clip linear 100 2 128 $rounded
+dump llvm siglip 2 batch=16 image_width=24 text_width=20 features=12 warmup=10
+check siglip linear 2 128 $rounded

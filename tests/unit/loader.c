@@ -262,7 +262,7 @@ static void wrong_requests_are_refused(void **state) {
     rt_loader_options options = usual();
     options.batch = COUNT + 1;
     assert_null(rt_loader_create(&options, &error));
-    assert_non_null(strstr(error.text, "fewer pictures than one batch of 24"));
+    assert_non_null(strstr(error.text, "fewer items than one batch of 24"));
     options.batch = 0;
     assert_null(rt_loader_create(&options, &error));
     options = usual();

@@ -296,6 +296,25 @@ static void interrupted_and_resumed_equals_uninterrupted(void **state) {
     }
 }
 
+/* The validation split is the seed's, which a resumed run takes from its checkpoint; on test only at the end. */
+static void validation_stays_apart_through_a_resume(void **state) {
+    (void)state;
+    expect(0, "train " DATA " --epochs 4 --seed 7 --validation 8 --test --eval-every 2 --out v");
+    assert_int_equal(count_lines("v", "\"loss\""), 16); /* 36 images left: 4 steps an epoch */
+    assert_int_equal(count_lines("v", "\"tested_on\": \"validation\""), 4);
+    assert_int_equal(count_lines("v", "\"tested_on\": \"test\""), 2);
+    assert_int_equal(count_lines("v", "\"train_images\": 36"), 6);
+    interrupt_at = 9;
+    expect(130, "train " DATA " --epochs 4 --seed 7 --validation 8 --test --eval-every 2 --out w");
+    interrupt_at = -1;
+    expect(0, "train " DATA " --validation 8 --test --eval-every 2 --out w --resume");
+    same_file("v/last.safetensors", "w/last.safetensors");
+    same_log("v", "w");
+    expect(0, "eval " DATA " --checkpoint v/last.safetensors --split validation --validation 8 --out v.json");
+    expect_message(1, "train " DATA " --validation 44 --out x", "cannot set 44 of 44");
+    expect_message(1, "train " DATA " --validation 1.5 --out x", "--validation");
+}
+
 /* As after kill -9: the log is ahead of the checkpoint and its last line is cut short. */
 static void killed_and_resumed_equals_uninterrupted(void **state) {
     (void)state;
@@ -515,6 +534,7 @@ int main(void) {
         cmocka_unit_test(threads_change_nothing),
         cmocka_unit_test(seeds_change_the_run),
         cmocka_unit_test(interrupted_and_resumed_equals_uninterrupted),
+        cmocka_unit_test(validation_stays_apart_through_a_resume),
         cmocka_unit_test(killed_and_resumed_equals_uninterrupted),
         cmocka_unit_test(resuming_checks_what_it_gets),
         cmocka_unit_test(not_a_number_stops),
