@@ -39,7 +39,20 @@ static score_result *result_of(const score_space *space, const ir_value *value) 
     return NULL;
 }
 
-/* Marks what a stage needs of earlier ones, and sums of products, which may be computed at once. */
+/* Whether products with vectors are added up: symmetric scores need one product for two. */
+static bool is_sum(const extraction *work, const ir_value *value) {
+    if (value->opcode != IR_OP_add || score_is_wide(work->space, value))
+        return false;
+    for (int i = 0; i < 2; i++) {
+        const ir_value *operand = value->operands[i];
+        const score_result *result = result_of(work->space, operand);
+        if (work->inside[operand->id] && (result ? result->other != NULL : is_sum(work, operand)))
+            return true;
+    }
+    return false;
+}
+
+/* Marks what a stage needs of earlier ones, and sums of products. */
 static void find_inside(extraction *work, int stages) {
     const score_space *space = work->space;
     for (ir_value *value = space->function->last; value; value = value->previous) {
@@ -54,9 +67,7 @@ static void find_inside(extraction *work, int stages) {
                 work->inside[value->operands[i]->id] = true;
     }
     for (const ir_value *value = space->function->first; value; value = value->next)
-        if (value->opcode == IR_OP_add && work->inside[value->operands[0]->id] &&
-            work->inside[value->operands[1]->id] && result_of(space, value->operands[0]) &&
-            result_of(space, value->operands[1]))
+        if (is_sum(work, value))
             work->inside[value->id] = true;
 }
 
@@ -87,17 +98,16 @@ static ir_value *copy_of(extraction *work, const ir_value *value) {
                              value->attr_count, &value->type, value->span);
 }
 
-/* Results that nothing inside uses, or that more than the next stage would want to know, are outputs. */
+/* Results are outputs, but where they are only added to others: then the sum is. */
 static void write_outputs(extraction *work) {
     const ir_function *function = work->space->function;
     for (const ir_value *value = function->first; value; value = value->next) {
-        bool sum = value->opcode == IR_OP_add && work->inside[value->id];
-        if (!work->inside[value->id] || !(sum || result_of(work->space, value)))
+        if (!work->inside[value->id] || !(is_sum(work, value) || result_of(work->space, value)))
             continue;
         bool added = false;
         for (const ir_value *user = function->first; user; user = user->next)
             for (int i = 0; i < user->operand_count; i++)
-                added |= user->operands[i] == value && user->opcode == IR_OP_add && work->inside[user->id];
+                added |= user->operands[i] == value && is_sum(work, user);
         if (added)
             continue;
         ir_builder builder = {work->target, NULL, value->span};
