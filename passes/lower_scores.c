@@ -11,7 +11,7 @@
 #include <assert.h>
 #include <math.h>
 
-enum { TILE_BYTES = 1200 << 10, LARGEST_TILE = 256, FEWEST_BLOCKS = 4 };
+enum { TILE_BYTES = 3 << 20, LARGEST_TILE = 256, FEWEST_BLOCKS = 4 };
 
 /* ---- what the group holds -----------------------------------------------------------------------------------------
  */

@@ -295,32 +295,54 @@ static void sweep_by_columns(lower_kernel *kernel, const score_plan *plan, const
 typedef struct {
     const score_plan *plan;
     int weights, vectors, target; /* arguments */
+    int block;                    /* scratch: some elements of the tile's vectors, a vector after the other */
     int64_t length;
-    kir_index weight, weight_row;    /* first weight of the panel; of the summation index, one weight further */
     int64_t row_stride, step_stride; /* between the panel's rows, and along the sum, in the tile */
+    kir_index first_target, targets; /* rows that are added to */
     kir_index first_vector, steps;   /* what is summed over */
-    kir_index target_row;
 } multiplication;
 
-static void emit_multiply(kir_builder *builder, kir_index first, int64_t columns, void *user) {
-    const multiplication *work = user;
+/* Neighbours in scratch: whole vectors lie so far apart that they would crowd few sets of the first cache. */
+static void copy_block(const kir_builder *builder, const multiplication *work, kir_index first, int64_t columns) {
+    int lanes = work->plan->lanes;
+    kir_builder body;
+    kir_reg vector = kir_loop(builder, kir_at(0), work->steps, 1, &body);
+    for (int64_t at = 0; at < columns; at += lanes) {
+        int count = (int)(columns - at < lanes ? columns - at : lanes);
+        kir_index from = kir_plus_index(kir_at(at), work->length, kir_plus(work->first_vector, 1, vector));
+        kir_index to = kir_plus(kir_at(at), columns, vector);
+        kir_reg elements = kir_load(&body, work->vectors, kir_plus_index(from, 1, first), lanes, count);
+        kir_store(&body, work->block, to, elements, count);
+    }
+}
+
+/* One panel of rows times the block. */
+static void multiply_panel(const kir_builder *builder, const multiplication *work, kir_index row, kir_index first,
+                           int64_t columns) {
     const score_plan *plan = work->plan;
     register_tile tile = tile_new(builder, &plan->context->pass->target, plan->panel_rows, columns);
     kir_index rows[TILE_MAX_ROWS], targets[TILE_MAX_ROWS];
     for (int r = 0; r < plan->panel_rows; r++) {
-        targets[r] = kir_plus_index(kir_at(r * work->length), work->length, work->target_row);
+        targets[r] = kir_plus_index(kir_at(r * work->length), work->length, kir_plus_index(work->first_target, 1, row));
         targets[r] = kir_plus_index(targets[r], 1, first);
     }
     tile_load(builder, &tile, work->target, targets);
     kir_builder body;
     kir_reg step = kir_loop(builder, kir_at(0), work->steps, 1, &body);
-    for (int r = 0; r < plan->panel_rows; r++) {
-        rows[r] = kir_plus(work->weight, work->step_stride, step);
-        rows[r].base += r * work->row_stride;
-    }
-    kir_index vectors = kir_plus_index(kir_at(0), work->length, kir_plus(work->first_vector, 1, step));
-    tile_multiply(&body, &tile, work->weights, rows, work->vectors, kir_plus_index(vectors, 1, first));
+    for (int r = 0; r < plan->panel_rows; r++)
+        rows[r] =
+            kir_plus(kir_plus_index(kir_at(r * work->row_stride), work->row_stride, row), work->step_stride, step);
+    tile_multiply(&body, &tile, work->weights, rows, work->block, kir_plus(kir_at(0), columns, step));
     tile_store(builder, &tile, work->target, targets);
+}
+
+/* A block of the vectors' elements stays in the first cache while all rows are multiplied by it. */
+static void emit_multiply(kir_builder *builder, kir_index first, int64_t columns, void *user) {
+    const multiplication *work = user;
+    copy_block(builder, work, first, columns);
+    kir_builder body;
+    kir_reg row = kir_loop(builder, kir_at(0), work->targets, work->plan->panel_rows, &body);
+    multiply_panel(&body, work, kir_plus(kir_at(0), 1, row), first, columns);
 }
 
 /* output rows += weights x vectors (by_row), or output columns += weights^T x vectors. */
@@ -332,15 +354,15 @@ static void multiply(lower_kernel *kernel, const score_plan *plan, const score_p
     lower_argument(kernel, output->total, false);
     work.row_stride = by_row ? plan->tile_stride : 1;
     work.step_stride = by_row ? 1 : plan->tile_stride;
+    work.first_target = by_row ? place->row : place->column;
+    work.targets = by_row ? place->row_end : place->column_end;
     work.first_vector = by_row ? place->column : place->row;
     work.steps = by_row ? place->column_end : place->row_end;
-    kir_builder outer = kernel->builder, body;
-    kir_index end = by_row ? place->row_end : place->column_end;
-    kir_index panel = kir_plus(kir_at(0), 1, kir_loop(&outer, kir_at(0), end, plan->panel_rows, &body));
-    work.weight = kir_plus_index(kir_at(0), work.row_stride, panel);
-    work.target_row = kir_plus_index(by_row ? place->row : place->column, 1, panel);
     const kir_target *cpu = &plan->context->pass->target;
-    tile_blocks(&body, work.length, (int64_t)tile_vectors_for(cpu, work.length) * cpu->lanes, emit_multiply, &work);
+    int64_t block = (int64_t)tile_vectors_for(cpu, work.length) * cpu->lanes;
+    work.block = lower_scratch(kernel, "vectors", (by_row ? plan->tile_columns : plan->tile_rows) * block);
+    kir_builder outer = kernel->builder;
+    tile_blocks(&outer, work.length, block, emit_multiply, &work);
     kernel->builder = outer;
 }
 
