@@ -5,13 +5,11 @@
  * The order in which a result is added up is thus the same at any number of threads. */
 #include "passes/score_tile.h"
 
-#include "passes/kernel_math.h"
 #include "passes/register_tile.h"
 
 #include <assert.h>
-#include <math.h>
 
-enum { TILE_BYTES = 3 << 20, LARGEST_TILE = 256, FEWEST_BLOCKS = 4 };
+enum { TILE_BYTES = 3 << 20, LARGEST_TILE = 256, FEWEST_BLOCKS = 4, LONG = 4, CHUNKS = 8 };
 
 /* ---- what the group holds -----------------------------------------------------------------------------------------
  */
@@ -27,7 +25,10 @@ bool lower_is_of_scores(const lower_context *context, const ir_value *value) {
 
 static void add_product(score_plan *plan, const ir_value *value) {
     assert(plan->product_count < SCORE_MAX_PRODUCTS);
-    plan->products[plan->product_count++] = (score_product){.value = value, .length = value->operands[0]->type.dims[1]};
+    plan->products[plan->product_count++] = (score_product){.value = value,
+                                                            .row_vectors = value->operands[0],
+                                                            .column_vectors = value->operands[1],
+                                                            .length = value->operands[0]->type.dims[1]};
     plan->rows = value->type.dims[0];
     plan->columns = value->type.dims[1];
 }
@@ -129,10 +130,10 @@ static int64_t tile_bytes(const score_plan *plan, int64_t size) {
     return 4 * numbers;
 }
 
-static int64_t tile_size(const score_plan *plan, int64_t unit, int64_t count) {
+static int64_t tile_size(const score_plan *plan, int64_t unit, int64_t count, int64_t fewest) {
     int64_t size = unit;
     while (size + unit <= LARGEST_TILE && tile_bytes(plan, size + unit) <= TILE_BYTES &&
-           (size + unit) * FEWEST_BLOCKS <= rounded_up(count, unit))
+           (size + unit) * fewest <= rounded_up(count, unit))
         size += unit;
     return size;
 }
@@ -143,8 +144,9 @@ static void choose_tiles(score_plan *plan) {
     plan->panel_columns = 2 * cpu->lanes;
     plan->panel_rows = cpu->vector_registers >= 32 ? 8 : 6;
     int64_t unit = common_multiple(plan->panel_rows, plan->panel_columns);
-    plan->tile_rows = tile_size(plan, unit, plan->rows);
-    plan->tile_columns = plan->symmetric ? plan->tile_rows : tile_size(plan, unit, plan->columns);
+    plan->tile_rows = tile_size(plan, unit, plan->rows, FEWEST_BLOCKS);
+    plan->tile_columns =
+        plan->symmetric ? plan->tile_rows : tile_size(plan, unit, plan->columns, plan->chunks ? 1 : FEWEST_BLOCKS);
     plan->tile_stride = plan->tile_columns + plan->lanes;
 }
 
@@ -233,100 +235,14 @@ static void restore_repeated(const score_plan *plan, const int *kept) {
 static void prepare_operands(score_plan *plan) {
     for (int i = 0; i < plan->product_count; i++) {
         score_product *product = &plan->products[i];
-        const ir_value *left = product->value->operands[0], *right = product->value->operands[1];
-        product->left = with_room(plan->context, left, rounded_up(plan->rows, plan->panel_rows) * product->length);
-        product->packed = packed_vectors(plan, right);
+        product->left =
+            with_room(plan->context, product->row_vectors, rounded_up(plan->rows, plan->panel_rows) * product->length);
+        product->packed = packed_vectors(plan, product->column_vectors);
     }
     for (int i = 0; i < plan->output_count; i++) {
         score_output *output = &plan->outputs[i];
         if (output->kind == SCORE_MULTIPLY)
             output->vectors = lower_buffer_in_layout(plan->context, output->value->operands[1], ir_layout_identity());
-    }
-}
-
-/* ---- totals --------------------------------------------------------------------------------------------------------
- */
-
-/* Sets all elements of a buffer. */
-static void launch_fill(const score_plan *plan, const score_output *output, int buffer, double number) {
-    lower_context *context = plan->context;
-    int64_t elements = context->program->buffers[buffer].bytes / 4;
-    int lanes = elements % plan->lanes == 0 ? plan->lanes : 1;
-    int64_t chunk = 4096 * (int64_t)lanes, whole = elements / chunk, left = elements - whole * chunk;
-    for (int part = 0; part < 2; part++) {
-        int64_t extent = part ? left > 0 : whole, size = part ? left : chunk;
-        if (extent == 0)
-            continue;
-        lower_kernel kernel = lower_kernel_begin(context, "fill", output->value);
-        int target = lower_argument(&kernel, buffer, true);
-        kir_reg value = kir_number(&kernel.builder, kir_vector_type(KIR_F32, lanes), number);
-        kir_builder body;
-        kir_reg at = kir_loop(&kernel.builder, kir_at(0), kir_at(size), lanes, &body);
-        kir_index first = kir_plus(kir_plus(kir_at(part ? whole * chunk : 0), chunk, 0), 1, at);
-        kir_store(&body, target, first, value, lanes);
-        lower_kernel_launch(&kernel, extent);
-    }
-}
-
-static void prepare_totals(score_plan *plan) {
-    lower_context *context = plan->context;
-    for (int i = 0; i < plan->output_count; i++) {
-        score_output *output = &plan->outputs[i];
-        const ir_value *value = output->value;
-        int64_t blocks = output->by_row ? row_blocks(plan) * plan->tile_rows : column_blocks(plan) * plan->tile_columns;
-        if (output->kind == SCORE_MULTIPLY) {
-            int64_t count = output->by_row ? plan->rows : plan->columns;
-            output->total = rounded_up(count, plan->panel_rows) == count
-                                ? lower_result_buffer_in_layout(context, value, ir_layout_identity())
-                                : lower_temporary(context, "products", KIR_F32,
-                                                  rounded_up(count, plan->panel_rows) * output->length, value->span);
-        } else {
-            output->total = lower_temporary(context, "totals", KIR_F32, blocks, value->span);
-        }
-        bool largest = output->kind == SCORE_MAX || output->kind == SCORE_LOGSUMEXP;
-        launch_fill(plan, output, output->total, largest ? -INFINITY : 0);
-        if (output->kind == SCORE_LOGSUMEXP) {
-            output->exponentials = lower_temporary(context, "exponentials", KIR_F32, blocks, value->span);
-            launch_fill(plan, output, output->exponentials, 0);
-        }
-    }
-}
-
-/* largest + log(sum of exponentials) */
-static void finish_logsumexp(const score_plan *plan, const score_output *output) {
-    lower_context *context = plan->context;
-    int64_t count = output->value->type.dims[0], lanes = plan->lanes;
-    int result = lower_result_buffer(context, output->value);
-    int64_t whole = count / lanes;
-    for (int part = 0; part < 2; part++) {
-        int64_t extent = part ? count - whole * lanes : whole;
-        int width = part ? 1 : (int)lanes;
-        if (extent == 0)
-            continue;
-        lower_kernel kernel = lower_kernel_begin(context, "finish_logsumexp", output->value);
-        kir_builder *builder = &kernel.builder;
-        int largest = lower_argument(&kernel, output->total, false),
-            sums = lower_argument(&kernel, output->exponentials, false);
-        int target = lower_argument(&kernel, result, true);
-        kir_index at = kir_plus(kir_at(part ? whole * lanes : 0), width, 0);
-        kir_reg sum = math_log(builder, kir_load(builder, sums, at, width, width));
-        kir_reg value = kir_op2(builder, KIR_add, kir_load(builder, largest, at, width, width), sum);
-        kir_store(builder, target, at, value, width);
-        lower_kernel_launch(&kernel, extent);
-    }
-}
-
-static void finish_totals(const score_plan *plan) {
-    lower_context *context = plan->context;
-    ir_layout identity = ir_layout_identity();
-    for (int i = 0; i < plan->output_count; i++) {
-        const score_output *output = &plan->outputs[i];
-        const ir_value *value = output->value;
-        if (output->kind == SCORE_LOGSUMEXP)
-            finish_logsumexp(plan, output);
-        else if (lower_result_buffer(context, value) != output->total)
-            lower_copy(context, &value->type, output->total, &identity, lower_result_buffer(context, value),
-                       &value->layout, value->span);
     }
 }
 
@@ -346,15 +262,15 @@ static kir_index block_end(const kir_builder *builder, kir_reg block, int64_t bl
     return kir_plus(kir_at(0), 1, end);
 }
 
-static void emit_tile(lower_kernel *kernel, const score_plan *plan, kir_reg row_block, kir_reg column_block,
-                      bool mirrored) {
-    score_place place = {.mirrored = mirrored};
+static score_place place_of(const lower_kernel *kernel, const score_plan *plan, kir_reg row_block,
+                            kir_reg column_block) {
+    score_place place = {.column_totals = kir_at(0)};
     place.row = kir_plus(kir_at(0), plan->tile_rows, row_block);
     place.column = kir_plus(kir_at(0), plan->tile_columns, column_block);
     place.row_end = block_end(&kernel->builder, row_block, row_blocks(plan), plan->tile_rows, plan->rows);
     place.column_end =
         block_end(&kernel->builder, column_block, column_blocks(plan), plan->tile_columns, plan->columns);
-    score_tile_emit(kernel, plan, &place);
+    return place;
 }
 
 static double tile_flops(const score_plan *plan) {
@@ -383,7 +299,8 @@ static void launch_lines(const score_plan *plan, bool by_row) {
     int64_t inner = by_row ? column_blocks(plan) : row_blocks(plan);
     kir_reg other = kir_loop(&outer, kir_at(0), kir_at(inner), 1, &body);
     kernel.builder = body;
-    emit_tile(&kernel, plan, by_row ? 0 : other, by_row ? other : 0, false);
+    score_place place = place_of(&kernel, plan, by_row ? 0 : other, by_row ? other : 0);
+    score_tile_emit(&kernel, plan, &place);
     kernel.builder = outer;
     kernel.kernel->flops *= (double)inner;
     lower_kernel_launch(&kernel, by_row ? row_blocks(plan) : column_blocks(plan));
@@ -404,16 +321,19 @@ static void launch_grid(const score_plan *plan) {
     int64_t rows = row_blocks(plan), columns = column_blocks(plan);
     int64_t extent = rows < columns ? rows : columns, rounds = rows < columns ? columns : rows;
     lower_kernel kernel = begin_scores(plan, "_grid");
-    kir_reg round, place;
-    split_round(&kernel.builder, extent, &round, &place);
-    kir_reg further = remainder_of(&kernel.builder, kir_plus(kir_plus(kir_at(0), 1, place), 1, round), rounds);
-    emit_tile(&kernel, plan, rows < columns ? place : further, rows < columns ? further : place, false);
+    kir_reg round, number;
+    split_round(&kernel.builder, extent, &round, &number);
+    kir_reg further = remainder_of(&kernel.builder, kir_plus(kir_plus(kir_at(0), 1, number), 1, round), rounds);
+    score_place place = place_of(&kernel, plan, rows < columns ? number : further, rows < columns ? further : number);
+    score_tile_emit(&kernel, plan, &place);
     lower_kernel_launch_rounds(&kernel, extent, rounds);
 }
 
 static void launch_diagonal(const score_plan *plan) {
     lower_kernel kernel = begin_scores(plan, "_diagonal");
-    emit_tile(&kernel, plan, 0, 0, false);
+    score_place place = place_of(&kernel, plan, 0, 0);
+    place.fresh_rows = place.fresh_columns = true;
+    score_tile_emit(&kernel, plan, &place);
     lower_kernel_launch(&kernel, row_blocks(plan));
 }
 
@@ -425,17 +345,42 @@ static void launch_pairs(const score_plan *plan) {
         return;
     lower_kernel kernel = begin_scores(plan, "_pairs");
     kir_builder *builder = &kernel.builder;
-    kir_reg round, place;
-    split_round(builder, extent, &round, &place);
+    kir_reg round, number;
+    split_round(builder, extent, &round, &number);
     int64_t shift = blocks % 2 == 0 ? 0 : 1; /* the block that an odd number leaves out is the circle's top */
-    kir_reg row = remainder_of(builder, kir_plus(kir_plus(kir_at(shift), 1, place), 1, round), circle);
-    kir_reg column = remainder_of(builder, kir_plus(kir_plus(kir_at(circle - shift), -1, place), 1, round), circle);
+    kir_reg row = remainder_of(builder, kir_plus(kir_plus(kir_at(shift), 1, number), 1, round), circle);
+    kir_reg column = remainder_of(builder, kir_plus(kir_plus(kir_at(circle - shift), -1, number), 1, round), circle);
     if (blocks % 2 == 0) {
-        kir_reg first = kir_op2(builder, KIR_equal, place, kir_value(builder, kir_at(0)));
+        kir_reg first = kir_op2(builder, KIR_equal, number, kir_value(builder, kir_at(0)));
         row = kir_op3(builder, KIR_select, first, kir_value(builder, kir_at(blocks - 1)), row);
     }
-    emit_tile(&kernel, plan, row, column, true);
+    score_place place = place_of(&kernel, plan, row, column);
+    place.mirrored = true;
+    for (int i = 0; i < plan->output_count; i++)
+        kernel.kernel->flops +=
+            2.0 * (double)plan->tile_rows * (double)plan->tile_columns * (double)plan->outputs[i].length;
+    score_tile_emit(&kernel, plan, &place);
     lower_kernel_launch_rounds(&kernel, extent, rounds);
+}
+
+/* A chunk of rows an iteration, with totals of columns of its own: rows are read once, and few columns keep all threads
+ * busy. */
+static void launch_chunks(const score_plan *plan) {
+    int64_t blocks = row_blocks(plan), each = (blocks + plan->chunks - 1) / plan->chunks;
+    lower_kernel kernel = begin_scores(plan, "_chunks");
+    kir_builder outer = kernel.builder, over_rows, over_columns;
+    kir_reg last = kir_value(&outer, kir_at(blocks)), end = kir_value(&outer, kir_plus(kir_at(each), each, 0));
+    kir_reg limit = kir_op3(&outer, KIR_select, kir_op2(&outer, KIR_less, end, last), end, last);
+    kir_reg row = kir_loop(&outer, kir_plus(kir_at(0), each, 0), kir_plus(kir_at(0), 1, limit), 1, &over_rows);
+    kir_reg column = kir_loop(&over_rows, kir_at(0), kir_at(column_blocks(plan)), 1, &over_columns);
+    kernel.builder = over_columns;
+    score_place place = place_of(&kernel, plan, row, column);
+    place.column_totals = kir_plus(kir_at(0), column_blocks(plan) * plan->tile_columns, 0);
+    place.fresh_rows = plan->fresh_rows;
+    score_tile_emit(&kernel, plan, &place);
+    kernel.builder = outer;
+    kernel.kernel->flops *= (double)(each * column_blocks(plan));
+    lower_kernel_launch(&kernel, plan->chunks);
 }
 
 static void launch_tiles(const score_plan *plan) {
@@ -447,11 +392,44 @@ static void launch_tiles(const score_plan *plan) {
     if (plan->symmetric) {
         launch_diagonal(plan);
         launch_pairs(plan);
+    } else if (plan->chunks) {
+        launch_chunks(plan);
     } else if (by_row && by_column) {
         launch_grid(plan);
     } else {
         launch_lines(plan, by_row);
     }
+}
+
+/* Few rows against many columns, or the other way round: the long side becomes the tile's rows, in chunks. */
+static void choose_chunks(score_plan *plan) {
+    int64_t shorter = plan->rows < plan->columns ? plan->rows : plan->columns;
+    int64_t longer = plan->rows < plan->columns ? plan->columns : plan->rows;
+    if (plan->symmetric || longer < LONG * shorter)
+        return;
+    plan->chunks = CHUNKS;
+    if (plan->rows == longer)
+        return;
+    plan->exchanged = true;
+    plan->rows = longer;
+    plan->columns = shorter;
+    for (int i = 0; i < plan->product_count; i++) {
+        score_product *product = &plan->products[i];
+        const ir_value *vectors = product->row_vectors;
+        product->row_vectors = product->column_vectors;
+        product->column_vectors = vectors;
+    }
+    for (int i = 0; i < plan->output_count; i++)
+        plan->outputs[i].by_row = !plan->outputs[i].by_row;
+}
+
+/* No more chunks than there are blocks, and none empty. */
+static void fit_chunks(score_plan *plan) {
+    int64_t blocks = row_blocks(plan), each = (blocks + CHUNKS - 1) / CHUNKS;
+    if (plan->chunks)
+        plan->chunks = (blocks + each - 1) / each;
+    plan->fresh_rows = plan->symmetric || (plan->chunks && column_blocks(plan) == 1);
+    plan->fresh_columns = plan->symmetric;
 }
 
 bool lower_scores(lower_context *context, int group) {
@@ -465,15 +443,17 @@ bool lower_scores(lower_context *context, int group) {
             add_product(&plan, value);
     }
     plan.symmetric = is_symmetric(&plan);
+    choose_chunks(&plan);
     choose_tiles(&plan);
+    fit_chunks(&plan);
     int *kept = arena_alloc(context->memory, (size_t)context->source->next_id * sizeof *kept);
     for (int id = 0; id < context->source->next_id; id++)
         kept[id] = -1;
     prepare_operands(&plan);
     pad_repeated(&plan, kept);
-    prepare_totals(&plan);
+    score_totals_prepare(&plan);
     launch_tiles(&plan);
     restore_repeated(&plan, kept);
-    finish_totals(&plan);
+    score_totals_finish(&plan);
     return true;
 }

@@ -119,8 +119,9 @@ static void begin_lines(lower_kernel *kernel, sweep *work, const score_plan *pla
 }
 
 /* Lanes beyond the last column take no part. */
-static kir_reg masked(lower_kernel *kernel, const score_plan *plan, const lower_coordinate *columns, kir_reg element,
+static kir_reg masked(lower_kernel *kernel, const score_plan *plan, const lower_coordinate at[2], kir_reg element,
                       double neutral) {
+    const lower_coordinate *columns = &at[at[1].lane != 0];
     if (plan->columns % plan->lanes == 0)
         return element;
     kir_builder *builder = &kernel->builder;
@@ -131,14 +132,13 @@ static kir_reg masked(lower_kernel *kernel, const score_plan *plan, const lower_
     return kir_op3(builder, KIR_select, inside, element, kir_number(builder, vector, neutral));
 }
 
-/* The coordinates of the scores' axes at the tile's row and column. */
-static void coordinates(const score_place *place, kir_index row, kir_index column, int lanes, bool turned,
+/* The coordinates of the scores' axes at the tile's row and column. A single lane still runs along columns: by that the
+ * two orientations are told apart. */
+static void coordinates(const score_plan *plan, const score_place *place, kir_index row, kir_index column, bool turned,
                         lower_coordinate at[2]) {
-    at[turned] = (lower_coordinate){kir_plus_index(place->row, 1, row), 0};
-    at[!turned] = (lower_coordinate){kir_plus_index(place->column, 1, column), lanes > 1};
-    /* A single lane still runs along columns: the other orientation is told by it. */
-    if (lanes == 1)
-        at[!turned].lane = 1;
+    int row_axis = turned != plan->exchanged;
+    at[row_axis] = (lower_coordinate){kir_plus_index(place->row, 1, row), 0};
+    at[!row_axis] = (lower_coordinate){kir_plus_index(place->column, 1, column), 1};
 }
 
 /* Adds the scores at one vector of the tile to the lines. */
@@ -146,13 +146,13 @@ static void sweep_vector(lower_kernel *kernel, const score_plan *plan, const sco
                          kir_index row, kir_index column, kir_index strip_index) {
     kir_builder *builder = &kernel->builder;
     lower_coordinate at[2];
-    coordinates(place, row, column, plan->lanes, work->turned, at);
+    coordinates(plan, place, row, column, work->turned, at);
     for (int i = 0; i < work->line_count; i++) {
         line_reduction *line = &work->lines[i];
         bool largest = needs_maximum(line->output);
         kir_reg element = lower_element_at(kernel, line->output->scores, at, plan->lanes, plan->lanes);
         if (work->by_row)
-            element = masked(kernel, plan, &at[!work->turned], element, largest ? -INFINITY : 0);
+            element = masked(kernel, plan, at, element, largest ? -INFINITY : 0);
         if (line->output->kind == SCORE_LOGSUMEXP)
             kir_store(builder, line->strip, strip_index, element, plan->lanes);
         if (line->output->kind == SCORE_MAX)
@@ -179,25 +179,35 @@ static kir_reg sum_exponentials(lower_kernel *kernel, const score_plan *plan, co
 
 /* Joins a line's maximum and sum with those of earlier tiles. `at`: where the line's total is; with lanes 1 a row's. */
 static void join_logsumexp(lower_kernel *kernel, const score_plan *plan, const line_reduction *line, kir_index at,
-                           int lanes, kir_reg largest, kir_index end, int64_t step) {
+                           int lanes, kir_reg largest, kir_index end, int64_t step, bool fresh) {
     kir_builder *builder = &kernel->builder;
     kir_type type = kir_vector_type(KIR_F32, lanes);
-    kir_reg before = kir_load(builder, line->total, at, lanes, lanes);
-    kir_reg shift =
-        kir_op2(builder, KIR_max, kir_op2(builder, KIR_max, before, largest), kir_number(builder, type, -3e38));
+    kir_reg before = fresh ? kir_number(builder, type, -INFINITY) : kir_load(builder, line->total, at, lanes, lanes);
+    if (!fresh)
+        largest = kir_op2(builder, KIR_max, before, largest);
+    kir_reg shift = kir_op2(builder, KIR_max, largest, kir_number(builder, type, -3e38));
     kir_reg wide = lanes == plan->lanes ? shift : kir_splat(builder, shift, plan->lanes);
     kir_reg sum = sum_exponentials(kernel, plan, line, wide, end, step);
     builder = &kernel->builder;
     if (lanes < plan->lanes)
         sum = kir_op1(builder, KIR_sum_lanes, sum);
-    kir_reg kept = math_exp(builder, kir_op2(builder, KIR_sub, before, shift));
-    kir_reg earlier = kir_load(builder, line->exponentials, at, lanes, lanes);
-    kir_store(builder, line->exponentials, at, kir_op3(builder, KIR_fma, earlier, kept, sum), lanes);
+    if (!fresh) {
+        kir_reg kept = math_exp(builder, kir_op2(builder, KIR_sub, before, shift));
+        kir_reg earlier = kir_load(builder, line->exponentials, at, lanes, lanes);
+        sum = kir_op3(builder, KIR_fma, earlier, kept, sum);
+    }
+    kir_store(builder, line->exponentials, at, sum, lanes);
     kir_store(builder, line->total, at, shift, lanes);
 }
 
+/* Where the totals of the tile's first column are. */
+static kir_index column_total(const score_place *place) {
+    return kir_plus_index(place->column, 1, place->column_totals);
+}
+
 /* Adds the lines' results to the totals: those of one row (lanes 1) or of a vector of columns. */
-static void finish_lines(lower_kernel *kernel, const score_plan *plan, const sweep *work, kir_index at, kir_index end) {
+static void finish_lines(lower_kernel *kernel, const score_plan *plan, const sweep *work, kir_index at, kir_index end,
+                         bool fresh) {
     for (int i = 0; i < work->line_count; i++) {
         const line_reduction *line = &work->lines[i];
         kir_builder *builder = &kernel->builder;
@@ -208,25 +218,29 @@ static void finish_lines(lower_kernel *kernel, const score_plan *plan, const swe
                     : line->output->kind == SCORE_MAX ? lower_largest_lane(builder, value)
                                                       : kir_op1(builder, KIR_max_lanes, value);
         if (line->output->kind == SCORE_LOGSUMEXP) {
-            join_logsumexp(kernel, plan, line, at, lanes, value, end, work->by_row ? plan->lanes : 1);
+            join_logsumexp(kernel, plan, line, at, lanes, value, end, work->by_row ? plan->lanes : 1, fresh);
             continue;
         }
-        kir_reg before = kir_load(builder, line->total, at, lanes, lanes);
-        kir_reg after = line->output->kind == SCORE_MAX ? lower_maximum(builder, before, value)
-                                                        : kir_op2(builder, KIR_add, before, value);
-        kir_store(builder, line->total, at, after, lanes);
+        if (!fresh) {
+            kir_reg before = kir_load(builder, line->total, at, lanes, lanes);
+            value = line->output->kind == SCORE_MAX ? lower_maximum(builder, before, value)
+                                                    : kir_op2(builder, KIR_add, before, value);
+        }
+        kir_store(builder, line->total, at, value, lanes);
     }
 }
 
-static void bind_lines(lower_kernel *kernel, const score_plan *plan, sweep *work) {
+static void bind_lines(lower_kernel *kernel, const score_plan *plan, sweep *work, bool fresh) {
     for (int i = 0; i < work->line_count; i++) {
         line_reduction *line = &work->lines[i];
         line->total = lower_argument(kernel, line->output->total, true);
-        lower_argument(kernel, line->output->total, false);
+        if (!fresh)
+            lower_argument(kernel, line->output->total, false);
         if (line->output->kind != SCORE_LOGSUMEXP)
             continue;
         line->exponentials = lower_argument(kernel, line->output->exponentials, true);
-        lower_argument(kernel, line->output->exponentials, false);
+        if (!fresh)
+            lower_argument(kernel, line->output->exponentials, false);
         int64_t longest = work->by_row ? plan->tile_columns : plan->tile_rows * plan->lanes;
         line->strip = lower_scratch(kernel, "strip", longest);
     }
@@ -237,7 +251,7 @@ static void store_weights(lower_kernel *kernel, const score_plan *plan, const sc
                           kir_index row, kir_index column) {
     lower_coordinate at[2];
     kir_reg weights[SCORE_MAX_RESULTS];
-    coordinates(place, row, column, plan->lanes, false, at);
+    coordinates(plan, place, row, column, false, at);
     for (int i = 0; i < plan->weight_count; i++)
         weights[i] = lower_element_at(kernel, plan->weights[i], at, plan->lanes, plan->lanes);
     kir_index index = kir_plus_index(kir_plus_index(kir_at(0), plan->tile_stride, row), 1, column);
@@ -251,7 +265,7 @@ static void sweep_by_rows(lower_kernel *kernel, const score_plan *plan, const sc
     sweep work = plan_sweep(plan, true, turned);
     if (work.line_count == 0 && !weights)
         return;
-    bind_lines(kernel, plan, &work);
+    bind_lines(kernel, plan, &work, place->fresh_rows);
     kir_builder outer = kernel->builder, over_rows, over_columns;
     kir_index row = kir_plus(kir_at(0), 1, kir_loop(&outer, kir_at(0), place->row_end, 1, &over_rows));
     kernel->builder = over_rows;
@@ -265,7 +279,7 @@ static void sweep_by_rows(lower_kernel *kernel, const score_plan *plan, const sc
     if (weights)
         store_weights(kernel, plan, place, weights, row, column);
     kernel->builder = over_rows;
-    finish_lines(kernel, plan, &work, kir_plus_index(place->row, 1, row), place->column_end);
+    finish_lines(kernel, plan, &work, kir_plus_index(place->row, 1, row), place->column_end, place->fresh_rows);
     kernel->builder = outer;
 }
 
@@ -273,7 +287,7 @@ static void sweep_by_columns(lower_kernel *kernel, const score_plan *plan, const
     sweep work = plan_sweep(plan, false, turned);
     if (work.line_count == 0)
         return;
-    bind_lines(kernel, plan, &work);
+    bind_lines(kernel, plan, &work, place->fresh_columns);
     kir_builder outer = kernel->builder, over_rows, over_columns;
     kir_index column =
         kir_plus(kir_at(0), 1, kir_loop(&outer, kir_at(0), place->column_end, plan->lanes, &over_columns));
@@ -285,7 +299,8 @@ static void sweep_by_columns(lower_kernel *kernel, const score_plan *plan, const
     forget(kernel);
     sweep_vector(kernel, plan, place, &work, row, column, kir_plus_index(kir_at(0), plan->lanes, row));
     kernel->builder = over_columns;
-    finish_lines(kernel, plan, &work, kir_plus_index(place->column, 1, column), place->row_end);
+    finish_lines(kernel, plan, &work, kir_plus_index(column_total(place), 1, column), place->row_end,
+                 place->fresh_columns);
     kernel->builder = outer;
 }
 
@@ -300,6 +315,7 @@ typedef struct {
     int64_t row_stride, step_stride; /* between the panel's rows, and along the sum, in the tile */
     kir_index first_target, targets; /* rows that are added to */
     kir_index first_vector, steps;   /* what is summed over */
+    bool fresh;
 } multiplication;
 
 /* Neighbours in scratch: whole vectors lie so far apart that they would crowd few sets of the first cache. */
@@ -326,7 +342,10 @@ static void multiply_panel(const kir_builder *builder, const multiplication *wor
         targets[r] = kir_plus_index(kir_at(r * work->length), work->length, kir_plus_index(work->first_target, 1, row));
         targets[r] = kir_plus_index(targets[r], 1, first);
     }
-    tile_load(builder, &tile, work->target, targets);
+    if (work->fresh)
+        tile_clear(builder, &tile);
+    else
+        tile_load(builder, &tile, work->target, targets);
     kir_builder body;
     kir_reg step = kir_loop(builder, kir_at(0), work->steps, 1, &body);
     for (int r = 0; r < plan->panel_rows; r++)
@@ -351,10 +370,12 @@ static void multiply(lower_kernel *kernel, const score_plan *plan, const score_p
     multiplication work = {.plan = plan, .weights = weights, .length = output->length};
     work.vectors = lower_argument(kernel, output->vectors, false);
     work.target = lower_argument(kernel, output->total, true);
-    lower_argument(kernel, output->total, false);
+    if (!(by_row ? place->fresh_rows : place->fresh_columns))
+        lower_argument(kernel, output->total, false);
     work.row_stride = by_row ? plan->tile_stride : 1;
     work.step_stride = by_row ? 1 : plan->tile_stride;
-    work.first_target = by_row ? place->row : place->column;
+    work.first_target = by_row ? place->row : column_total(place);
+    work.fresh = by_row ? place->fresh_rows : place->fresh_columns;
     work.targets = by_row ? place->row_end : place->column_end;
     work.first_vector = by_row ? place->column : place->row;
     work.steps = by_row ? place->column_end : place->row_end;

@@ -12,9 +12,10 @@ enum { SCORE_MAX_PRODUCTS = 4, SCORE_MAX_RESULTS = 16 };
 /* dot of rows with columns, a member of the group. */
 typedef struct {
     const ir_value *value;
-    int64_t length; /* of the vectors */
-    int left;       /* buffer [rows, length], the rows rounded up to whole panels */
-    int packed;     /* buffer [panel][length][panel's columns], zeros beyond the last column */
+    const ir_value *row_vectors, *column_vectors; /* its operands, by the tile's sides */
+    int64_t length;                               /* of the vectors */
+    int left;                                     /* buffer [rows, length], the rows rounded up to whole panels */
+    int packed; /* buffer [panel][length][panel's columns], zeros beyond the last column */
 } score_product;
 
 typedef enum { SCORE_SUM, SCORE_MAX, SCORE_LOGSUMEXP, SCORE_MULTIPLY } score_result_kind;
@@ -35,7 +36,10 @@ typedef struct {
     lower_context *context;
     int group;
     int64_t rows, columns;
-    bool symmetric; /* half of the tiles are computed and used both ways */
+    bool symmetric;                 /* half of the tiles are computed and used both ways */
+    bool exchanged;                 /* the tile's rows are the scores' columns: the longer side is not rearranged */
+    bool fresh_rows, fresh_columns; /* the first tile that adds to a total of rows (columns) sets it */
+    int64_t chunks;                 /* above 0: the rows are split, and each part has column totals of its own */
     score_product products[SCORE_MAX_PRODUCTS];
     int product_count;
     score_output outputs[SCORE_MAX_RESULTS];
@@ -49,10 +53,16 @@ typedef struct {
 
 /* One tile: where it is. All registers are i64. */
 typedef struct {
-    kir_index row, column;         /* the first ones */
-    kir_index row_end, column_end; /* how many of the tile's exist */
+    kir_index row, column;          /* the first ones */
+    kir_index row_end, column_end;  /* how many of the tile's exist */
+    kir_index column_totals;        /* where the totals of columns begin, counted in columns */
+    bool fresh_rows, fresh_columns; /* nothing has been added to their totals before */
     bool mirrored; /* symmetric scores off the diagonal: also the tile with rows and columns exchanged */
 } score_place;
+
+/* score_totals.c: buffers for what tiles add up, filled where the first tile does not; afterwards the results. */
+void score_totals_prepare(score_plan *plan);
+void score_totals_finish(const score_plan *plan);
 
 /* How the elements of group members are found in a tile (lower_element_at). */
 typedef struct score_reader {
