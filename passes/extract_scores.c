@@ -39,20 +39,7 @@ static score_result *result_of(const score_space *space, const ir_value *value) 
     return NULL;
 }
 
-/* Whether products with vectors are added up: symmetric scores need one product for two. */
-static bool is_sum(const extraction *work, const ir_value *value) {
-    if (value->opcode != IR_OP_add || score_is_wide(work->space, value))
-        return false;
-    for (int i = 0; i < 2; i++) {
-        const ir_value *operand = value->operands[i];
-        const score_result *result = result_of(work->space, operand);
-        if (work->inside[operand->id] && (result ? result->other != NULL : is_sum(work, operand)))
-            return true;
-    }
-    return false;
-}
-
-/* Marks what a stage needs of earlier ones, and sums of products. */
+/* Marks what belongs to the stages, and what they need of earlier ones. */
 static void find_inside(extraction *work, int stages) {
     const score_space *space = work->space;
     for (ir_value *value = space->function->last; value; value = value->previous) {
@@ -66,9 +53,6 @@ static void find_inside(extraction *work, int stages) {
             if (space->level[value->operands[i]->id] > 0)
                 work->inside[value->operands[i]->id] = true;
     }
-    for (const ir_value *value = space->function->first; value; value = value->next)
-        if (is_sum(work, value))
-            work->inside[value->id] = true;
 }
 
 static ir_value *copy_of(extraction *work, const ir_value *value);
@@ -98,21 +82,27 @@ static ir_value *copy_of(extraction *work, const ir_value *value) {
                              value->attr_count, &value->type, value->span);
 }
 
-/* Results are outputs, but where they are only added to others: then the sum is. */
-static void write_outputs(extraction *work) {
-    const ir_function *function = work->space->function;
-    for (const ir_value *value = function->first; value; value = value->next) {
-        if (!work->inside[value->id] || !(is_sum(work, value) || result_of(work->space, value)))
+static const score_result *twin_of(const score_space *space, const score_result *result, bool first) {
+    for (int i = 0; i < space->result_count; i++) {
+        const score_result *other = &space->results[i];
+        if (first ? score_are_twins(space, result, other) : score_are_twins(space, other, result))
+            return other;
+    }
+    return NULL;
+}
+
+/* Results are outputs; of two products that are added up, the sum. */
+static void write_outputs(extraction *work, int stages) {
+    const score_space *space = work->space;
+    for (int i = 0; i < space->result_count; i++) {
+        const score_result *result = &space->results[i], *twin = twin_of(space, result, true);
+        if (result->stage >= stages || twin_of(space, result, false))
             continue;
-        bool added = false;
-        for (const ir_value *user = function->first; user; user = user->next)
-            for (int i = 0; i < user->operand_count; i++)
-                added |= user->operands[i] == value && is_sum(work, user);
-        if (added)
-            continue;
-        ir_builder builder = {work->target, NULL, value->span};
-        const char *name = arena_printf(work->target->module->memory, "y%d", value->id);
-        ir_output(&builder, name, copy_of(work, value));
+        ir_builder builder = {work->target, NULL, result->value->span};
+        ir_value *value = copy_of(work, result->value);
+        if (twin)
+            value = ir_binary(&builder, IR_OP_add, value, copy_of(work, twin->value));
+        ir_output(&builder, arena_printf(work->target->module->memory, "y%d", result->value->id), value);
     }
 }
 
@@ -123,7 +113,7 @@ static void extract(arena *memory, const score_space *space, ir_module *module, 
                        .inside = arena_alloc(memory, ids),
                        .copies = arena_alloc(memory, ids * sizeof(ir_value *))};
     find_inside(&work, stages);
-    write_outputs(&work);
+    write_outputs(&work, stages);
 }
 
 ir_module *extract_scores(arena *memory, source_table *sources, ir_function *function, ir_value *product) {

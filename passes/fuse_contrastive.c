@@ -228,28 +228,6 @@ static void write_result(stage_writer *write, const score_result *result, ir_val
 /* ---- symmetric scores ----------------------------------------------------------------------------------------------
  */
 
-static ir_value *only_user(const ir_function *function, const ir_value *value) {
-    ir_value *user = NULL;
-    for (ir_value *other = function->first; other; other = other->next)
-        for (int i = 0; i < other->operand_count; i++)
-            if (other->operands[i] == value) {
-                if (user)
-                    return NULL;
-                user = other;
-            }
-    return user;
-}
-
-/* The last of the additions that the value goes through, or NULL if it is not just added up. */
-static const ir_value *sum_of(const ir_function *function, const ir_value *value) {
-    const ir_value *sum = NULL, *user = only_user(function, value);
-    while (user && user->opcode == IR_OP_add) {
-        sum = user;
-        user = only_user(function, user);
-    }
-    return sum;
-}
-
 static bool is_symmetric(const score_space *space) {
     for (const ir_value *value = space->function->first; value; value = value->next)
         if (score_is_wide(space, value) && value->opcode == IR_OP_dot) {
@@ -262,18 +240,9 @@ static bool is_symmetric(const score_space *space) {
     return true;
 }
 
-/* Whether two products multiply the same scores by the same vectors, along rows and along columns, and are added up. */
-static bool are_twins(const ir_function *function, const score_result *a, const score_result *b) {
-    if (!a->value || !b->value || !a->other || a->other != b->other || a->scores != b->scores || a->stage != b->stage ||
-        a->kept != SCORE_ROWS || b->kept != SCORE_COLUMNS)
-        return false;
-    const ir_value *sum = sum_of(function, a->value);
-    return sum && sum == sum_of(function, b->value);
-}
-
 /* x + y without y. */
 static void leave_out(ir_function *function, ir_value *summand) {
-    ir_value *sum = only_user(function, summand);
+    ir_value *sum = score_only_user(function, summand);
     ir_replace_uses(function, sum, sum->operands[sum->operands[0] == summand]);
     ir_remove(function, sum);
 }
@@ -283,7 +252,7 @@ static void join_twins(score_space *space) {
     for (int i = 0; i < space->result_count; i++)
         for (int j = 0; j < space->result_count; j++) {
             score_result *first = &space->results[i], *second = &space->results[j];
-            if (!are_twins(space->function, first, second))
+            if (!score_are_twins(space, first, second))
                 continue;
             first->both_ways = true;
             leave_out(space->function, second->value);

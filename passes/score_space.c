@@ -278,3 +278,36 @@ bool score_space_is_reduced(const score_space *space) {
 bool score_space_is_fusable(const score_space *space) {
     return score_space_is_reduced(space) && !space->obstacle;
 }
+
+/* ---- twins ---------------------------------------------------------------------------------------------------------
+ */
+
+ir_value *score_only_user(const ir_function *function, const ir_value *value) {
+    ir_value *user = NULL;
+    for (ir_value *other = function->first; other; other = other->next)
+        for (int i = 0; i < other->operand_count; i++)
+            if (other->operands[i] == value) {
+                if (user)
+                    return NULL;
+                user = other;
+            }
+    return user;
+}
+
+/* The last of the additions that the value goes through, or NULL if it is not just added up. */
+static const ir_value *sum_of(const ir_function *function, const ir_value *value) {
+    const ir_value *sum = NULL, *user = score_only_user(function, value);
+    while (user && user->opcode == IR_OP_add) {
+        sum = user;
+        user = score_only_user(function, user);
+    }
+    return sum;
+}
+
+bool score_are_twins(const score_space *space, const score_result *a, const score_result *b) {
+    if (!a->value || !b->value || !a->other || a->other != b->other || a->scores != b->scores || a->stage != b->stage ||
+        a->kept != SCORE_ROWS || b->kept != SCORE_COLUMNS)
+        return false;
+    const ir_value *sum = sum_of(space->function, a->value);
+    return sum && sum == sum_of(space->function, b->value);
+}

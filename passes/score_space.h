@@ -43,6 +43,11 @@ score_space score_space_find(arena *memory, ir_function *function, ir_value *pro
  * reads is an ordinary product of matrices, of which nothing need be said. */
 bool score_space_is_reduced(const score_space *space);
 bool score_space_is_fusable(const score_space *space);
+/* Whether two products multiply the same scores by the same vectors, a along columns and b along rows, and are added
+ * up: symmetric scores need one product for both. */
+bool score_are_twins(const score_space *space, const score_result *a, const score_result *b);
+/* The value's only user, or NULL for none or several. */
+ir_value *score_only_user(const ir_function *function, const ir_value *value);
 bool score_is_wide(const score_space *space, const ir_value *value);
 
 #endif

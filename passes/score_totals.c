@@ -68,7 +68,8 @@ void score_totals_prepare(score_plan *plan) {
     }
 }
 
-/* ---- results ------------------------------------------------------------------------------------------------------- */
+/* ---- results -------------------------------------------------------------------------------------------------------
+ */
 
 static kir_reg combined(const kir_builder *builder, const score_output *output, kir_reg x, kir_reg y) {
     return output->kind == SCORE_MAX ? lower_maximum(builder, x, y) : kir_op2(builder, KIR_add, x, y);
@@ -78,7 +79,8 @@ static kir_reg combined(const kir_builder *builder, const score_output *output, 
 static kir_reg finished_logsumexp(lower_kernel *kernel, const score_output *output, kir_index at, int64_t parts,
                                   int64_t stride, int lanes) {
     kir_builder *builder = &kernel->builder;
-    int largest = lower_argument(kernel, output->total, false), sums = lower_argument(kernel, output->exponentials, false);
+    int largest = lower_argument(kernel, output->total, false),
+        sums = lower_argument(kernel, output->exponentials, false);
     kir_reg shift = kir_load(builder, largest, at, lanes, lanes), sum = kir_load(builder, sums, at, lanes, lanes);
     for (int64_t part = 1; part < parts; part++) {
         at.base += stride;

@@ -10,7 +10,7 @@
 #include <time.h>
 
 enum { LEAST_RUNS = 5, MOST_RUNS = 40 };
-static const double ENOUGH_SECONDS = 1.5;
+static const double ENOUGH_SECONDS = 1.5, MOST_SECONDS = 60;
 
 static double now(void) {
     struct timespec time;
@@ -36,7 +36,7 @@ typedef struct {
     pass_context passes;
     backend_code *code;
     rt_pool *pool;
-    char *arenas[2]; /* of each function */
+    char *arena; /* of the function that runs */
     double forward[MOST_RUNS], together[MOST_RUNS];
 } compiled_side;
 
@@ -70,15 +70,19 @@ static void fill_input(const kir_port *port, char *memory) {
             memory[i] = i % 2 == 0;
 }
 
-static char *new_arena(const kir_program *program, const kir_function *function) {
-    char *memory = aligned_alloc(64, ((size_t)function->arena_bytes + 64) / 64 * 64);
-    if (!memory)
-        return NULL;
+static void fill_inputs(const compiled_side *side, int number) {
+    const kir_function *function = function_of(side, number);
     for (int i = 0; i < function->input_count; i++) {
         const kir_port *port = &function->inputs[i];
-        fill_input(port, memory + program->buffers[port->buffer].offset);
+        fill_input(port, side->arena + side->passes.program->buffers[port->buffer].offset);
     }
-    return memory;
+}
+
+static char *new_arena(const compiled_side *side) {
+    int64_t bytes = 64;
+    for (int i = 0; i < 2; i++)
+        bytes = function_of(side, i)->arena_bytes > bytes ? function_of(side, i)->arena_bytes : bytes;
+    return aligned_alloc(64, ((size_t)bytes + 63) / 64 * 64);
 }
 
 static bool compile_side(driver_session *work, ir_function *function, ir_value *product, bool fused,
@@ -95,11 +99,9 @@ static bool compile_side(driver_session *work, ir_function *function, ir_value *
         return false;
     side->pool = rt_pool_create(0);
     bool good = side->pool && rt_pool_reserve(side->pool, (size_t)scratch_bytes(side->passes.program)) == 0;
-    for (int i = 0; good && i < 2; i++)
-        good = (side->arenas[i] = new_arena(side->passes.program, function_of(side, i))) != NULL;
-    if (!good)
+    if (!good || !(side->arena = new_arena(side)))
         diag_error(&work->diags, product->span, "no memory for the %s scores", fused ? "fused" : "stored");
-    return good;
+    return side->arena != NULL;
 }
 
 static void free_side(compiled_side *side) {
@@ -107,13 +109,13 @@ static void free_side(compiled_side *side) {
         backend_free(side->code);
     if (side->pool)
         rt_pool_destroy(side->pool);
-    free(side->arenas[0]);
-    free(side->arenas[1]);
+    free(side->arena);
 }
 
 static double run(compiled_side *side, int number) {
     const rt_entry *entry = &backend_program(side->code)->entries[number];
-    rt_frame frame = {NULL, side->arenas[number], side->pool};
+    rt_frame frame = {NULL, side->arena, side->pool};
+    fill_inputs(side, number);
     double start = now();
     entry->run(&frame, entry->context);
     return now() - start;
@@ -140,8 +142,8 @@ static double difference_of(const compiled_side *a, const compiled_side *b) {
     double worst = 0;
     for (int i = 0; i < left->output_count; i++) {
         const kir_port *mine = &left->outputs[i], *other = &right->outputs[i];
-        const float *x = (const float *)(a->arenas[1] + a->passes.program->buffers[mine->buffer].offset);
-        const float *y = (const float *)(b->arenas[1] + b->passes.program->buffers[other->buffer].offset);
+        const float *x = (const float *)(a->arena + a->passes.program->buffers[mine->buffer].offset);
+        const float *y = (const float *)(b->arena + b->passes.program->buffers[other->buffer].offset);
         double largest = 0, apart = 0;
         for (int64_t e = 0; e < ir_type_elements(&mine->type); e++) {
             largest = fmax(largest, fabs((double)y[e]));
@@ -159,7 +161,9 @@ static void take_times(compiled_side sides[BENCH_SIDES], const bool wanted[BENCH
             run(&sides[side], 0);
             run(&sides[side], 1);
         }
-    for (*runs = 0; *runs < LEAST_RUNS || (*runs < MOST_RUNS && spent < ENOUGH_SECONDS); ++*runs)
+    for (*runs = 0;
+         (*runs < LEAST_RUNS && (*runs == 0 || spent < MOST_SECONDS)) || (*runs < MOST_RUNS && spent < ENOUGH_SECONDS);
+         ++*runs)
         for (int side = 0; side < BENCH_SIDES; side++)
             if (wanted[side]) {
                 spent += sides[side].forward[*runs] = run(&sides[side], 0);
