@@ -197,8 +197,8 @@ static void find_scale(const ir_value *value, forward_scores *scores) {
 }
 
 typedef struct {
-    const ir_value *power;  /* exp(…) */
-    const ir_value *sum;    /* its reduce_sum */
+    const ir_value *scores; /* what the exponentials are taken of */
+    const ir_value *sum;    /* reduce_logsumexp of them, or reduce_sum of exp(scores): the axes of the rows */
     const ir_value *picked; /* a gather of one score a row, or NULL */
     bool by_data;           /* a mask on the way depends on data */
 } row_softmax;
@@ -215,8 +215,12 @@ static void walk(const ir_value *value, row_softmax *found, const ir_value **see
     for (int i = 0; i < facts->user_count; i++) {
         const ir_value *user = facts->users[i];
         ir_class kind = ir_op(user->opcode)->class_;
-        if (value->opcode == IR_OP_exp && user->opcode == IR_OP_reduce_sum && !found->sum) {
-            found->power = value;
+        if (!found->sum && user->opcode == IR_OP_reduce_logsumexp) {
+            found->scores = value;
+            found->sum = user;
+        }
+        if (!found->sum && value->opcode == IR_OP_exp && user->opcode == IR_OP_reduce_sum) {
+            found->scores = value->operands[0];
             found->sum = user;
         }
         if (user->opcode == IR_OP_gather && user->operands[0] == value && ir_int(user, IR_ATTR_batch) == 1 &&
@@ -253,7 +257,7 @@ static row_split split_axes(const ir_value *sum) {
     return split;
 }
 
-static element score_at(const ir_value *power, const row_split *split, int64_t row, int64_t column) {
+static element score_at(const ir_value *scores, const row_split *split, int64_t row, int64_t column) {
     int64_t of_row[IR_MAX_RANK], of_column[IR_MAX_RANK], index[IR_MAX_RANK];
     split_index(&split->rows, row, of_row);
     split_index(&split->columns, column, of_column);
@@ -261,7 +265,7 @@ static element score_at(const ir_value *power, const row_split *split, int64_t r
         index[split->row_axes[i]] = of_row[i];
     for (int i = 0; i < split->columns.rank; i++)
         index[split->column_axes[i]] = of_column[i];
-    return element_at(power->operands[0], index);
+    return element_at(scores, index);
 }
 
 static bool is_out(element score) {
@@ -273,7 +277,7 @@ static void count_row(const row_softmax *found, const row_split *split, int64_t 
                       forward_scores *scores) {
     int64_t candidates = 0, positives = 0;
     for (int64_t column = 0; column < columns; column++)
-        candidates += !is_out(score_at(found->power, split, row, column));
+        candidates += !is_out(score_at(found->scores, split, row, column));
     if (found->picked) {
         const ir_value *places = found->picked->operands[1]; /* one a row, or not understood */
         int64_t index[IR_MAX_RANK];
@@ -282,7 +286,7 @@ static void count_row(const row_softmax *found, const row_split *split, int64_t 
         scores->depends_on_data |= !place.known;
         int64_t inner = columns / split->columns.dims[0]; /* it picks along the first axis of the columns */
         for (int64_t i = 0; place.known && place.number >= 0 && i < inner; i++)
-            positives += !is_out(score_at(found->power, split, row, (int64_t)place.number * inner + i));
+            positives += !is_out(score_at(found->scores, split, row, (int64_t)place.number * inner + i));
     }
     int64_t negatives = candidates - positives;
     bool first = scores->candidates == 0;
@@ -297,7 +301,7 @@ static void count_negatives(const row_softmax *found, forward_scores *scores) {
     if (split.rows.rank == 0 || columns < 2) /* over everything at once: no row, no anchor */
         return;
     scores->softmax = true;
-    scores->power_of = found->power->operands[0];
+    scores->power_of = found->scores;
     scores->anchors = rows;
     scores->depends_on_data = found->by_data;
     int64_t most = MOST_ELEMENTS / columns > 2 ? MOST_ELEMENTS / columns : 2, looked = rows < most ? rows : most;
