@@ -6,6 +6,7 @@
 /* libtcc finds no headers of its own in every installation, so scalar code declares what it calls. */
 static const char scalar_head[] =
     "typedef signed char int8_t;\n"
+    "typedef unsigned char uint8_t;\n"
     "typedef unsigned short uint16_t;\n"
     "typedef int int32_t;\n"
     "typedef unsigned int uint32_t;\n"
@@ -65,6 +66,10 @@ static const char vector_type[] =
     "    for (int lane = 0; lane < count; lane++)\n"
     "        result[lane] = from[lane * stride];\n"
     "    return result;\n"
+    "}\n"
+    "static inline void @x$_scatter(# *to, @x$ x, int count, int64_t stride) {\n"
+    "    for (int lane = 0; lane < count; lane++)\n"
+    "        to[lane * stride] = x[lane];\n"
     "}\n\n";
 
 static const char number_vectors[] = "static inline @x$ @x$_iota(void) {\n"
@@ -160,6 +165,10 @@ static const char truth_vectors[] =
     "static inline void truthx$_store(int8_t *to, i32x$ x, int count) {\n"
     "    for (int lane = 0; lane < count; lane++)\n"
     "        to[lane] = (int8_t)-x[lane];\n"
+    "}\n"
+    "static inline void truthx$_scatter(int8_t *to, i32x$ x, int count, int64_t stride) {\n"
+    "    for (int lane = 0; lane < count; lane++)\n"
+    "        to[lane * stride] = (int8_t)-x[lane];\n"
     "}\n\n";
 
 /* Lanes gathered from anywhere: ^ is the element of the offsets. */
@@ -303,9 +312,9 @@ static void f32_helpers(int lanes, text_buffer *out) {
 static void vector_helpers(kir_element element, int lanes, text_buffer *out) {
     filling values = filling_of(kir_vector_type(element, lanes));
     fill(vector_type, values, out);
-    if (element != KIR_BF16)
+    if (element != KIR_BF16 && element != KIR_U8)
         fill(number_vectors, values, out);
-    if (element == KIR_I64 || element == KIR_BF16)
+    if (element == KIR_I64 || element == KIR_BF16 || element == KIR_U8)
         fill(other_vectors, values, out);
 }
 
@@ -325,6 +334,8 @@ static void lanes_helpers(const type_list *types, int lanes, text_buffer *out) {
         vector_helpers(KIR_BF16, lanes, out);
         fill(bf16_vectors, values, out);
     }
+    if (has_vector(types, KIR_U8, lanes))
+        vector_helpers(KIR_U8, lanes, out);
     indexed_helpers(types, lanes, "i32", out);
     if (has_vector(types, KIR_I64, lanes))
         indexed_helpers(types, lanes, "i64", out);

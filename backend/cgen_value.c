@@ -21,7 +21,7 @@ static kir_type type_of(const writer *write, kir_reg reg) {
 const char *cgen_memory_type(kir_element element) {
     static const char *const names[KIR_ELEMENT_COUNT] = {
         [KIR_F32] = "float",   [KIR_BF16] = "uint16_t", [KIR_I32] = "int32_t",
-        [KIR_I64] = "int64_t", [KIR_BOOL] = "int8_t",
+        [KIR_I64] = "int64_t", [KIR_BOOL] = "int8_t",   [KIR_U8] = "uint8_t",
     };
     return names[element];
 }
@@ -157,6 +157,10 @@ static void write_store(const writer *write) {
     if (type.lanes == 1) {
         write_scalar_place(write);
         text_append(out, " = %sr%d", type.element == KIR_BOOL ? "(int8_t)" : "", node->operands[0]);
+    } else if (node->opcode == KIR_store_strided) {
+        text_append(out, "%sx%d_scatter(", type.element == KIR_BOOL ? "truth" : cgen_prefix(type.element), type.lanes);
+        write_address(write);
+        text_append(out, ", r%d, %d, %" PRId64 ")", node->operands[0], node->count, node->stride);
     } else if (type.element == KIR_BOOL) {
         text_append(out, "truthx%d_store(", type.lanes);
         write_address(write);
@@ -416,7 +420,7 @@ static void write_value(const writer *write) {
 
 void cgen_instruction(const kir_kernel *kernel, const kir_node *node, text_buffer *out) {
     writer write = {kernel, node, out};
-    if (node->opcode == KIR_store)
+    if (node->opcode == KIR_store || node->opcode == KIR_store_strided)
         write_store(&write);
     else if (node->opcode == KIR_tile_store)
         write_tile_move(&write, type_of(&write, node->operands[0]), "store");

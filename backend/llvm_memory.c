@@ -82,12 +82,44 @@ static LLVMValueRef scalar_address(const llvm_kernel *write, const kir_node *nod
     return LLVMBuildGEP2(unit->builder, llvm_memory_type(unit, kind.element), address, &offset, 1, "");
 }
 
+/* `lanes` neighbours, `shift` elements from the address. */
+static LLVMValueRef load_neighbours(const llvm_kernel *write, LLVMTypeRef type, LLVMValueRef address, int64_t shift,
+                                    kir_element element) {
+    llvm_unit *unit = write->unit;
+    LLVMValueRef offset = llvm_i64(unit, shift);
+    LLVMTypeRef one = llvm_memory_type(unit, element);
+    return load_plain(write, type, LLVMBuildGEP2(unit->builder, one, address, &offset, 1, ""), element);
+}
+
+/* A small stride: as many loads of neighbours, the last of which ends at the last lane, and picks among them. */
+static LLVMValueRef load_picked(const llvm_kernel *write, const kir_node *node, LLVMTypeRef type, LLVMValueRef address,
+                                kir_type kind) {
+    llvm_unit *unit = write->unit;
+    int lanes = kind.lanes, stride = (int)node->stride;
+    LLVMValueRef result = load_neighbours(write, type, address, 0, kind.element), places[MAX_LANES];
+    for (int part = 0; part < stride; part++) {
+        int begin = part * lanes, shift = part == stride - 1 ? begin - (stride - 1) : begin;
+        LLVMValueRef next = part ? load_neighbours(write, type, address, shift, kind.element) : result;
+        for (int lane = 0; lane < lanes; lane++) {
+            int wanted = lane * stride;
+            bool here = wanted >= begin && wanted < begin + lanes;
+            places[lane] = llvm_i32(unit, here ? lanes + wanted - shift : part || wanted >= lanes ? lane : wanted);
+        }
+        result = LLVMBuildShuffleVector(unit->builder, result, next, LLVMConstVector(places, (unsigned)lanes), "");
+    }
+    return result;
+}
+
 LLVMValueRef llvm_load(const llvm_kernel *write, const kir_node *node) {
+    enum { MOST_PICKED = 4 };
     kir_type kind = type_of(write, node->result);
     LLVMTypeRef type = memory_type(write->unit, kind);
     LLVMValueRef value;
     if (kind.lanes == 1)
         value = load_plain(write, type, scalar_address(write, node, kind), kind.element);
+    else if (node->opcode == KIR_load_strided && node->count == kind.lanes && node->stride > 0 &&
+             node->stride <= MOST_PICKED)
+        value = load_picked(write, node, type, llvm_address(write, node), kind);
     else if (node->opcode != KIR_load)
         value = load_gathered(write, node, type, llvm_address(write, node), kind);
     else if (node->count == kind.lanes)
@@ -97,6 +129,18 @@ LLVMValueRef llvm_load(const llvm_kernel *write, const kir_node *node) {
     return kind.element == KIR_BOOL ? truth_of_bytes(write->unit, value) : value;
 }
 
+/* Lane by lane, as the machines' scatters are no faster. */
+static void store_strided(const llvm_kernel *write, const kir_node *node, LLVMValueRef value, LLVMValueRef address,
+                          kir_element element) {
+    llvm_unit *unit = write->unit;
+    for (int lane = 0; lane < node->count; lane++) {
+        LLVMValueRef offset = llvm_i64(unit, lane * node->stride);
+        LLVMValueRef place = LLVMBuildGEP2(unit->builder, llvm_memory_type(unit, element), address, &offset, 1, "");
+        LLVMValueRef one = LLVMBuildExtractElement(unit->builder, value, llvm_i32(unit, lane), "");
+        LLVMSetAlignment(LLVMBuildStore(unit->builder, one, place), alignment_of(element));
+    }
+}
+
 void llvm_store(const llvm_kernel *write, const kir_node *node) {
     llvm_unit *unit = write->unit;
     kir_type kind = type_of(write, node->operands[0]);
@@ -104,6 +148,10 @@ void llvm_store(const llvm_kernel *write, const kir_node *node) {
     LLVMValueRef value = llvm_get(write, node->operands[0]), address = llvm_address(write, node);
     if (kind.element == KIR_BOOL)
         value = LLVMBuildZExt(unit->builder, value, type, "");
+    if (node->opcode == KIR_store_strided && kind.lanes > 1) {
+        store_strided(write, node, value, address, kind.element);
+        return;
+    }
     if (kind.lanes == 1 || node->count == kind.lanes) {
         LLVMSetAlignment(LLVMBuildStore(unit->builder, value, address), alignment_of(kind.element));
         return;

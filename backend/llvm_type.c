@@ -12,6 +12,7 @@ LLVMTypeRef llvm_element_type(const llvm_unit *unit, kir_element element) {
     case KIR_BF16: return unit->i16;
     case KIR_I32: return unit->i32;
     case KIR_I64: return unit->i64;
+    case KIR_U8: return unit->i8;
     default: return unit->boolean;
     }
 }

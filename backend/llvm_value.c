@@ -171,6 +171,10 @@ static LLVMValueRef f32_of_bf16(const llvm_kernel *write, LLVMValueRef a, int la
     return LLVMBuildBitCast(unit->builder, wide, like(unit->f32, lanes), "");
 }
 
+static bool is_unsigned(kir_element element) {
+    return element == KIR_BOOL || element == KIR_U8;
+}
+
 static LLVMValueRef write_convert(const llvm_kernel *write, const kir_node *node) {
     LLVMBuilderRef builder = write->unit->builder;
     kir_type from = type_of(write, node->operands[0]), to = type_of(write, node->result);
@@ -183,19 +187,20 @@ static LLVMValueRef write_convert(const llvm_kernel *write, const kir_node *node
         from.element = KIR_F32;
     }
     if (to.element == KIR_BF16 && from.element != KIR_F32)
-        a = LLVMBuildSIToFP(builder, a, like(write->unit->f32, to.lanes), "");
+        a = is_unsigned(from.element) ? LLVMBuildUIToFP(builder, a, like(write->unit->f32, to.lanes), "")
+                                      : LLVMBuildSIToFP(builder, a, like(write->unit->f32, to.lanes), "");
     if (to.element == KIR_BF16)
         return bf16_of_f32(write, a, to.lanes);
     if (to.element == KIR_BOOL)
         return from.element == KIR_F32 ? LLVMBuildFCmp(builder, LLVMRealUNE, a, LLVMConstNull(LLVMTypeOf(a)), "")
                                        : LLVMBuildICmp(builder, LLVMIntNE, a, LLVMConstNull(LLVMTypeOf(a)), "");
     if (to.element == KIR_F32)
-        return from.element == KIR_F32    ? a
-               : from.element == KIR_BOOL ? LLVMBuildUIToFP(builder, a, type, "")
-                                          : LLVMBuildSIToFP(builder, a, type, "");
+        return from.element == KIR_F32     ? a
+               : is_unsigned(from.element) ? LLVMBuildUIToFP(builder, a, type, "")
+                                           : LLVMBuildSIToFP(builder, a, type, "");
     if (from.element == KIR_F32)
-        return LLVMBuildFPToSI(builder, a, type, "");
-    return LLVMBuildIntCast2(builder, a, type, from.element != KIR_BOOL, "");
+        return to.element == KIR_U8 ? LLVMBuildFPToUI(builder, a, type, "") : LLVMBuildFPToSI(builder, a, type, "");
+    return LLVMBuildIntCast2(builder, a, type, !is_unsigned(from.element), "");
 }
 
 /* ---- lanes ----------------------------------------------------------------------------------------------------------
@@ -314,7 +319,7 @@ static bool is_tile(const llvm_kernel *write, const kir_node *node) {
 void llvm_write_instruction(const llvm_kernel *write, const kir_node *node) {
     if (is_tile(write, node))
         llvm_write_tile(write, node);
-    else if (node->opcode == KIR_store)
+    else if (node->opcode == KIR_store || node->opcode == KIR_store_strided)
         llvm_store(write, node);
     else
         llvm_set(write, node->result, write_value(write, node));

@@ -9,7 +9,8 @@
 
 #include "ir/ir.h"
 
-typedef enum { KIR_F32, KIR_BF16, KIR_I32, KIR_I64, KIR_BOOL, KIR_ELEMENT_COUNT } kir_element;
+/* U8, the bytes of pictures, is loaded, stored, moved and converted; there is no arithmetic on it. */
+typedef enum { KIR_F32, KIR_BF16, KIR_I32, KIR_I64, KIR_BOOL, KIR_U8, KIR_ELEMENT_COUNT } kir_element;
 
 /* lanes 1: scalar. lanes > 1: vector. rows > 0: a matrix tile of rows x lanes elements (matrix units; at most
  * 16 rows of 64 bytes). Conditions of vectors are BOOL vectors of the same lanes. */
@@ -63,7 +64,7 @@ struct kir_node {
     int argument;      /* load, store: which buffer */
     kir_index index;   /* load, store: first element; index (KIR_affine): the value itself */
     int32_t count;     /* load, store: lanes present, from the first; the others load as 0 and are not stored */
-    int64_t stride;    /* tile load and store: elements between rows; strided vector load: between lanes */
+    int64_t stride;    /* tile load and store: elements between rows; strided vector load, store: between lanes */
     int32_t attribute; /* lane number, random stream, … as kernel_ops.def says */
     /* loop: result is the index register */
     kir_index from, limit;
@@ -77,7 +78,7 @@ struct kir_node {
 typedef struct {
     const char *name;
     kir_element element;
-    int64_t elements;
+    int64_t elements; /* 0: as many as the caller of a view's kernel sees to */
     bool reads, writes;
     /* Memory of the worker itself instead of an argument of the launch: contents are undefined at each iteration's
      * start, and `elements` is its size. */
@@ -213,6 +214,9 @@ kir_reg kir_load_strided(const kir_builder *builder, int argument, kir_index ind
 /* Lane i from index + offsets[i]; as many lanes as `offsets` (I32 or I64) has. */
 kir_reg kir_load_indexed(const kir_builder *builder, int argument, kir_index index, kir_reg offsets, int count);
 void kir_store(const kir_builder *builder, int argument, kir_index index, kir_reg value, int count);
+/* Lane i to index + i * stride. */
+void kir_store_strided(const kir_builder *builder, int argument, kir_index index, kir_reg value, int count,
+                       int64_t stride);
 /* The scalar in every lane; with 1 lane the scalar itself. */
 kir_reg kir_splat(const kir_builder *builder, kir_reg a, int lanes);
 kir_reg kir_lane(const kir_builder *builder, kir_reg a, int lane);

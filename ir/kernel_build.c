@@ -272,6 +272,18 @@ void kir_store(const kir_builder *builder, int argument, kir_index index, kir_re
     node->count = count;
 }
 
+void kir_store_strided(const kir_builder *builder, int argument, kir_index index, kir_reg value, int count,
+                       int64_t stride) {
+    if (type_of(builder, value).lanes == 1 || stride == 1) {
+        kir_store(builder, argument, index, value, count);
+        return;
+    }
+    kir_node *node = memory_instruction(builder, KIR_store_strided, -1, argument, index);
+    node->operands[0] = value;
+    node->count = count;
+    node->stride = stride;
+}
+
 /* ---- tiles ---------------------------------------------------------------------------------------------------- */
 
 kir_reg kir_tile_zero(const kir_builder *builder, kir_type type) {

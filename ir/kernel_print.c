@@ -49,6 +49,7 @@ static bool reaches_memory(kir_opcode opcode) {
     case KIR_load_strided:
     case KIR_load_indexed:
     case KIR_store:
+    case KIR_store_strided:
     case KIR_tile_load:
     case KIR_tile_store: return true;
     default: return false;
@@ -63,11 +64,12 @@ static void print_memory(const printer *p, const kir_node *node) {
     int lanes = 0;
     if (node->opcode == KIR_load || node->opcode == KIR_load_strided || node->opcode == KIR_load_indexed)
         lanes = p->kernel->registers[node->result].lanes;
-    else if (node->opcode == KIR_store)
+    else if (node->opcode == KIR_store || node->opcode == KIR_store_strided)
         lanes = p->kernel->registers[node->operands[0]].lanes;
     if (lanes > 1 && node->count != lanes)
         text_append(p->out, " count %d", node->count);
-    if (node->opcode == KIR_load_strided || node->opcode == KIR_tile_load || node->opcode == KIR_tile_store)
+    if (node->opcode == KIR_load_strided || node->opcode == KIR_store_strided || node->opcode == KIR_tile_load ||
+        node->opcode == KIR_tile_store)
         text_append(p->out, " stride %" PRId64, node->stride);
 }
 

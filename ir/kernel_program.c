@@ -19,7 +19,7 @@ static const struct {
     int64_t bytes;
 } elements[KIR_ELEMENT_COUNT] = {
     [KIR_F32] = {"f32", 4}, [KIR_BF16] = {"bf16", 2}, [KIR_I32] = {"i32", 4},
-    [KIR_I64] = {"i64", 8}, [KIR_BOOL] = {"bool", 1},
+    [KIR_I64] = {"i64", 8}, [KIR_BOOL] = {"bool", 1}, [KIR_U8] = {"u8", 1},
 };
 
 const char *kir_op_name(kir_opcode opcode) {

@@ -91,7 +91,7 @@ static void check_register_types(verifier *v) {
 /* ---- types of instructions ------------------------------------------------------------------------------------- */
 
 enum { F32 = 1 << KIR_F32, BF16 = 1 << KIR_BF16, I32 = 1 << KIR_I32, I64 = 1 << KIR_I64, BOOL = 1 << KIR_BOOL };
-enum { WHOLE = I32 | I64, NUMBER = F32 | WHOLE, ANY = NUMBER | BF16 | BOOL };
+enum { U8 = 1 << KIR_U8, WHOLE = I32 | I64, NUMBER = F32 | WHOLE, ANY = NUMBER | BF16 | BOOL | U8 };
 
 typedef enum {
     RULE_SAME,    /* operands and result have one type */
@@ -153,6 +153,7 @@ static const struct {
     [KIR_load_strided] = {RULE_LOAD, ANY},
     [KIR_load_indexed] = {RULE_LOAD_INDEXED, WHOLE},
     [KIR_store] = {RULE_STORE, ANY},
+    [KIR_store_strided] = {RULE_STORE, ANY},
     [KIR_random_uniform] = {RULE_RANDOM, I32},
     [KIR_random_normal] = {RULE_RANDOM, I32},
     [KIR_tile_zero] = {RULE_TILE, F32 | BF16},
@@ -224,7 +225,7 @@ static void check_memory(verifier *v, const kir_node *node, kir_type value, bool
 }
 
 static bool is_store(kir_opcode opcode) {
-    return opcode == KIR_store || opcode == KIR_tile_store;
+    return opcode == KIR_store || opcode == KIR_store_strided || opcode == KIR_tile_store;
 }
 
 static bool is_load(kir_opcode opcode) {

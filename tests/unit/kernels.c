@@ -460,6 +460,47 @@ static void order_check(kernel_case *this, char *memory, int lanes) {
     assert_true(floats(this, memory, 1)[0] == x[0]);
 }
 
+/* Row g: bytes loaded side by side, three apart and one short, as numbers; and back, three apart. */
+enum { BYTES = 96 };
+static kernel_case *bytes_build(int lanes) {
+    kernel_case *this = case_new("bytes");
+    const kir_builder *b = &this->builder;
+    int x = case_argument(this, "x", KIR_U8, 2 * BYTES, false), y = case_argument(this, "y", KIR_U8, 2 * BYTES, true);
+    int sums = case_argument(this, "sums", KIR_I32, 2 * BYTES, true);
+    kir_index row = kir_plus(kir_at(0), BYTES, 0);
+    int some = lanes > 1 ? lanes - 1 : 1;
+    kir_reg every = kir_convert(b, kir_load(b, x, row, lanes, lanes), KIR_I32);
+    kir_reg third = kir_convert(b, kir_load_strided(b, x, kir_plus_index(kir_at(1), 1, row), lanes, lanes, 3), KIR_I32);
+    kir_reg part = kir_convert(b, kir_load_strided(b, x, row, lanes, some, 3), KIR_F32);
+    kir_reg sum = kir_op2(b, KIR_add, every, third);
+    kir_store_strided(b, sums, row, sum, lanes, 2);
+    kir_store_strided(b, sums, kir_plus_index(kir_at(1), 1, row), kir_convert(b, part, KIR_I32), some, 2);
+    kir_store(b, y, row, kir_convert(b, every, KIR_U8), lanes);
+    kir_store_strided(b, y, kir_plus_index(kir_at(lanes), 1, row), kir_convert(b, part, KIR_U8), some, 4);
+    case_finish(this, 2);
+    return this;
+}
+
+static void bytes_fill(kernel_case *this, char *memory, int lanes) {
+    (void)lanes;
+    for (int i = 0; i < 2 * BYTES; i++)
+        ((uint8_t *)(memory + this->offsets[0]))[i] = (uint8_t)(i * 89 + 200);
+}
+
+static void bytes_check(kernel_case *this, char *memory, int lanes) {
+    int some = lanes > 1 ? lanes - 1 : 1;
+    for (int g = 0; g < 2; g++)
+        for (int i = 0; i < lanes; i++) {
+            const uint8_t *x = (uint8_t *)(memory + this->offsets[0]) + BYTES * g;
+            const uint8_t *y = (uint8_t *)(memory + this->offsets[1]) + BYTES * g;
+            const int32_t *sums = (int32_t *)(void *)(memory + this->offsets[2]) + BYTES * g;
+            assert_int_equal(sums[2 * i], x[i] + x[3 * i + 1]);
+            assert_int_equal(sums[2 * i + 1], i < some ? x[3 * i] : 0);
+            assert_int_equal(y[i], x[i]);
+            assert_int_equal(y[lanes + 4 * i], i < some ? x[3 * i] : 0);
+        }
+}
+
 /* Row g: two loads with a stride, loads at i32 and i64 offsets, the lanes one by one, through scratch memory. */
 enum { PICKED = 6 };
 static kernel_case *addresses_build(int lanes) {
@@ -739,6 +780,7 @@ static void run_all(const case_way *way) {
     case_complete(reduction_build(lanes), way, reduction_fill, reduction_check);
     case_complete(order_build(lanes), way, order_fill, order_check);
     case_complete(addresses_build(lanes), way, addresses_fill, addresses_check);
+    case_complete(bytes_build(lanes), way, bytes_fill, bytes_check);
     case_complete(truth_build(lanes), way, truth_fill, truth_check);
     case_complete(bits_build(lanes), way, bits_fill, bits_check);
     case_complete(product_build(lanes), way, product_fill, product_check);
