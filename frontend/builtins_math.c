@@ -10,7 +10,7 @@
     static fe_value builtin_##name(fe_context *context, fe_value *arguments, source_span span) {                       \
         double x = arguments[0].number;                                                                                \
         if (arguments[0].kind == FE_VALUE_NUMBER)                                                                      \
-            return fe_number(formula, span);                                                                           \
+            return fe_checked_number(context, formula, x, x, span);                                                    \
         return arguments[0].kind == FE_VALUE_ERROR ? arguments[0] : fe_unary(context, opcode, &arguments[0], span);    \
     }
 

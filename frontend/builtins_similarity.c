@@ -84,18 +84,27 @@ static ir_value *contract(fe_context *context, ir_value *left, ir_value *right, 
     return product ? restore_order(context, product, &split, rank, span) : NULL;
 }
 
+static void complain_lengths(fe_context *context, const ir_type *a, const ir_type *b, source_span span) {
+    diag_entry *entry = a->rank > 0 && a->rank == b->rank
+                            ? diag_error(context->diags, span, "these vectors have different lengths: %lld and %lld",
+                                         (long long)a->dims[a->rank - 1], (long long)b->dims[b->rank - 1])
+                            : diag_error(context->diags, span, "these vectors have different axes: %s and %s",
+                                         ir_shape_text(context->memory, a), ir_shape_text(context->memory, b));
+    const fe_pairing *pairs = context->pairing; /* its operands are what the spec knows, not the widened a and b */
+    if (pairs)
+        diag_add_label(context->diags, entry, pairs->span, "for all pairs of %s and %s",
+                       ir_shape_text(context->memory, pairs->left), ir_shape_text(context->memory, pairs->right));
+    diag_add_note(context->diags, entry, "a dot product needs equal last axes; project one of them, e.g. with linear");
+    fe_add_call_places(context, entry);
+}
+
 fe_value fe_dot(fe_context *context, const fe_value *left, const fe_value *right, source_span span) {
     ir_value *u = fe_to_tensor(context, left, "a vector"), *v = fe_to_tensor(context, right, "a vector");
     if (!u || !v)
         return fe_error(span);
     const ir_type *a = &u->type, *b = &v->type;
     if (a->rank < 1 || a->rank != b->rank || a->dims[a->rank - 1] != b->dims[b->rank - 1]) {
-        diag_entry *entry = diag_error(context->diags, span, "these vectors have different lengths or axes");
-        diag_add_label(context->diags, entry, u->span, "%s from here", ir_shape_text(context->memory, a));
-        diag_add_label(context->diags, entry, v->span, "%s from here", ir_shape_text(context->memory, b));
-        diag_add_note(context->diags, entry,
-                      "a dot product needs equal last axes; project one of them, e.g. with linear");
-        fe_add_call_places(context, entry);
+        complain_lengths(context, a, b, span);
         return fe_error(span);
     }
     axis_split split = split_axes(a, b);
@@ -185,7 +194,10 @@ static fe_value builtin_pairwise(fe_context *context, fe_value *arguments, sourc
     fe_value pair[] = {widen(context, u, 0, v->type.rank - 1, span), widen(context, v, u->type.rank - 1, 0, span)};
     pair[0].span = arguments[1].span;
     pair[1].span = arguments[2].span;
+    const fe_pairing *outer = context->pairing, here = {&u->type, &v->type, span};
+    context->pairing = &here;
     fe_value scores = fe_call_value(context, &arguments[0], pair, 2, span);
+    context->pairing = outer;
     if (scores.kind == FE_VALUE_TENSOR && scores.tensor->type.rank != rank)
         return fe_fail(context, span, "the similarity gives %s for each pair of vectors, not one number",
                        ir_shape_text(context->memory, &scores.tensor->type));

@@ -139,7 +139,9 @@ static fe_value builtin_push(fe_context *context, fe_value *arguments, source_sp
     if (!rows)
         return fe_error(span);
     int rank = queue->type.rank;
-    if (rank < 1 || rows->type.rank != rank || rows->type.dims[0] > queue->type.dims[0])
+    ir_type as_long = rows->type;
+    as_long.dims[0] = queue->type.dims[0];
+    if (rank < 1 || !ir_type_equal(&as_long, &queue->type) || rows->type.dims[0] > queue->type.dims[0])
         return fe_fail(context, span, "rows %s do not fit into the queue '%s' %s",
                        ir_shape_text(context->memory, &rows->type), state->name,
                        ir_shape_text(context->memory, &queue->type));

@@ -1,4 +1,4 @@
-/* Checks on syntax alone: every parameter must be read somewhere. */
+/* Checks on syntax alone: every parameter, and every part of the encoder and state sections, must be read somewhere. */
 #include "frontend/method.h"
 
 #include <string.h>
@@ -98,6 +98,37 @@ static void check_local_functions(fe_context *context, const fe_block *block) {
     }
 }
 
+/* A second binding of a name that does not build on the first would silently replace it. */
+static void check_twice(fe_context *context, const fe_block *body, int second) {
+    const fe_stmt *stmt = body->items[second];
+    for (int i = 0; i < second; i++) {
+        const fe_stmt *other = body->items[i];
+        if (other->kind != FE_BIND || other->name_count != 1 || strcmp(other->names[0], stmt->names[0]) != 0 ||
+            expr_reads(stmt->value, stmt->names[0]))
+            continue;
+        diag_entry *entry = diag_error(context->diags, stmt->span, "'%s' is made twice", stmt->names[0]);
+        diag_add_label(context->diags, entry, other->span, "first here");
+        return;
+    }
+}
+
+/* What the encoder and state sections make takes memory and time: it must be used. */
+static void check_parts(fe_context *context, const fe_method *method, fe_section_kind kind) {
+    const fe_block *body = &method->sections[kind].body;
+    for (int i = 0; i < body->count; i++) {
+        const fe_stmt *stmt = body->items[i];
+        if (stmt->kind != FE_BIND || stmt->name_count != 1)
+            continue;
+        check_twice(context, body, i);
+        bool read = stmt->names[0][0] == '_';
+        for (int s = 0; s < FE_SECTION_COUNT && !read; s++)
+            read = section_reads(&method->sections[s], stmt->names[0]);
+        if (!read)
+            diag_error(context->diags, stmt->span, "'%s' of the %s section is never used", stmt->names[0],
+                       fe_section_name(kind));
+    }
+}
+
 /* `batch` is read by the method itself: every view has that many images. */
 static void check_method(fe_context *context, const fe_method *method) {
     for (int i = 0; i < method->parameter_count; i++) {
@@ -108,6 +139,8 @@ static void check_method(fe_context *context, const fe_method *method) {
         if (!read)
             complain(context, method->parameters, method->parameter_count, i, method->name);
     }
+    check_parts(context, method, FE_ENCODER);
+    check_parts(context, method, FE_STATE);
     for (int s = 0; s < FE_SECTION_COUNT; s++) {
         check_local_functions(context, &method->sections[s].body);
         for (int i = 0; i < method->sections[s].pipeline_count; i++)

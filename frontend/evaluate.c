@@ -34,7 +34,8 @@ static fe_value evaluate_name(fe_context *context, fe_scope *scope, const fe_exp
     if (!found)
         found = fe_scope_find(scope, expr->text);
     if (!found)
-        return fe_fail_suggest(context, expr->span, fe_scope_suggest(context->memory, scope, expr->text),
+        return fe_fail_suggest(context, expr->span,
+                               fe_scope_suggest(context->memory, scope, expr->text, context->in_training),
                                "unknown name '%s'", expr->text);
     fe_value value = found->value;
     value.span = expr->span;
@@ -213,11 +214,9 @@ static fe_value evaluate_binary(fe_context *context, fe_scope *scope, const fe_e
     fe_value left = fe_evaluate(context, scope, expr->left);
     if ((expr->op == FE_EQ || expr->op == FE_NE) && left.kind == FE_VALUE_WORD)
         return compare_words(context, scope, expr, &left);
-    if (left.kind == FE_VALUE_ERROR)
-        return left;
-    if (expr->op == FE_AND || expr->op == FE_OR)
+    if ((expr->op == FE_AND || expr->op == FE_OR) && left.kind != FE_VALUE_ERROR)
         return evaluate_logic(context, scope, expr, &left);
-    fe_value right = fe_evaluate(context, scope, expr->right);
+    fe_value right = fe_evaluate(context, scope, expr->right); /* also after an error: it may hold one of its own */
     return fe_operate(context, expr->op, &left, &right, expr->span);
 }
 
@@ -228,6 +227,8 @@ static fe_value evaluate_unary(fe_context *context, fe_scope *scope, const fe_ex
         return operand;
     if (expr->op == FE_NEG && operand.kind == FE_VALUE_NUMBER)
         return fe_number(-operand.number, expr->span);
+    if (expr->op == FE_NEG && operand.kind == FE_VALUE_TIME)
+        return fe_fail(context, expr->span, "a number of %s cannot be negative", operand.text);
     if (expr->op == FE_NEG)
         return fe_unary(context, IR_OP_neg, &operand, expr->span);
     if (operand.kind == FE_VALUE_TENSOR)

@@ -24,6 +24,12 @@ typedef struct {
     source_span span;
 } fe_data_source;
 
+/* The operands of the innermost pairwise(s, U, V) that is being evaluated, for messages about its scores. */
+typedef struct {
+    const ir_type *left, *right;
+    source_span span;
+} fe_pairing;
+
 struct fe_context {
     arena *memory;
     diag_list *diags;
@@ -45,10 +51,11 @@ struct fe_context {
     source_span *calls; /* call places, outermost first */
     int call_depth;
     int64_t steps;
-    int depth;                /* of statements and expressions */
-    bool exhausted;           /* the budget is spent, and said so */
-    const char *binding_name; /* the name that the value being computed will have, or NULL */
-    const char *label;        /* the label before the call being evaluated, or NULL */
+    int depth;                 /* of statements and expressions */
+    bool exhausted;            /* the budget is spent, and said so */
+    const char *binding_name;  /* the name that the value being computed will have, or NULL */
+    const char *label;         /* the label before the call being evaluated, or NULL */
+    const fe_pairing *pairing; /* or NULL */
     fe_data_source *data;
     int data_count, data_capacity;
     /* pipelines */
@@ -138,6 +145,8 @@ fe_value fe_unary(fe_context *context, ir_opcode opcode, const fe_value *operand
 fe_value fe_binary(fe_context *context, ir_opcode opcode, const fe_value *left, const fe_value *right,
                    source_span span);
 fe_value fe_operate(fe_context *context, fe_operator op, const fe_value *left, const fe_value *right, source_span span);
+/* `number` as computed from a and b, or an error where these are finite (numbers) and it is not. */
+fe_value fe_checked_number(fe_context *context, double number, double a, double b, source_span span);
 /* Gives both operands the same dims by repeating axes of size 1; false after reporting. */
 bool fe_match_shapes(fe_context *context, const fe_value *left, const fe_value *right, ir_value **left_tensor,
                      ir_value **right_tensor, source_span span);

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { LONGEST_NAME = 200 };
+
 typedef struct {
     arena *memory;
     diag_list *diags;
@@ -62,6 +64,8 @@ static void lex_name(lexer *lex) {
     const char *begin = lex->at;
     while (lex->at < lex->end && (isalnum((unsigned char)*lex->at) || *lex->at == '_'))
         lex->at++;
+    if (lex->at - begin > LONGEST_NAME)
+        diag_error(lex->diags, span_of(lex, begin, lex->at), "a name has at most %d characters", LONGEST_NAME);
     push(lex, FE_TOKEN_NAME, span_of(lex, begin, lex->at), arena_strndup(lex->memory, begin, (size_t)(lex->at - begin)),
          0);
 }
@@ -137,8 +141,11 @@ static void lex_symbol(lexer *lex) {
         push(lex, FE_TOKEN_SYMBOL, span_of(lex, begin, lex->at), arena_strndup(lex->memory, begin, 1), 0);
         return;
     }
-    if (isprint((unsigned char)*begin))
-        diag_error(lex->diags, span_of(lex, begin, lex->at), "'%c' has no meaning here", *begin);
+    while (lex->at < lex->end && ((unsigned char)*begin & 0xC0) == 0xC0 && ((unsigned char)*lex->at & 0xC0) == 0x80)
+        lex->at++; /* the rest of a UTF-8 character */
+    if (isprint((unsigned char)*begin) || lex->at > begin + 1)
+        diag_error(lex->diags, span_of(lex, begin, lex->at), "'%.*s' has no meaning here", (int)(lex->at - begin),
+                   begin);
     else
         diag_error(lex->diags, span_of(lex, begin, lex->at), "byte 0x%02x has no meaning here", (unsigned char)*begin);
     push(lex, FE_TOKEN_BAD, span_of(lex, begin, lex->at), "", 0);

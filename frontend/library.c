@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* ---- finding and parsing
  * ---------------------------------------------------------------------------------------------------- */
@@ -14,14 +15,15 @@ static fe_file *load(arena *memory, diag_list *diags, const char *path) {
         diag_error(diags, (source_span){0}, "cannot read '%s': %s", path, strerror(errno));
         return NULL;
     }
-    const char *kept = arena_strndup(memory, text, length);
+    size_t mark = strncmp(text, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0; /* some editors begin UTF-8 with it */
+    const char *kept = arena_strndup(memory, text + mark, length - mark);
     if (strlen(text) != length) {
         diag_error(diags, (source_span){0}, "'%s' is no text file", path);
         free(text);
         return NULL;
     }
     free(text);
-    return fe_parse(memory, diags, source_add(diags->sources, path, kept, length));
+    return fe_parse(memory, diags, source_add(diags->sources, path, kept, length - mark));
 }
 
 fe_file *fe_load(arena *memory, diag_list *diags, const char *path) {
@@ -116,6 +118,19 @@ static void declare_all(fe_context *context, const fe_file *file) {
     }
 }
 
+/* The file of that path, also under another spelling, if it is among those loaded already. */
+static fe_file *loaded(const fe_context *context, const char *path) {
+    struct stat wanted, known;
+    if (stat(path, &wanted) != 0)
+        return NULL;
+    for (int i = 0; i < context->file_count; i++) {
+        const char *other = context->diags->sources->files[context->files[i]->source].path;
+        if (stat(other, &known) == 0 && known.st_dev == wanted.st_dev && known.st_ino == wanted.st_ino)
+            return context->files[i];
+    }
+    return NULL;
+}
+
 static void use_libraries(fe_context *context, const fe_file *file);
 
 static void use_library(fe_context *context, const fe_file *user, int use) {
@@ -127,15 +142,14 @@ static void use_library(fe_context *context, const fe_file *user, int use) {
                       "looked for %s.csl beside the file, in its lib folder and in the library path", user->uses[use]);
         return;
     }
-    for (int i = 0; i < context->file_count; i++)
-        if (strcmp(context->diags->sources->files[context->files[i]->source].path, path) == 0)
-            return;
-    bool whole;
-    fe_file *file = load_part(context, path, &whole);
-    if (!file)
-        return;
-    if (file->method)
+    fe_file *file = loaded(context, path);
+    bool known = file, whole = true;
+    if (!known)
+        file = load_part(context, path, &whole);
+    if (file && file->method)
         fe_fail(context, user->use_spans[use], "'%s' holds a method, it is no library", path);
+    if (known || !file)
+        return;
     use_libraries(context, file);
     if (whole)
         fe_check_file(context, file);

@@ -112,7 +112,7 @@ static fe_expr *parse_list(fe_parser *parser) {
         if (!fe_take_symbol(parser, ","))
             break;
     }
-    fe_expect_symbol(parser, "]", "to close '['");
+    fe_expect_symbol(parser, "]", "or ',' in this list");
     return list;
 }
 
@@ -139,7 +139,7 @@ static void parse_arguments(fe_parser *parser, fe_expr *owner, const char *close
         fe_skip_separators(parser);
     }
     fe_skip_separators(parser);
-    fe_expect_symbol(parser, close, "after the arguments");
+    fe_expect_symbol(parser, close, owner->arg_count > 0 ? "or ',' after this argument" : "after the arguments");
 }
 
 static fe_expr *parse_record(fe_parser *parser) {
@@ -250,6 +250,13 @@ static bool at_time_unit(const fe_parser *parser) {
            fe_at_word(parser, "step");
 }
 
+/* A name right behind a number on its line: neither a unit nor a word such as `then`. */
+static bool at_unknown_unit(const fe_parser *parser, const fe_expr *number) {
+    const fe_token *token = fe_peek(parser);
+    return number->kind == FE_NUMBER && token->kind == FE_TOKEN_NAME && token->span.line == number->span.line &&
+           !fe_is_keyword(token->text) && !at_time_unit(parser);
+}
+
 static fe_expr *parse_postfix(fe_parser *parser) {
     if (!fe_enter(parser))
         return fe_expr_new(parser, FE_NUMBER, fe_peek(parser)->span);
@@ -261,6 +268,8 @@ static fe_expr *parse_postfix(fe_parser *parser) {
             expr = parse_index(parser, expr);
         } else if (fe_at_symbol(parser, ".")) {
             expr = parse_field(parser, expr);
+        } else if (at_unknown_unit(parser, expr)) {
+            fe_expected(parser, "an operator, a comma or a unit (epochs, steps)", "after the number");
         } else if (at_time_unit(parser)) {
             fe_expr *time = fe_expr_new(parser, FE_TIME, expr->span);
             time->left = expr;

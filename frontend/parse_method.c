@@ -10,6 +10,15 @@ const char *fe_section_name(fe_section_kind kind) {
     return section_names[kind];
 }
 
+bool fe_at_section(const fe_parser *parser) {
+    const fe_token *next = fe_peek_at(parser, 1);
+    bool opens = next->kind == FE_TOKEN_SYMBOL && strcmp(next->text, "{") == 0;
+    for (int kind = 0; opens && kind < FE_SECTION_COUNT; kind++)
+        if (fe_at_word(parser, section_names[kind]))
+            return true;
+    return false;
+}
+
 static void parse_params(fe_parser *parser, fe_method *method) {
     do {
         fe_skip_separators(parser);
@@ -40,10 +49,14 @@ static void parse_source(fe_parser *parser, fe_named *named) {
     }
 }
 
-static void parse_named(fe_parser *parser, const char *what, fe_named *named) {
+/* `shared` or `view`: NAME = expression; the names of each kind differ. */
+static void parse_named(fe_parser *parser, const char *what, const fe_named *others, int other_count, fe_named *named) {
     const fe_token *name = fe_expect_name(parser, arena_printf(parser->memory, "after '%s'", what));
     if (!name)
         return;
+    for (int i = 0; i < other_count; i++)
+        if (strcmp(others[i].name, name->text) == 0)
+            fe_twice(parser, what, name, others[i].span);
     named->name = name->text;
     named->span = name->span;
     parse_source(parser, named);
@@ -54,16 +67,20 @@ static void parse_named(fe_parser *parser, const char *what, fe_named *named) {
 static void parse_augment_item(fe_parser *parser, fe_section *section) {
     fe_named named = {0};
     if (fe_take_word(parser, "pipeline")) {
+        const fe_token *name = fe_peek(parser);
         fe_decl *pipeline = fe_parse_declaration(parser, FE_PIPELINE);
+        for (int i = 0; pipeline && i < section->pipeline_count; i++)
+            if (strcmp(section->pipelines[i]->name, pipeline->name) == 0)
+                fe_twice(parser, "pipeline", name, section->pipelines[i]->span);
         if (pipeline)
             ARENA_PUSH(parser->memory, section->pipelines, section->pipeline_count, section->pipeline_capacity,
                        pipeline);
     } else if (fe_take_word(parser, "shared")) {
-        parse_named(parser, "shared", &named);
+        parse_named(parser, "shared", section->shared, section->shared_count, &named);
         if (!parser->failed)
             ARENA_PUSH(parser->memory, section->shared, section->shared_count, section->shared_capacity, named);
     } else if (fe_take_word(parser, "view")) {
-        parse_named(parser, "view", &named);
+        parse_named(parser, "view", section->views, section->view_count, &named);
         if (!parser->failed)
             ARENA_PUSH(parser->memory, section->views, section->view_count, section->view_capacity, named);
     } else if (fe_at_word(parser, "evaluate")) {
@@ -156,7 +173,8 @@ fe_method *fe_parse_method(fe_parser *parser) {
     fe_skip_separators(parser);
     while (!fe_at_symbol(parser, "}") && fe_peek(parser)->kind != FE_TOKEN_END) {
         parse_method_item(parser, method);
-        if (!parser->failed && fe_peek(parser)->kind != FE_TOKEN_SEPARATOR && !fe_at_symbol(parser, "}"))
+        bool ends = fe_peek(parser)->kind == FE_TOKEN_SEPARATOR || fe_at_symbol(parser, "}") || fe_at_section(parser);
+        if (!parser->failed && !ends)
             fe_expected(parser, "the end of the line", "after this section");
         if (parser->failed)
             fe_recover(parser);

@@ -190,6 +190,10 @@ static fe_stmt *parse_local_function(fe_parser *parser) {
 static fe_stmt *parse_if(fe_parser *parser) {
     fe_stmt *stmt = statement_new(parser, FE_IF, fe_advance(parser)->span);
     stmt->value = fe_parse_expr(parser);
+    if (!parser->failed && fe_at_symbol(parser, "=")) {
+        diag_error(parser->diags, fe_peek(parser)->span, "'=' binds a name; two values are compared by '=='");
+        parser->failed = true;
+    }
     if (parser->failed)
         return stmt;
     stmt->body = fe_parse_block(parser, "if");
@@ -270,7 +274,7 @@ fe_block fe_parse_block(fe_parser *parser, const char *owner) {
     if (!fe_enter(parser))
         return block;
     fe_skip_separators(parser);
-    while (!fe_at_symbol(parser, "}") && fe_peek(parser)->kind != FE_TOKEN_END) {
+    while (!fe_at_symbol(parser, "}") && fe_peek(parser)->kind != FE_TOKEN_END && !fe_at_section(parser)) {
         fe_stmt *stmt = fe_parse_statement(parser);
         if (!parser->failed)
             end_statement(parser, stmt);
@@ -282,8 +286,9 @@ fe_block fe_parse_block(fe_parser *parser, const char *owner) {
     }
     fe_leave(parser);
     if (!fe_take_symbol(parser, "}")) {
-        diag_entry *entry = diag_error(parser->diags, fe_peek(parser)->span, "the body of '%s' is not closed", owner);
-        diag_add_label(parser->diags, entry, open, "opened here");
+        diag_entry *entry = diag_error(parser->diags, open, "the body of '%s' is not closed", owner);
+        if (fe_at_section(parser))
+            diag_add_label(parser->diags, entry, fe_peek(parser)->span, "before this section");
     }
     return block;
 }

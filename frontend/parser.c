@@ -116,11 +116,19 @@ void fe_leave(fe_parser *parser) {
     parser->nesting--;
 }
 
+void fe_twice(fe_parser *parser, const char *what, const fe_token *name, source_span first) {
+    diag_entry *entry = diag_error(parser->diags, name->span, "%s '%s' is named twice", what, name->text);
+    diag_add_label(parser->diags, entry, first, "first here");
+}
+
 static void parse_use(fe_parser *parser, fe_file *file) {
     do {
         const fe_token *name = fe_expect_name(parser, "of a library after 'use'");
         if (!name)
             return;
+        for (int i = 0; i < file->use_count; i++)
+            if (strcmp(file->uses[i], name->text) == 0)
+                fe_twice(parser, "library", name, file->use_spans[i]);
         ARENA_PUSH(parser->memory, file->uses, file->use_count, file->use_capacity, name->text);
         ARENA_PUSH(parser->memory, file->use_spans, file->use_span_count, file->use_span_capacity, name->span);
     } while (fe_take_symbol(parser, ","));
@@ -137,6 +145,12 @@ static bool declaration_kind(const fe_parser *parser, fe_decl_kind *kind) {
 
 static void parse_constant(fe_parser *parser, fe_file *file) {
     const fe_token *next = fe_peek_at(parser, 1);
+    if (fe_at_symbol(parser, "}")) {
+        diag_error(parser->diags, fe_peek(parser)->span, "'}' closes nothing here");
+        while (fe_take_symbol(parser, "}")) /* once is enough */
+            fe_skip_separators(parser);
+        return;
+    }
     if (fe_peek(parser)->kind != FE_TOKEN_NAME || next->kind != FE_TOKEN_SYMBOL || strcmp(next->text, "=") != 0) {
         fe_expected(parser,
                     "a declaration (use, function, loss, schedule, module, optimizer, pipeline, method, or "
@@ -174,7 +188,9 @@ static void parse_item(fe_parser *parser, fe_file *file) {
     } else {
         parse_constant(parser, file);
     }
-    if (!parser->failed && fe_peek(parser)->kind != FE_TOKEN_SEPARATOR && fe_peek(parser)->kind != FE_TOKEN_END)
+    bool ends = fe_peek(parser)->kind == FE_TOKEN_SEPARATOR || fe_peek(parser)->kind == FE_TOKEN_END ||
+                fe_at_symbol(parser, "}") || parser->tokens.items[parser->at - 1].kind == FE_TOKEN_SEPARATOR;
+    if (!parser->failed && !ends)
         fe_expected(parser, "the end of the line", "after this declaration");
 }
 
@@ -204,6 +220,7 @@ fe_file *fe_parse(arena *memory, diag_list *diags, int source) {
 
 fe_expr *fe_parse_expression(arena *memory, diag_list *diags, int source) {
     fe_parser parser = parser_for(memory, diags, source);
+    parser.tokens.items[parser.tokens.count - 1].text = "the end of the value";
     fe_expr *expr = fe_parse_expr(&parser);
     if (!parser.failed && fe_peek(&parser)->kind != FE_TOKEN_END)
         fe_expected(&parser, "the end of the value", NULL);

@@ -32,6 +32,8 @@ bool fe_expect_symbol(fe_parser *parser, const char *symbol, const char *context
 const fe_token *fe_expect_name(fe_parser *parser, const char *context);
 /* Reports once a statement what was expected instead of the next token. */
 void fe_expected(fe_parser *parser, const char *what, const char *context);
+/* Reports a second `what` of the same name, with the place of the first. */
+void fe_twice(fe_parser *parser, const char *what, const fe_token *name, source_span first);
 void fe_skip_separators(fe_parser *parser);
 /* After an error: moves to the next statement at this nesting of braces. */
 void fe_recover(fe_parser *parser);
@@ -54,6 +56,8 @@ fe_parameter fe_parse_parameter(fe_parser *parser, const char *context);
 fe_stmt *fe_parse_statement(fe_parser *parser);
 
 /* parse_method.c */
+/* Whether a section begins here, such as `loss {`: no statement does. */
+bool fe_at_section(const fe_parser *parser);
 fe_method *fe_parse_method(fe_parser *parser);
 
 #endif

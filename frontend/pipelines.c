@@ -54,7 +54,8 @@ static bool append_numbers(fe_context *context, text_buffer *text, const char *k
         !(listed && (value->kind == FE_VALUE_RANGE ? 2 : value->item_count) == count)) {
         if (value->kind != FE_VALUE_ERROR)
             fe_fail(context, value->span, "'%s' takes %d number%s, not %s", key, count, count == 1 ? "" : "s",
-                    fe_value_text(context->memory, value));
+                    listed && value->kind != FE_VALUE_RANGE ? arena_printf(context->memory, "%d", value->item_count)
+                                                            : fe_value_text(context->memory, value));
         return false;
     }
     for (int i = 0; i < count; i++) {
@@ -75,6 +76,9 @@ typedef struct {
 
 static fe_value augment_step(fe_context *context, const char *operation, const augment_key *keys, int key_count,
                              const fe_value *arguments, source_span span) {
+    if (context->function)
+        return fe_fail(context, span,
+                       "an augmentation works on the pictures before a step; it belongs into a pipeline");
     text_buffer text = {0};
     text_append(&text, "%s draw=%d", operation, context->draws++);
     bool good = true;

@@ -4,6 +4,15 @@
 #include <math.h>
 #include <stdarg.h>
 
+/* Where the spec made the module that is being applied: its settings are given there. */
+static void add_instance_place(fe_context *context, diag_entry *entry) {
+    const fe_instance *outermost = context->instance;
+    while (outermost != context->root && outermost->parent != context->root)
+        outermost = outermost->parent;
+    if (outermost != context->root && outermost->span.file == context->main_source)
+        diag_add_label(context->diags, entry, outermost->span, "with the settings given here");
+}
+
 void fe_add_call_places(fe_context *context, diag_entry *entry) {
     /* Only the places that help: the innermost call and, if it is another, the one in the spec itself. */
     if (context->call_depth == 0 || entry->span.file == context->main_source)
@@ -11,8 +20,9 @@ void fe_add_call_places(fe_context *context, diag_entry *entry) {
     for (int i = context->call_depth - 1; i >= 0; i--)
         if (context->calls[i].file == context->main_source) {
             diag_add_label(context->diags, entry, context->calls[i], "called from here");
-            return;
+            break;
         }
+    add_instance_place(context, entry);
 }
 
 static diag_entry *add_error(fe_context *context, source_span span, const char *format, va_list args) {

@@ -21,12 +21,20 @@ static bool read_length(fe_context *context, fe_scope *scope, const fe_stmt *ite
         if (strcmp(item->names[0], names[i]) == 0) {
             fe_value value = fe_evaluate(context, scope, item->value);
             int64_t count;
-            if (!fe_to_size(context, &value, names[i], 1, &count))
-                return false;
-            if (ir_setting_find(context->module, names[i])) {
-                fe_fail(context, item->span, "'%s' is given twice", names[i]);
+            if (value.kind == FE_VALUE_TIME) {
+                fe_fail(context, value.span, "the length of training is a plain number: %s = %g", value.text,
+                        value.number);
                 return false;
             }
+            if (!fe_to_size(context, &value, names[i], 1, &count))
+                return false;
+            for (int j = 0; j < 2; j++)
+                if (ir_setting_find(context->module, names[j])) {
+                    fe_fail(context, item->span,
+                            i == j ? "'%s' is given twice" : "'%s' beside '%s': one of them decides", names[i],
+                            names[j]);
+                    return false;
+                }
             fe_add_setting(context, names[i], (double)count, item->span);
             return true;
         }
@@ -126,6 +134,10 @@ static bool read_protocol(fe_context *context, fe_scope *scope, const fe_expr *c
             parameters[count] = (fe_parameter){.name = protocol_settings[i].key, .initial = &initials[count]};
             count++;
         }
+    if (ir_setting_find(context->module, arena_printf(context->memory, "%s.%s", protocol, parameters[0].name))) {
+        fe_fail(context, call->span, "'%s' is given twice", protocol);
+        return false;
+    }
     fe_signature signature = {protocol, {0}, parameters, count, 0, false, NULL};
     fe_value *arguments = fe_bind_arguments(context, scope, &signature, call);
     bool good = arguments != NULL;

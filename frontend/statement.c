@@ -42,7 +42,7 @@ static void run_binding(fe_context *context, fe_scope *scope, const fe_stmt *stm
 static void run_change(fe_context *context, fe_scope *scope, const fe_stmt *stmt) {
     fe_binding *found = fe_scope_find(scope, stmt->names[0]);
     if (!found) {
-        fe_fail_suggest(context, stmt->name_spans[0], fe_scope_suggest(context->memory, scope, stmt->names[0]),
+        fe_fail_suggest(context, stmt->name_spans[0], fe_scope_suggest(context->memory, scope, stmt->names[0], false),
                         "unknown name '%s'", stmt->names[0]);
         return;
     }

@@ -157,14 +157,23 @@ fe_value fe_binary(fe_context *context, ir_opcode opcode, const fe_value *left, 
     return wrap(fe_build(context, opcode, operands, 2, NULL, 0, NULL, span), span);
 }
 
+/* A number that these finite operands cannot have as their result is a mistake of the spec. */
+fe_value fe_checked_number(fe_context *context, double number, double a, double b, source_span span) {
+    if (isnan(number) && !isnan(a) && !isnan(b))
+        return fe_fail(context, span, "the result is no number");
+    if (isinf(number) && isfinite(a) && isfinite(b))
+        return fe_fail(context, span, "the result is infinite");
+    return fe_number(number, span);
+}
+
 static fe_value operate_numbers(fe_context *context, fe_operator op, double a, double b, source_span span) {
     switch (op) {
-    case FE_ADD: return fe_number(a + b, span);
-    case FE_SUB: return fe_number(a - b, span);
-    case FE_MUL: return fe_number(a * b, span);
-    case FE_DIV: return b == 0 ? fe_fail(context, span, "division by zero") : fe_number(a / b, span);
-    case FE_REM: return b == 0 ? fe_fail(context, span, "division by zero") : fe_number(a - b * floor(a / b), span);
-    case FE_POW: return fe_number(pow(a, b), span);
+    case FE_ADD: return fe_checked_number(context, a + b, a, b, span);
+    case FE_SUB: return fe_checked_number(context, a - b, a, b, span);
+    case FE_MUL: return fe_checked_number(context, a * b, a, b, span);
+    case FE_DIV: return fe_checked_number(context, a / b, a, b, span);
+    case FE_REM: return fe_number(a - b * floor(a / b), span);
+    case FE_POW: return fe_checked_number(context, pow(a, b), a, b, span);
     case FE_EQ: return fe_truth(a == b, span);
     case FE_NE: return fe_truth(a != b, span);
     case FE_LT: return fe_truth(a < b, span);
@@ -192,8 +201,26 @@ static fe_value negated(fe_context *context, ir_opcode opcode, const fe_value *l
     return value.kind == FE_VALUE_ERROR ? value : fe_unary(context, IR_OP_not, &value, span);
 }
 
+static fe_value time_of(double number, const fe_value *like, source_span span) {
+    return (fe_value){.kind = FE_VALUE_TIME, .span = span, .number = number, .text = like->text};
+}
+
+/* Twice 5 epochs is a time, and so are sums in one unit; whatever else is a number of steps that the program computes.
+ */
 static fe_value operate_times(fe_context *context, fe_operator op, const fe_value *left, const fe_value *right,
                               source_span span) {
+    const fe_value *time = left->kind == FE_VALUE_TIME ? left : right, *other = time == left ? right : left;
+    bool scales = other->kind == FE_VALUE_NUMBER && (op == FE_MUL || (op == FE_DIV && time == left));
+    bool adds = other->kind == FE_VALUE_TIME && strcmp(left->text, right->text) == 0 && (op == FE_ADD || op == FE_SUB);
+    if (scales || adds) {
+        fe_value number = operate_numbers(context, op, left->number, right->number, span);
+        if (number.kind != FE_VALUE_ERROR && number.number < 0)
+            return fe_fail(context, span, "a number of %s cannot be negative", time->text);
+        return number.kind == FE_VALUE_ERROR ? number : time_of(number.number, time, span);
+    }
+    if (!context->function)
+        return fe_fail(context, span,
+                       "a time meets something else here; only a running program knows how many steps it is");
     ir_value *a = fe_to_tensor(context, left, "this operand"), *b = fe_to_tensor(context, right, "this operand");
     if (!a || !b)
         return fe_error(span);
@@ -220,6 +247,8 @@ fe_value fe_operate(fe_context *context, fe_operator op, const fe_value *left, c
                     source_span span) {
     if (left->kind == FE_VALUE_ERROR || right->kind == FE_VALUE_ERROR)
         return fe_error(span);
+    if ((op == FE_DIV || op == FE_REM) && right->kind == FE_VALUE_NUMBER && right->number == 0)
+        return fe_fail(context, span, "division by zero");
     if (left->kind == FE_VALUE_NUMBER && right->kind == FE_VALUE_NUMBER)
         return operate_numbers(context, op, left->number, right->number, span);
     if (left->kind == FE_VALUE_TRUTH && right->kind == FE_VALUE_TRUTH && (op == FE_EQ || op == FE_NE))

@@ -34,6 +34,11 @@ static fe_value learning_rate(fe_context *context, const fe_training *training) 
     fe_value rate = optimizer->arguments[index];
     if (rate.kind == FE_VALUE_NONE && decl->parameters[index].initial)
         rate = fe_evaluate(context, optimizer->closure->scope, decl->parameters[index].initial);
+    bool numeric = rate.kind == FE_VALUE_NUMBER || rate.kind == FE_VALUE_TENSOR || rate.kind == FE_VALUE_ERROR;
+    if (!numeric || (rate.kind == FE_VALUE_NUMBER && rate.number < 0))
+        return fe_fail(context, rate.span, "the learning rate must be a number from 0 on, not %s",
+                       numeric ? arena_printf(context->memory, "%g", rate.number)
+                               : fe_value_text(context->memory, &rate));
     if (training->schedule && rate.kind != FE_VALUE_ERROR) {
         fe_value factor = run_schedule(context, training->schedule, training->optimizer_span);
         rate = fe_operate(context, FE_MUL, &rate, &factor, training->optimizer_span);

@@ -33,12 +33,15 @@ void fe_scope_bind(arena *memory, fe_scope *scope, const char *name, source_span
         ARENA_PUSH(memory, scope->bindings, scope->count, scope->capacity, binding);
 }
 
-const char *fe_scope_suggest(arena *memory, const fe_scope *scope, const char *name) {
+const char *fe_scope_suggest(arena *memory, const fe_scope *scope, const char *name, bool in_training) {
     const char **names = NULL;
     int count = 0, capacity = 0;
     for (; scope; scope = scope->parent)
-        for (int i = 0; i < scope->count; i++)
-            ARENA_PUSH(memory, names, count, capacity, scope->bindings[i].name);
+        for (int i = 0; i < scope->count; i++) {
+            const char *bound = scope->bindings[i].name, *space = strchr(bound, ' ');
+            if (!space || in_training) /* optimizers and schedules are bound as "train NAME" */
+                ARENA_PUSH(memory, names, count, capacity, space ? space + 1 : bound);
+        }
     return diag_suggest(name, names, count);
 }
 

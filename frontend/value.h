@@ -138,7 +138,7 @@ fe_binding *fe_scope_find(const fe_scope *scope, const char *name);
 fe_binding *fe_scope_find_here(const fe_scope *scope, const char *name);
 void fe_scope_bind(arena *memory, fe_scope *scope, const char *name, source_span span, fe_value value);
 /* The bound name nearest to `name`, or NULL. */
-const char *fe_scope_suggest(arena *memory, const fe_scope *scope, const char *name);
+const char *fe_scope_suggest(arena *memory, const fe_scope *scope, const char *name, bool in_training);
 
 /* "number", "tensor [128, 64]", …: for messages. */
 const char *fe_value_text(arena *memory, const fe_value *value);

@@ -67,19 +67,49 @@ static void render_place(const renderer *render, source_span span) {
         text_append(render->out, "%s:%d:%d: ", sources->files[span.file].path, span.line, span.column);
 }
 
+/* A byte that continues a UTF-8 character stands in no column of its own. */
+static bool continues_character(char byte) {
+    return ((unsigned char)byte & 0xC0) == 0x80;
+}
+
+/* The bytes [begin, end) of a line that are shown: all of them or, of a very long one, those around the span. */
+typedef struct {
+    int begin, end;
+} excerpt;
+
+enum { EXCERPT_BYTES = 160 };
+
+static excerpt excerpt_around(const char *line, int length, source_span span) {
+    excerpt part = {0, length};
+    if (length <= EXCERPT_BYTES)
+        return part;
+    part.begin = span.column - 1 > EXCERPT_BYTES / 2 ? span.column - 1 - EXCERPT_BYTES / 2 : 0;
+    part.end = part.begin + EXCERPT_BYTES < length ? part.begin + EXCERPT_BYTES : length;
+    while (part.begin < part.end && continues_character(line[part.begin]))
+        part.begin++;
+    while (part.end < length && continues_character(line[part.end]))
+        part.end++;
+    return part;
+}
+
 /* The source line with its number and, below it, carets with `beside`. */
 static void render_source(const renderer *render, source_span span, const char *beside) {
     size_t length = 0;
     const char *line = render->list->sources ? source_line(render->list->sources, span.file, span.line, &length) : NULL;
     if (!line)
         return;
-    text_append(render->out, "%5d | %.*s\n", span.line, (int)length, line);
-    text_append(render->out, "      | ");
-    for (int column = 1; column < span.column && column <= (int)length; column++)
-        text_append(render->out, "%c", line[column - 1] == '\t' ? '\t' : ' ');
-    text_append(render->out, "%s", paint(render, "\033[1;32m"));
-    for (int i = 0; i < span.length && (i == 0 || span.column + i <= (int)length); i++)
-        text_append(render->out, "^");
+    excerpt part = excerpt_around(line, (int)length, span);
+    int first = span.column - 1, last = first + span.length < part.end ? first + span.length : part.end;
+    text_append(render->out, "%5d | %s%.*s%s\n", span.line, part.begin > 0 ? "…" : "", part.end - part.begin,
+                line + part.begin, part.end < (int)length ? "…" : "");
+    text_append(render->out, "      | %s", part.begin > 0 ? " " : "");
+    for (int i = part.begin; i < first && i < part.end; i++)
+        if (!continues_character(line[i]))
+            text_append(render->out, "%c", line[i] == '\t' ? '\t' : ' ');
+    text_append(render->out, "%s^", paint(render, "\033[1;32m"));
+    for (int i = first + 1; i < last; i++)
+        if (!continues_character(line[i]))
+            text_append(render->out, "^");
     text_append(render->out, "%s%s%s\n", paint(render, "\033[0m"), beside ? " " : "", beside ? beside : "");
 }
 
@@ -130,11 +160,9 @@ void diag_render(const diag_list *list, text_buffer *out, bool colour) {
 
 enum { NAME_LIMIT = 64 };
 
-/* Edits (insert, delete, replace, swap neighbours) between two names; large for names beyond the limit. */
+/* Edits (insert, delete, replace, swap neighbours) between two names of at most NAME_LIMIT characters. */
 static int edit_distance(const char *a, const char *b) {
     size_t n = strlen(a), m = strlen(b);
-    if (n > NAME_LIMIT || m > NAME_LIMIT)
-        return NAME_LIMIT;
     int row[3][NAME_LIMIT + 1];
     for (size_t j = 0; j <= m; j++)
         row[1][j] = (int)j;
@@ -156,12 +184,14 @@ static int edit_distance(const char *a, const char *b) {
 }
 
 const char *diag_suggest(const char *name, const char *const *candidates, int count) {
-    int limit = (int)strlen(name) / 3;
+    size_t length = strlen(name);
+    int limit = ((int)length + 1) / 3;
     int best = (limit > 1 ? limit : 1) + 1;
     const char *nearest = NULL;
-    for (int i = 0; i < count; i++) {
-        int distance = edit_distance(name, candidates[i]);
-        if (distance > 0 && distance < best) {
+    for (int i = 0; i < count && length <= NAME_LIMIT; i++) {
+        int distance = strlen(candidates[i]) <= NAME_LIMIT ? edit_distance(name, candidates[i]) : NAME_LIMIT;
+        /* As many edits as letters: nothing is left of the name. */
+        if (distance > 0 && distance < best && distance < (int)length) {
             best = distance;
             nearest = candidates[i];
         }

@@ -49,7 +49,7 @@ void diag_add_note(diag_list *list, diag_entry *entry, const char *format, ...) 
  * notes. Entries keep their order; `colour` adds terminal colours. */
 void diag_render(const diag_list *list, text_buffer *out, bool colour);
 
-/* The candidate nearest to `name` by edit distance (at most a third of its length, at least 1), or NULL. */
+/* The candidate nearest to `name` by edit distance (at most a third of its length, rounded, at least 1), or NULL. */
 const char *diag_suggest(const char *name, const char *const *candidates, int count);
 
 #endif

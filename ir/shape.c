@@ -264,6 +264,11 @@ bool shape_pad(shape_query *query) {
     return true;
 }
 
+/* A type as a person reads it beside another: the element type is worth saying where they differ in it. */
+static const char *type_beside(const shape_query *query, const ir_type *type, const ir_type *other) {
+    return type->dtype == other->dtype ? ir_shape_text(query->memory, type) : ir_type_text(query->memory, type);
+}
+
 static bool axis_exists(shape_query *query, int64_t axis, const ir_type *type) {
     if (axis >= 0 && axis < type->rank)
         return true;
@@ -284,8 +289,9 @@ bool shape_concat(shape_query *query) {
         if (axis < other.rank)
             other.dims[axis] = first->dims[axis];
         if (!ir_type_equal(first, &other))
-            return shape_fail(query, "cannot join %s and %s along axis %lld", ir_type_text(query->memory, first),
-                              ir_type_text(query->memory, operand(query, i)), (long long)axis);
+            return shape_fail(query, "cannot join %s and %s along axis %lld",
+                              type_beside(query, first, operand(query, i)),
+                              type_beside(query, operand(query, i), first), (long long)axis);
         query->type->dims[axis] = joined;
     }
     return true;
