@@ -50,25 +50,34 @@ padded_maps lower_padded_maps(arena *memory, kir_kernel *kernel, int source, int
     return maps;
 }
 
-/* Copies or clears `length` elements. */
-static void move_elements(kir_builder *builder, int to, kir_index target, int from, kir_index source, int64_t length,
-                          int lanes) {
+void lower_move_elements(kir_builder *builder, int to, kir_index target, int from, kir_index source, int64_t length,
+                         int lanes) {
     int64_t whole = length / lanes * lanes;
-    kir_type type = kir_vector_type(KIR_F32, lanes);
     if (whole > 0) {
         kir_builder body;
         kir_reg index = kir_loop(builder, kir_at(0), kir_at(whole), lanes, &body);
-        kir_reg value =
-            from < 0 ? kir_number(&body, type, 0) : kir_load(&body, from, kir_plus(source, 1, index), lanes, lanes);
-        kir_store(&body, to, kir_plus(target, 1, index), value, lanes);
+        kir_store(&body, to, kir_plus(target, 1, index),
+                  kir_load(&body, from, kir_plus(source, 1, index), lanes, lanes), lanes);
     }
     if (whole < length) {
         int count = (int)(length - whole);
         source.base += whole;
         target.base += whole;
-        kir_reg value = from < 0 ? kir_number(builder, type, 0) : kir_load(builder, from, source, lanes, count);
-        kir_store(builder, to, target, value, count);
+        kir_store(builder, to, target, kir_load(builder, from, source, lanes, count), count);
     }
+}
+
+void lower_clear_elements(kir_builder *builder, int to, kir_index target, int64_t length, int lanes) {
+    kir_type type = kir_vector_type(KIR_F32, lanes);
+    int64_t whole = length / lanes * lanes;
+    if (whole > 0) {
+        kir_builder body;
+        kir_reg index = kir_loop(builder, kir_at(0), kir_at(whole), lanes, &body);
+        kir_store(&body, to, kir_plus(target, 1, index), kir_number(&body, type, 0), lanes);
+    }
+    target.base += whole;
+    if (whole < length)
+        kir_store(builder, to, target, kir_number(builder, type, 0), (int)(length - whole));
 }
 
 kir_index lower_copy_padded(kir_builder *builder, const padded_maps *maps, int source, const int64_t size[2],
@@ -80,17 +89,17 @@ kir_index lower_copy_padded(kir_builder *builder, const padded_maps *maps, int s
     kir_index target = kir_plus(kir_at(0), maps->image, image);
     int64_t line = size[1] * maps->channels, left = maps->margin[2] * maps->channels,
             right = maps->margin[3] * maps->channels;
-    move_elements(&image_body, maps->argument, target, -1, target, maps->margin[0] * maps->row, lanes);
+    lower_clear_elements(&image_body, maps->argument, target, maps->margin[0] * maps->row, lanes);
     kir_reg row = kir_loop(&image_body, kir_at(0), kir_at(size[0]), 1, &row_body);
     kir_index start = kir_plus(target, maps->row, row);
     start.base += maps->margin[0] * maps->row;
     kir_index from = kir_plus(kir_plus_index(kir_at(0), size[0] * line, kir_plus(first, 1, image)), line, row);
-    move_elements(&row_body, maps->argument, start, -1, start, left, lanes);
+    lower_clear_elements(&row_body, maps->argument, start, left, lanes);
     start.base += left;
-    move_elements(&row_body, maps->argument, start, source, from, line, lanes);
+    lower_move_elements(&row_body, maps->argument, start, source, from, line, lanes);
     start.base += line;
-    move_elements(&row_body, maps->argument, start, -1, start, right, lanes);
+    lower_clear_elements(&row_body, maps->argument, start, right, lanes);
     target.base += (maps->margin[0] + size[0]) * maps->row;
-    move_elements(&image_body, maps->argument, target, -1, target, maps->margin[1] * maps->row, lanes);
+    lower_clear_elements(&image_body, maps->argument, target, maps->margin[1] * maps->row, lanes);
     return kir_at(0);
 }

@@ -36,4 +36,9 @@ padded_maps lower_padded_maps(arena *memory, kir_kernel *kernel, int source, int
 kir_index lower_copy_padded(kir_builder *builder, const padded_maps *maps, int source, const int64_t size[2],
                             kir_index first, int lanes);
 
+/* Emits the copy, or the clearing, of `length` f32 elements in a row. */
+void lower_move_elements(kir_builder *builder, int to, kir_index target, int from, kir_index source, int64_t length,
+                         int lanes);
+void lower_clear_elements(kir_builder *builder, int to, kir_index target, int64_t length, int lanes);
+
 #endif

@@ -1,7 +1,7 @@
 /* conv2d and conv2d_input_grad: maps convolved with taps. Both are the same core: every place of the target sums, over
  * a regular grid of taps, rows of the (padded) source times a matrix of weights. The input's gradient with stride s
  * splits the target into s x s phases, each with its own taps, so that no product with a zero is computed. */
-#include "passes/lower_contraction.h"
+#include "passes/winograd.h"
 
 #include <string.h>
 
@@ -96,19 +96,13 @@ static void emit_place_columns(kir_builder *builder, kir_index first, int64_t si
     emit_tile(builder, core);
 }
 
-static int64_t best_divisor(int64_t count, int64_t limit) {
-    for (int64_t size = limit; size > limit / 2; size--)
-        if (count % size == 0)
-            return size;
-    return count < limit ? count : limit;
-}
-
 static void emit_place_rows(kir_builder *builder, kir_index first, int64_t size, void *user) {
     conv_core *core = user;
     core->row = first;
     core->tile_rows = size;
     int64_t limit = tile_rows_for(core->cpu, tile_vectors_for(core->cpu, core->columns)) / size;
-    tile_blocks(builder, core->phase[1]->places, best_divisor(core->phase[1]->places, limit), emit_place_columns, core);
+    tile_blocks(builder, core->phase[1]->places, tile_even_size(core->phase[1]->places, limit), emit_place_columns,
+                core);
 }
 
 /* Narrow maps take several rows into one tile. */
@@ -202,6 +196,8 @@ bool lower_conv_forward(lower_context *context, const ir_value *value) {
     conv_core core = {.cpu = &context->pass->target,
                       .shape = lower_conv_shape(value, &x->type, &w->type, &value->type)};
     const conv_shape *shape = &core.shape;
+    if (winograd_pays(shape, core.cpu))
+        return lower_winograd_forward(context, value, shape);
     phase_axis axes[2];
     for (int i = 0; i < 2; i++) {
         axes[i] = (phase_axis){.count = shape->kernel[i],
@@ -258,6 +254,8 @@ bool lower_conv_input_grad(lower_context *context, const ir_value *value) {
     conv_core core = {.cpu = &context->pass->target,
                       .shape = lower_conv_shape(value, &value->type, &w->type, &y->type)};
     const conv_shape *shape = &core.shape;
+    if (winograd_pays(shape, core.cpu))
+        return lower_winograd_input_grad(context, value, shape);
     phase_axis *axes[2];
     for (int i = 0; i < 2; i++) {
         axes[i] = arena_alloc(context->memory, (size_t)shape->stride[i] * sizeof **axes);

@@ -1,6 +1,6 @@
 /* conv2d_weight_grad: for every tap a matrix product of the (padded) maps with the result's gradient, summed over all
  * places of all images. A fixed number of chunks of images is summed apart, in parallel, and then joined in order. */
-#include "passes/lower_contraction.h"
+#include "passes/winograd.h"
 
 enum { PARTIAL_BYTES = 64 << 20, MAX_CHUNKS = 16, LARGE_WEIGHTS = 1 << 20 };
 
@@ -85,17 +85,7 @@ static void emit_clear(kir_builder *builder, const weight_core *core, int64_t el
     kir_index start = core->target_base;
     if (core->split_taps)
         start = kir_plus_index(start, count, core->tap_row);
-    int lanes = core->cpu->lanes;
-    kir_type type = kir_vector_type(KIR_F32, lanes);
-    int64_t whole = count / lanes * lanes;
-    if (whole > 0) {
-        kir_builder body;
-        kir_reg index = kir_loop(builder, kir_at(0), kir_at(whole), lanes, &body);
-        kir_store(&body, core->target, kir_plus(start, 1, index), kir_number(&body, type, 0), lanes);
-    }
-    start.base += whole;
-    if (whole < count)
-        kir_store(builder, core->target, start, kir_number(builder, type, 0), (int)(count - whole));
+    lower_clear_elements(builder, core->target, start, count, core->cpu->lanes);
 }
 
 static int64_t chunk_count(int64_t n, int64_t images, int64_t bytes) {
@@ -195,6 +185,8 @@ bool lower_conv_weight_grad(lower_context *context, const ir_value *value) {
     const ir_value *x = value->operands[0], *y = value->operands[1];
     weight_core core = {.cpu = &context->pass->target,
                         .shape = lower_conv_shape(value, &x->type, &value->type, &y->type)};
+    if (winograd_pays(&core.shape, core.cpu))
+        return lower_winograd_weight_grad(context, value, &core.shape);
     core.group_in = core.shape.channels / core.shape.groups;
     core.group_out = core.shape.filters / core.shape.groups;
     int64_t elements = ir_type_elements(&value->type);

@@ -12,6 +12,13 @@ int tile_vectors_for(const kir_target *target, int64_t columns) {
     return vectors % 2 != 0 && vectors % 3 == 0 ? 3 : 2;
 }
 
+int64_t tile_even_size(int64_t count, int64_t limit) {
+    for (int64_t size = limit; size > limit / 2; size--)
+        if (count % size == 0)
+            return size;
+    return count < limit ? count : limit;
+}
+
 register_tile tile_new(const kir_builder *builder, const kir_target *target, int rows, int64_t columns) {
     register_tile tile = {.rows = rows, .lanes = target->lanes};
     tile.vectors = (int)((columns + target->lanes - 1) / target->lanes);

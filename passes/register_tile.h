@@ -18,6 +18,9 @@ int tile_rows_for(const kir_target *target, int vectors);
 /* How many vectors of `columns` one tile takes: at most 2, or 3 where that divides better. */
 int tile_vectors_for(const kir_target *target, int64_t columns);
 
+/* The size of blocks, at most `limit` and more than half of it if possible, that divides `count`; else `limit`. */
+int64_t tile_even_size(int64_t count, int64_t limit);
+
 /* New accumulators for columns first .. first + columns - 1 of at most `vectors` vectors. */
 register_tile tile_new(const kir_builder *builder, const kir_target *target, int rows, int64_t columns);
 void tile_clear(const kir_builder *builder, register_tile *tile);

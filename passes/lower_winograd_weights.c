@@ -1,0 +1,284 @@
+/* conv2d_weight_grad by Winograd's method, as the adjoint of the forward product: both maps are evaluated at the
+ * points, multiplied point by point and summed over all tiles, and the sums are brought back to taps.
+ *
+ * Where the sums are small, each of a fixed number of chunks of tiles has sums of its own, and an iteration evaluates
+ * tiles and multiplies them while they are in its caches. Large sums exist once: launches evaluate all tiles, and an
+ * iteration then sums a panel of channels at one point. Sums are added in a fixed order. */
+#include "passes/winograd.h"
+
+enum {
+    TILES = 32,             /* evaluated at once */
+    SUMMED_TILES = 128,     /* of large sums: a panel's tiles from both sides stay in the first cache */
+    SMALL_SUMS = 4 << 20,   /* bytes */
+    CHUNK_BYTES = 32 << 20, /* of all chunks' sums */
+    MOST_CHUNKS = 16,
+};
+
+typedef struct {
+    const kir_target *cpu;
+    const conv_shape *shape;
+    winograd_matrices matrices;
+    winograd_matrix spread; /* of results to the points */
+    winograd_tiling tiling;
+    winograd_patches maps, gradients;
+    int64_t chunks, sum_point, sum_chunk; /* elements between points and chunks of the sums */
+    int sums;                             /* argument: [chunk][point][panel of filters][channel][filter of the panel] */
+    /* what the nested emitters are at */
+    kir_index point, sum_base, first_tile, filters_first, channels_first;
+    int64_t filters, channels, tiles;
+    kir_index from, to;
+    int target;
+} winograd_sums;
+
+/* ---- sums over tiles ------------------------------------------------------------------------------------------------
+ */
+
+/* A few channels of a panel with a panel of filters. */
+static void emit_sum(kir_builder *builder, kir_index first, int64_t size, void *user) {
+    winograd_sums *work = user;
+    kir_index channel = kir_plus_index(work->channels_first, 1, first), rows[TILE_MAX_ROWS], targets[TILE_MAX_ROWS];
+    kir_index target = kir_plus_index(work->sum_base, work->sum_point, work->point);
+    target = kir_plus_index(kir_plus_index(target, work->shape->channels, work->filters_first), work->filters, channel);
+    for (int64_t r = 0; r < size; r++) {
+        targets[r] = target;
+        targets[r].base += r * work->filters;
+    }
+    register_tile tile = tile_new(builder, work->cpu, (int)size, work->filters);
+    tile_load(builder, &tile, work->sums, targets);
+    kir_builder body;
+    kir_reg number = kir_loop(builder, kir_at(0), kir_at(work->tiles), 1, &body);
+    kir_index at = kir_plus(work->first_tile, 1, number);
+    kir_index left = kir_plus_index(kir_plus_index(kir_at(0), work->maps.point, work->point), work->maps.tiles,
+                                    work->channels_first);
+    left = kir_plus_index(kir_plus_index(left, work->channels, at), 1, first);
+    kir_index right = kir_plus_index(kir_plus_index(kir_at(0), work->gradients.point, work->point),
+                                     work->gradients.tiles, work->filters_first);
+    right = kir_plus_index(right, work->filters, at);
+    for (int64_t r = 0; r < size; r++) {
+        rows[r] = left;
+        rows[r].base += r;
+    }
+    tile_multiply(&body, &tile, work->maps.points, rows, work->gradients.points, right);
+    tile_store(builder, &tile, work->sums, targets);
+}
+
+static void emit_channel_panel(kir_builder *builder, kir_index first, int64_t size, void *user) {
+    winograd_sums *work = user;
+    work->channels_first = first;
+    work->channels = size;
+    int64_t limit = tile_rows_for(work->cpu, (int)((work->filters + work->cpu->lanes - 1) / work->cpu->lanes));
+    tile_blocks(builder, size, tile_even_size(size, limit), emit_sum, work);
+}
+
+static void emit_filter_panel(kir_builder *builder, kir_index first, int64_t size, void *user) {
+    winograd_sums *work = user;
+    work->filters_first = first;
+    work->filters = size;
+    tile_blocks(builder, work->shape->channels, work->maps.panel, emit_channel_panel, work);
+}
+
+/* The same for one panel of channels that is known. */
+static void emit_filter_panel_only(kir_builder *builder, kir_index first, int64_t size, void *user) {
+    winograd_sums *work = user;
+    work->filters_first = first;
+    work->filters = size;
+    int64_t limit = tile_rows_for(work->cpu, (int)((size + work->cpu->lanes - 1) / work->cpu->lanes));
+    tile_blocks(builder, work->channels, tile_even_size(work->channels, limit), emit_sum, work);
+}
+
+/* ---- small sums -----------------------------------------------------------------------------------------------------
+ */
+
+static int64_t panel_of(const kir_target *cpu, int64_t channels) {
+    return (int64_t)tile_vectors_for(cpu, channels) * cpu->lanes;
+}
+
+/* Both maps' patches; `x` and `dy` are their arguments, `tiling` says what an iteration takes. */
+static void add_patches(winograd_sums *work, arena *memory, kir_kernel *kernel, const winograd_tiling *tiling, int x,
+                        int dy) {
+    const conv_shape *shape = work->shape;
+    int64_t origin[2] = {-shape->padding[0], -shape->padding[2]}, zero[2] = {0, 0};
+    if (x >= 0)
+        work->maps = winograd_patches_new(memory, kernel, tiling, &work->matrices.input, x, shape->size,
+                                          shape->channels, origin, panel_of(work->cpu, shape->channels));
+    if (dy >= 0)
+        work->gradients = winograd_patches_new(memory, kernel, tiling, &work->spread, dy, shape->out, shape->filters,
+                                               zero, panel_of(work->cpu, shape->filters));
+}
+
+static int add_scratch(arena *memory, kir_kernel *kernel, const char *name, winograd_patches *patches, int lanes) {
+    patches->point = winograd_point_stride(patches->tiles, patches->channels, lanes);
+    return kir_scratch_add(memory, kernel, name, KIR_F32, WINOGRAD_ELEMENTS * patches->point);
+}
+
+static void launch_chunks(lower_context *context, winograd_sums *work, const int buffers[3], const ir_value *value) {
+    arena *memory = context->memory;
+    const conv_shape *shape = work->shape;
+    int lanes = work->cpu->lanes;
+    kir_kernel *kernel = kir_kernel_new(memory,
+                                        arena_printf(memory, "conv2d_weight_grad_winograd_%lldx%lld_%lldx%lld",
+                                                     (long long)shape->channels, (long long)shape->filters,
+                                                     (long long)shape->size[0], (long long)shape->size[1]),
+                                        value->span);
+    int x = kir_argument_add(memory, kernel, "x", KIR_F32, ir_type_elements(&value->operands[0]->type), true, false);
+    int dy = kir_argument_add(memory, kernel, "dy", KIR_F32, ir_type_elements(&value->operands[1]->type), true, false);
+    work->sums = kir_argument_add(memory, kernel, "sums", KIR_F32, work->chunks * work->sum_chunk, true, true);
+    add_patches(work, memory, kernel, &work->tiling, x, dy);
+    work->maps.points = add_scratch(memory, kernel, "map_points", &work->maps, lanes);
+    work->gradients.points = add_scratch(memory, kernel, "gradient_points", &work->gradients, lanes);
+    int64_t blocks = work->tiling.extent / work->chunks;
+    kernel->flops = 2.0 * WINOGRAD_ELEMENTS * (double)(work->tiling.tiles * blocks * shape->channels * shape->filters);
+    kir_builder builder = {memory, kernel, &kernel->body, value->span}, body, products;
+    work->sum_base = kir_plus(kir_at(0), work->sum_chunk, 0);
+    lower_clear_elements(&builder, work->sums, work->sum_base, work->sum_chunk, lanes);
+    kir_reg block = kir_loop(&builder, kir_at(0), kir_at(blocks), 1, &body);
+    winograd_place place = winograd_place_of(&body, &work->tiling, kir_plus(kir_plus(kir_at(0), blocks, 0), 1, block));
+    winograd_emit_patches(&body, &work->maps, &work->tiling, &place, kir_at(0), lanes);
+    winograd_emit_patches(&body, &work->gradients, &work->tiling, &place, kir_at(0), lanes);
+    work->point = kir_plus(kir_at(0), 1, kir_loop(&body, kir_at(0), kir_at(WINOGRAD_ELEMENTS), 1, &products));
+    work->tiles = work->tiling.tiles;
+    tile_blocks(&products, shape->filters, work->gradients.panel, emit_filter_panel, work);
+    lower_launch(context, kernel, work->chunks, buffers, value->span);
+}
+
+/* ---- large sums -----------------------------------------------------------------------------------------------------
+ */
+
+/* All patches of one map; returns the buffer. */
+static int launch_patches(lower_context *context, winograd_sums *work, bool gradients, int buffer,
+                          const ir_value *value) {
+    arena *memory = context->memory;
+    kir_kernel *kernel = kir_kernel_new(memory, "winograd_points", value->span);
+    const ir_type *type = &value->operands[gradients]->type;
+    int argument = kir_argument_add(memory, kernel, "map", KIR_F32, ir_type_elements(type), true, false);
+    add_patches(work, memory, kernel, &work->tiling, gradients ? -1 : argument, gradients ? argument : -1);
+    winograd_patches *patches = gradients ? &work->gradients : &work->maps;
+    patches->tiles = work->tiling.tiles * work->tiling.extent;
+    patches->point = winograd_point_stride(patches->tiles, patches->channels, work->cpu->lanes);
+    int64_t elements = WINOGRAD_ELEMENTS * patches->point;
+    patches->points = kir_argument_add(memory, kernel, "points", KIR_F32, elements, false, true);
+    kir_builder builder = {memory, kernel, &kernel->body, value->span};
+    winograd_place place = winograd_place_of(&builder, &work->tiling, kir_plus(kir_at(0), 1, 0));
+    winograd_emit_patches(&builder, patches, &work->tiling, &place, kir_plus(kir_at(0), work->tiling.tiles, 0),
+                          work->cpu->lanes);
+    int points = lower_temporary(context, "winograd_points", KIR_F32, elements, value->span);
+    lower_launch(context, kernel, work->tiling.extent, (int[]){buffer, points}, value->span);
+    return points;
+}
+
+/* An iteration sums one panel of channels at one point over all tiles. `channels_left` is that of the last panel. */
+static void launch_sums(lower_context *context, winograd_sums *work, const int buffers[3], const ir_value *value) {
+    arena *memory = context->memory;
+    const conv_shape *shape = work->shape;
+    int64_t panel = work->maps.panel, all = work->maps.tiles;
+    kir_kernel *kernel =
+        kir_kernel_new(memory,
+                       arena_printf(memory, "conv2d_weight_grad_winograd_%lldx%lldx%lld", (long long)shape->channels,
+                                    (long long)shape->filters, (long long)all),
+                       value->span);
+    work->maps.points =
+        kir_argument_add(memory, kernel, "map_points", KIR_F32, WINOGRAD_ELEMENTS * work->maps.point, true, false);
+    work->gradients.points = kir_argument_add(memory, kernel, "gradient_points", KIR_F32,
+                                              WINOGRAD_ELEMENTS * work->gradients.point, true, false);
+    work->sums = kir_argument_add(memory, kernel, "sums", KIR_F32, work->sum_chunk, true, true);
+    kir_builder builder = {memory, kernel, &kernel->body, value->span}, body, clearing;
+    int64_t panels = shape->channels / panel;
+    kir_reg count = kir_value(&builder, kir_at(panels));
+    work->point = kir_plus(kir_at(0), 1, kir_op2(&builder, KIR_div, 0, count));
+    work->channels_first = kir_plus(kir_at(0), panel, kir_op2(&builder, KIR_rem, 0, count));
+    work->channels = panel;
+    work->sum_base = kir_at(0);
+    kernel->flops = 2.0 * (double)(all * panel * shape->filters);
+    int64_t step = shape->filters / work->gradients.panel;
+    kir_index rows = kir_plus_index(kir_plus_index(kir_at(0), work->sum_point, work->point), work->gradients.panel,
+                                    work->channels_first);
+    kir_reg part = kir_loop(&builder, kir_at(0), kir_at(step), 1, &clearing);
+    lower_clear_elements(&clearing, work->sums, kir_plus(rows, work->gradients.panel * shape->channels, part),
+                         panel * work->gradients.panel, work->cpu->lanes);
+    work->tiles = tile_even_size(all, SUMMED_TILES);
+    kir_reg first = kir_loop(&builder, kir_at(0), kir_at(all), work->tiles, &body);
+    work->first_tile = kir_plus(kir_at(0), 1, first);
+    tile_blocks(&body, shape->filters, work->gradients.panel, emit_filter_panel_only, work);
+    lower_launch(context, kernel, WINOGRAD_ELEMENTS * panels, buffers, value->span);
+}
+
+/* ---- back to taps ---------------------------------------------------------------------------------------------------
+ */
+
+static kir_reg load_sum(const kir_builder *builder, int row, int column, void *user) {
+    const winograd_sums *work = user;
+    int lanes = work->cpu->lanes;
+    kir_index from = work->from;
+    from.base += (row * WINOGRAD_POINTS + column) * work->sum_point;
+    kir_reg sum = kir_load(builder, work->sums, from, lanes, lanes);
+    for (int64_t chunk = 1; chunk < work->chunks; chunk++) {
+        from.base += work->sum_chunk;
+        sum = kir_op2(builder, KIR_add, sum, kir_load(builder, work->sums, from, lanes, lanes));
+    }
+    return sum;
+}
+
+static void store_tap(const kir_builder *builder, int row, int column, kir_reg value, void *user) {
+    const winograd_sums *work = user;
+    kir_index to = work->to;
+    to.base += (row * WINOGRAD_TAPS + column) * work->shape->channels * work->shape->filters;
+    kir_store(builder, work->target, to, value, work->cpu->lanes);
+}
+
+static void emit_taps(kir_builder *builder, kir_index first, int64_t size, void *user) {
+    winograd_sums *work = user;
+    const conv_shape *shape = work->shape;
+    kir_builder body;
+    kir_reg vector = kir_loop(builder, kir_at(0), kir_at(size), work->cpu->lanes, &body);
+    work->from = kir_plus(kir_plus(kir_plus_index(kir_at(0), shape->channels, first), size, 0), 1, vector);
+    work->to = kir_plus(kir_plus_index(kir_plus(kir_at(0), shape->filters, 0), 1, first), 1, vector);
+    winograd_matrix taps = winograd_transposed(&work->matrices.weight);
+    winograd_transform(&body, &taps, load_sum, store_tap, work);
+}
+
+/* An iteration takes a channel. */
+static void launch_taps(lower_context *context, winograd_sums *work, const int buffers[2], const ir_value *value) {
+    arena *memory = context->memory;
+    kir_kernel *kernel = kir_kernel_new(memory, "winograd_taps", value->span);
+    work->sums = kir_argument_add(memory, kernel, "sums", KIR_F32, work->chunks * work->sum_chunk, true, false);
+    work->target = kir_argument_add(memory, kernel, "dw", KIR_F32, ir_type_elements(&value->type), false, true);
+    kir_builder builder = {memory, kernel, &kernel->body, value->span};
+    tile_blocks(&builder, work->shape->filters, work->gradients.panel, emit_taps, work);
+    lower_launch(context, kernel, work->shape->channels, buffers, value->span);
+}
+
+/* Chunks of equal numbers of blocks, as many as memory allows. */
+static int64_t chunk_count(int64_t blocks, int64_t bytes) {
+    int64_t chunks = CHUNK_BYTES / bytes;
+    chunks = chunks > MOST_CHUNKS ? MOST_CHUNKS : chunks;
+    while (chunks > 1 && blocks % chunks != 0)
+        chunks--;
+    return chunks < 1 ? 1 : chunks;
+}
+
+bool lower_winograd_weight_grad(lower_context *context, const ir_value *value, const conv_shape *shape) {
+    winograd_sums work = {.cpu = &context->pass->target, .shape = shape, .matrices = winograd_matrices_new()};
+    work.spread = winograd_transposed(&work.matrices.output);
+    work.tiling = winograd_tiling_new(shape->n, shape->out, TILES);
+    work.sum_point = winograd_point_stride(shape->channels, shape->filters, work.cpu->lanes);
+    work.sum_chunk = WINOGRAD_ELEMENTS * work.sum_point;
+    ir_layout map = lower_channels_last(), weight = lower_conv_weight();
+    int x = lower_buffer_in_layout(context, value->operands[0], map);
+    int dy = lower_buffer_in_layout(context, value->operands[1], map);
+    int result = lower_result_buffer_in_layout(context, value, weight);
+    bool whole = shape->channels % panel_of(work.cpu, shape->channels) == 0 &&
+                 shape->filters % panel_of(work.cpu, shape->filters) == 0;
+    bool small = work.sum_chunk * 4 <= SMALL_SUMS || !whole;
+    work.chunks = small ? chunk_count(work.tiling.extent, work.sum_chunk * 4) : 1;
+    int sums = lower_temporary(context, "winograd_sums", KIR_F32, work.chunks * work.sum_chunk, value->span);
+    if (small) {
+        launch_chunks(context, &work, (int[]){x, dy, sums}, value);
+    } else {
+        int maps = launch_patches(context, &work, false, x, value);
+        int gradients = launch_patches(context, &work, true, dy, value);
+        launch_sums(context, &work, (int[]){maps, gradients, sums}, value);
+    }
+    launch_taps(context, &work, (int[]){sums, result}, value);
+    lower_finish_result(context, value, weight, result);
+    return true;
+}

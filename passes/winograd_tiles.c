@@ -1,0 +1,150 @@
+/* Winograd's method: maps cut into tiles, and their patches evaluated at the points. */
+#include "passes/winograd.h"
+
+static int64_t quotient_up(int64_t a, int64_t b) {
+    return (a + b - 1) / b;
+}
+
+/* The largest divisor of `count` up to `limit`. */
+static int64_t divisor_below(int64_t count, int64_t limit) {
+    int64_t size = limit < count ? limit : count;
+    while (size > 1 && count % size != 0)
+        size--;
+    return size < 1 ? 1 : size;
+}
+
+winograd_tiling winograd_tiling_new(int64_t n, const int64_t size[2], int64_t wanted) {
+    winograd_tiling tiling = {.count = {quotient_up(size[0], WINOGRAD_OUTPUTS), quotient_up(size[1], WINOGRAD_OUTPUTS)},
+                              .images = 1};
+    int64_t map = tiling.count[0] * tiling.count[1];
+    tiling.rows = tiling.count[0];
+    if (map > wanted)
+        tiling.rows = divisor_below(tiling.count[0], wanted / tiling.count[1]);
+    else
+        tiling.images = divisor_below(n, wanted / map);
+    tiling.blocks = tiling.count[0] / tiling.rows;
+    tiling.tiles = tiling.images * tiling.rows * tiling.count[1];
+    tiling.extent = n / tiling.images * tiling.blocks;
+    return tiling;
+}
+
+winograd_place winograd_place_of(const kir_builder *builder, const winograd_tiling *tiling, kir_index block) {
+    if (tiling->blocks == 1)
+        return (winograd_place){kir_plus_index(kir_at(0), tiling->images, block), kir_at(0)};
+    kir_reg number = kir_value(builder, block), count = kir_value(builder, kir_at(tiling->blocks));
+    kir_reg image = kir_op2(builder, KIR_div, number, count), part = kir_op2(builder, KIR_rem, number, count);
+    return (winograd_place){kir_plus(kir_at(0), 1, image), kir_plus(kir_at(0), tiling->rows, part)};
+}
+
+int64_t winograd_point_stride(int64_t tiles, int64_t channels, int lanes) {
+    return tiles * channels + lanes;
+}
+
+/* The part of a map that a block's patches cover, with what lies outside of the map. */
+static int64_t covered(const winograd_patches *patches, int64_t tiles) {
+    return (tiles - 1) * WINOGRAD_OUTPUTS + patches->matrix->columns;
+}
+
+winograd_patches winograd_patches_new(arena *memory, kir_kernel *kernel, const winograd_tiling *tiling,
+                                      const winograd_matrix *matrix, int source, const int64_t size[2],
+                                      int64_t channels, const int64_t origin[2], int64_t panel) {
+    winograd_patches patches = {.matrix = matrix, .source = source, .channels = channels, .padded = -1};
+    bool inside = true;
+    for (int i = 0; i < 2; i++) {
+        patches.size[i] = size[i];
+        patches.origin[i] = origin[i];
+        inside &= origin[i] == 0 && covered(&patches, tiling->count[i]) <= size[i];
+    }
+    patches.panel = panel;
+    patches.tiles = tiling->tiles;
+    if (!inside)
+        patches.padded =
+            kir_scratch_add(memory, kernel, "padded", KIR_F32,
+                            covered(&patches, tiling->rows) * covered(&patches, tiling->count[1]) * channels);
+    return patches;
+}
+
+/* One row of the padded part: of the map, or of zeros. */
+static void emit_padded_row(kir_builder *builder, const winograd_patches *patches, int64_t columns, kir_index target,
+                            kir_index image, kir_index row, int lanes) {
+    int64_t line = patches->size[1] * patches->channels, left = -patches->origin[1] * patches->channels;
+    kir_reg number = kir_value(builder, row);
+    kir_reg above = kir_op2(builder, KIR_less, number, kir_value(builder, kir_at(0)));
+    kir_reg below = kir_op2(builder, KIR_less_equal, kir_value(builder, kir_at(patches->size[0])), number);
+    kir_builder outside, inside;
+    kir_if(builder, kir_op2(builder, KIR_or, above, below), &outside, &inside);
+    lower_clear_elements(&outside, patches->padded, target, columns * patches->channels, lanes);
+    lower_clear_elements(&inside, patches->padded, target, left, lanes);
+    target.base += left;
+    kir_index from = kir_plus_index(kir_plus_index(kir_at(0), patches->size[0] * line, image), line, row);
+    lower_move_elements(&inside, patches->padded, target, patches->source, from, line, lanes);
+    target.base += line;
+    lower_clear_elements(&inside, patches->padded, target, columns * patches->channels - left - line, lanes);
+}
+
+/* What the elements of a patch are loaded from and stored to. */
+typedef struct {
+    const winograd_patches *patches;
+    int argument, lanes;
+    int64_t row;            /* elements between rows of the map */
+    kir_index from, target; /* of element 0, 0 */
+} patch_elements;
+
+static kir_reg load_element(const kir_builder *builder, int row, int column, void *user) {
+    const patch_elements *at = user;
+    kir_index from = at->from;
+    from.base += row * at->row + column * at->patches->channels;
+    return kir_load(builder, at->argument, from, at->lanes, at->lanes);
+}
+
+static void store_point(const kir_builder *builder, int row, int column, kir_reg value, void *user) {
+    const patch_elements *at = user;
+    kir_index target = at->target;
+    target.base += (row * WINOGRAD_POINTS + column) * at->patches->point;
+    kir_store(builder, at->patches->points, target, value, at->lanes);
+}
+
+/* The channels of one panel of one tile; `user` are its elements. */
+static void emit_panel(kir_builder *builder, kir_index first, int64_t size, void *user) {
+    patch_elements at = *(patch_elements *)user;
+    const winograd_patches *patches = at.patches;
+    at.from = kir_plus_index(at.from, 1, first);
+    at.target = kir_plus_index(kir_plus_index(kir_at(0), patches->tiles, first), size, at.target);
+    kir_builder body = *builder;
+    if (size > at.lanes) {
+        kir_reg vector = kir_loop(builder, kir_at(0), kir_at(size), at.lanes, &body);
+        at.from = kir_plus(at.from, 1, vector);
+        at.target = kir_plus(at.target, 1, vector);
+    }
+    winograd_transform(&body, patches->matrix, load_element, store_point, &at);
+}
+
+void winograd_emit_patches(kir_builder *builder, const winograd_patches *patches, const winograd_tiling *tiling,
+                           const winograd_place *place, kir_index first, int lanes) {
+    kir_builder maps = *builder, rows, columns;
+    kir_index image = kir_at(0);
+    if (tiling->images > 1)
+        image = kir_plus(image, 1, kir_loop(builder, kir_at(0), kir_at(tiling->images), 1, &maps));
+    kir_index map = kir_plus_index(place->image, 1, image),
+              top = kir_plus_index(kir_at(0), WINOGRAD_OUTPUTS, place->row);
+    patch_elements at = {.patches = patches, .argument = patches->source, .lanes = lanes};
+    if (patches->padded >= 0) {
+        int64_t width = covered(patches, tiling->count[1]);
+        at.argument = patches->padded;
+        at.row = width * patches->channels;
+        kir_reg row = kir_loop(&maps, kir_at(0), kir_at(covered(patches, tiling->rows)), 1, &rows);
+        kir_index source_row = kir_plus(top, 1, row);
+        source_row.base += patches->origin[0];
+        emit_padded_row(&rows, patches, width, kir_plus(kir_at(0), at.row, row), map, source_row, lanes);
+    } else {
+        at.row = patches->size[1] * patches->channels;
+        at.from = kir_plus_index(kir_plus_index(kir_at(0), patches->size[0] * at.row, map), at.row, top);
+    }
+    kir_reg row = kir_loop(&maps, kir_at(0), kir_at(tiling->rows), 1, &rows);
+    kir_reg column = kir_loop(&rows, kir_at(0), kir_at(tiling->count[1]), 1, &columns);
+    at.from = kir_plus(kir_plus(at.from, WINOGRAD_OUTPUTS * at.row, row), WINOGRAD_OUTPUTS * patches->channels, column);
+    at.target = kir_plus_index(first, tiling->rows * tiling->count[1], image);
+    at.target =
+        kir_plus(kir_plus(at.target, tiling->count[1], row), 1, column); /* the tile's number, until emit_panel */
+    tile_blocks(&columns, patches->channels, patches->panel, emit_panel, &at);
+}

@@ -1,0 +1,167 @@
+/* Convolutions and products of matrices over a grid of shapes, all directions, for every target that this processor
+ * runs, against the interpreter. */
+#include "tests/unit/ir_case.h"
+
+#include <math.h>
+#include <stdio.h>
+
+typedef struct {
+    int64_t n, channels, filters, size[2], kernel[2], stride[2], padding[4], dilation[2], groups;
+} shape;
+
+#define SAME(p)                                                                                                        \
+    { p, p, p, p }
+static const shape shapes[] = {
+    /* one of everything; kernels of one element; no room to spare */
+    {1, 1, 1, {1, 1}, {1, 1}, {1, 1}, SAME(0), {1, 1}, 1},
+    {2, 3, 5, {4, 6}, {1, 1}, {1, 1}, SAME(0), {1, 1}, 1},
+    {3, 16, 24, {5, 4}, {1, 1}, {2, 2}, SAME(0), {1, 1}, 1},
+    {1, 4, 4, {3, 3}, {3, 3}, {1, 1}, SAME(0), {1, 1}, 1},
+    /* strides, paddings on one side, dilation, groups, few and odd channels */
+    {2, 3, 16, {9, 7}, {3, 3}, {2, 2}, SAME(1), {1, 1}, 1},
+    {2, 5, 7, {8, 9}, {3, 2}, {2, 3}, {0, 2, 1, 0}, {2, 1}, 1},
+    {2, 8, 12, {7, 7}, {3, 3}, {1, 2}, SAME(2), {1, 3}, 4},
+    {4, 32, 32, {6, 5}, {3, 3}, {1, 1}, SAME(1), {1, 1}, 32},
+    {1, 3, 8, {17, 18}, {7, 7}, {2, 2}, SAME(3), {1, 1}, 1},
+    {2, 40, 24, {8, 8}, {5, 5}, {2, 2}, SAME(2), {1, 1}, 1},
+    {3, 48, 80, {8, 8}, {3, 3}, {2, 2}, SAME(1), {1, 1}, 1},
+    {4, 64, 160, {4, 4}, {1, 1}, {2, 2}, SAME(0), {1, 1}, 1},
+    /* 3 x 3 at stride 1: whole tiles, tiles cut short, one tile, several maps in a block, rows of tiles of one map */
+    {4, 32, 32, {8, 8}, {3, 3}, {1, 1}, SAME(1), {1, 1}, 1},
+    {6, 48, 32, {7, 7}, {3, 3}, {1, 1}, SAME(1), {1, 1}, 1},
+    {17, 32, 48, {4, 4}, {3, 3}, {1, 1}, SAME(1), {1, 1}, 1},
+    {1, 32, 80, {25, 34}, {3, 3}, {1, 1}, SAME(1), {1, 1}, 1},
+    {2, 32, 32, {13, 30}, {3, 3}, {1, 1}, SAME(0), {1, 1}, 1},
+    {5, 64, 32, {9, 8}, {3, 3}, {1, 1}, {0, 2, 2, 1}, {1, 1}, 1},
+    {33, 160, 192, {3, 3}, {3, 3}, {1, 1}, SAME(1), {1, 1}, 1},
+};
+enum { SHAPES = sizeof shapes / sizeof *shapes };
+
+static const char *const directions[] = {"conv2d", "conv2d_input_grad", "conv2d_weight_grad"};
+
+/* Errors of f32 relative to the root of the mean square: of the mean square, and of a single element. Plain sums stay
+ * below a tenth of it. */
+static const double MEAN_ERROR = 3e-6, LARGEST_ERROR = 3e-5;
+
+static int64_t out_size(const shape *at, int axis) {
+    int64_t reach = at->dilation[axis] * (at->kernel[axis] - 1) + 1;
+    return (at->size[axis] + at->padding[2 * axis] + at->padding[2 * axis + 1] - reach) / at->stride[axis] + 1;
+}
+
+static void append_function(text_buffer *text, const shape *at, int direction) {
+    char types[3][80];
+    snprintf(types[0], sizeof types[0], "f32[%d,%d,%d,%d]", (int)at->n, (int)at->channels, (int)at->size[0],
+             (int)at->size[1]);
+    snprintf(types[1], sizeof types[1], "f32[%d,%d,%d,%d]", (int)at->filters, (int)(at->channels / at->groups),
+             (int)at->kernel[0], (int)at->kernel[1]);
+    snprintf(types[2], sizeof types[2], "f32[%d,%d,%d,%d]", (int)at->n, (int)at->filters, (int)out_size(at, 0),
+             (int)out_size(at, 1));
+    static const int operands[3][3] = {{0, 1, 2}, {2, 1, 0}, {0, 2, 1}};
+    const int *which = operands[direction];
+    text_append(text, "func @%s {\n  %%0 = input @a%d : %s\n  %%1 = input @a%d : %s\n", directions[direction], which[0],
+                types[which[0]], which[1], types[which[1]]);
+    text_append(text, "  %%2 = %s %%0, %%1 {stride=[%d,%d], padding=[%d,%d,%d,%d], dilation=[%d,%d], groups=%d} : %s\n",
+                directions[direction], (int)at->stride[0], (int)at->stride[1], (int)at->padding[0], (int)at->padding[1],
+                (int)at->padding[2], (int)at->padding[3], (int)at->dilation[0], (int)at->dilation[1], (int)at->groups,
+                types[which[2]]);
+    text_append(text, "  output @r, %%2\n}\n");
+}
+
+static ir_case *shape_case(const shape *at) {
+    text_buffer text = {0};
+    text_append(&text, "module @convolutions\n");
+    for (int direction = 0; direction < 3; direction++)
+        append_function(&text, at, direction);
+    ir_case *this = ir_case_parse("convolutions", &text);
+    text_free(&text);
+    return this;
+}
+
+/* Numbers for the inputs of all functions, with the precision that memory has. */
+static void give_inputs(const ir_case *this, uint64_t seed, tensor_list *given) {
+    rt_random_sequence random = rt_random_begin(seed, 3);
+    for (int f = 0; f < this->module->function_count; f++)
+        for (const ir_value *value = this->module->functions[f]->first; value; value = value->next)
+            if (value->opcode == IR_OP_input && !tensor_find(given, false, ir_symbol(value, IR_ATTR_symbol))) {
+                double *elements = tensor_add(given, false, ir_symbol(value, IR_ATTR_symbol), &value->type);
+                for (int64_t i = 0; i < ir_type_elements(&value->type); i++)
+                    elements[i] = (double)(float)rt_random_range(&random, -1, 1);
+            }
+}
+
+static void check_close(const char *what, const tensor *wanted, const double *got) {
+    int64_t count = ir_type_elements(&wanted->type);
+    double squares = 0, errors = 0, largest = 0;
+    for (int64_t i = 0; i < count; i++) {
+        double error = got[i] - wanted->elements[i];
+        squares += wanted->elements[i] * wanted->elements[i];
+        errors += error * error;
+        largest = error == error ? fmax(largest, fabs(error)) : INFINITY;
+    }
+    double size = sqrt(squares / (double)count);
+    if (!(sqrt(errors / (double)count) <= MEAN_ERROR * size) || !(largest <= LARGEST_ERROR * size))
+        fail_msg("%s: errors of %.2g in the mean, %.2g at most, relative to %.2g", what,
+                 sqrt(errors / (double)count) / size, largest / size, size);
+}
+
+static void check_shape(const char *target_name, int number) {
+    const shape *at = &shapes[number];
+    kir_target target;
+    assert_true(kir_target_named(target_name, &target));
+    ir_case *this = shape_case(at);
+    tensor_list given = {.memory = this->memory};
+    give_inputs(this, (uint64_t)number, &given);
+    tensor_list wanted[3];
+    for (int direction = 0; direction < 3; direction++) {
+        wanted[direction] = (tensor_list){.memory = this->memory};
+        ir_case_interpret(this, directions[direction], &given, &wanted[direction]);
+    }
+    const kir_program *program;
+    backend_code *code = ir_case_compile(this, target_name, &target, &program);
+    for (int direction = 0; direction < 3; direction++) {
+        tensor_list got = {.memory = this->memory};
+        compiled_run(program, code, directions[direction], &given, &got);
+        char what[160];
+        snprintf(what, sizeof what, "shape %d, %s for %s", number, directions[direction], target_name);
+        check_close(what, tensor_find(&wanted[direction], false, "r"), tensor_elements(&got, false, "r"));
+    }
+    backend_free(code);
+    ir_case_free(this);
+}
+
+static void check_target(const char *name, int lanes) {
+    if (lanes > kir_target_host().lanes)
+        skip();
+    for (int number = 0; number < SHAPES; number++)
+        check_shape(name, number);
+}
+
+static void avx512_agrees_with_the_interpreter(void **state) {
+    (void)state;
+    check_target("avx512", 16);
+}
+
+static void avx2_agrees_with_the_interpreter(void **state) {
+    (void)state;
+    check_target("avx2", 8);
+}
+
+static void portable_code_agrees_with_the_interpreter(void **state) {
+    (void)state;
+    check_target("portable", 4);
+}
+
+static void scalar_code_agrees_with_the_interpreter(void **state) {
+    (void)state;
+    check_target("scalar", 1);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(avx512_agrees_with_the_interpreter),
+        cmocka_unit_test(avx2_agrees_with_the_interpreter),
+        cmocka_unit_test(portable_code_agrees_with_the_interpreter),
+        cmocka_unit_test(scalar_code_agrees_with_the_interpreter),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
