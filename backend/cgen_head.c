@@ -12,7 +12,7 @@ static const char scalar_head[] =
     "typedef unsigned int uint32_t;\n"
     "typedef long long int64_t;\n"
     "typedef unsigned long long uint64_t;\n"
-    "typedef struct { char *state, *arena; void *pool; } rt_frame;\n"
+    "typedef struct { char *state, *arena; void *pool, *profile; } rt_frame;\n"
     "typedef void (*rt_kernel)(void *const *args, char *scratch, int64_t begin, int64_t end);\n"
     "typedef struct { const char *name; void (*run)(const rt_frame *frame, void *context); void *context; } rt_entry;\n"
     "typedef struct { const char *manifest; int entry_count; const rt_entry *entries; } rt_program;\n"

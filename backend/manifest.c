@@ -29,12 +29,34 @@ static void append_ports(const kir_program *program, const char *kind, const kir
                       program->buffers[ports[i].buffer].offset, out);
 }
 
+/* "specs/lib/nn.csl:12", or - where the place is unknown. */
+static void append_place(const ir_module *module, source_span span, text_buffer *out) {
+    const source_table *sources = module->sources;
+    if (sources && span.line > 0 && span.file >= 0 && span.file < sources->count)
+        text_append(out, "%s:%d", sources->files[span.file].path, span.line);
+    else
+        text_append(out, "-");
+}
+
+static void append_launches(const kir_program *program, const kir_function *function, text_buffer *out) {
+    for (int i = 0; i < function->launch_count; i++) {
+        const kir_launch *launch = &function->launches[i];
+        kir_cost cost = kir_launch_cost(program, launch);
+        text_append(out, "launch %s %.0f %lld %lld %s ", program->kernels[launch->kernel]->name, cost.flops,
+                    (long long)cost.bytes_read, (long long)cost.bytes_written,
+                    source_component_name((source_component)launch->span.component));
+        append_place(program->module, launch->span, out);
+        text_append(out, "\n");
+    }
+}
+
 static void append_functions(const kir_program *program, text_buffer *out) {
     for (int i = 0; i < program->function_count; i++) {
         const kir_function *function = &program->functions[i];
         text_append(out, "function %s %lld\n", function->name, (long long)function->arena_bytes);
         append_ports(program, "input", function->inputs, function->input_count, out);
         append_ports(program, "output", function->outputs, function->output_count, out);
+        append_launches(program, function, out);
     }
 }
 

@@ -199,6 +199,28 @@ static bool enter_call(fe_context *context, source_span span, const char *name) 
     return true;
 }
 
+source_component fe_component_of(fe_section_kind kind) {
+    switch (kind) {
+    case FE_AUGMENT: return SOURCE_AUGMENT;
+    case FE_ENCODER: return SOURCE_ENCODER;
+    case FE_EXTRACT: return SOURCE_EXTRACT;
+    case FE_SIMILARITY: return SOURCE_SIMILARITY;
+    case FE_LOSS_SECTION: return SOURCE_LOSS;
+    default: return SOURCE_TRAIN;
+    }
+}
+
+/* What a section of the method declares belongs to it wherever it is called; library code belongs to its caller. */
+static source_component component_of_call(const fe_context *context, const fe_decl *decl) {
+    for (int kind = 0; context->method && kind < FE_SECTION_COUNT; kind++) {
+        const fe_block *body = &context->method->sections[kind].body;
+        for (int i = 0; i < body->count; i++)
+            if (body->items[i]->kind == FE_LOCAL && body->items[i]->local == decl)
+                return fe_component_of((fe_section_kind)kind);
+    }
+    return context->component;
+}
+
 fe_value fe_run_closure(fe_context *context, const fe_closure *closure, fe_value *arguments, source_span span) {
     const fe_decl *decl = closure->decl;
     if (decl->kind == FE_PIPELINE)
@@ -211,6 +233,8 @@ fe_value fe_run_closure(fe_context *context, const fe_closure *closure, fe_value
     bool outer_returned = context->returned, outer_pipeline = context->in_pipeline,
          outer_training = context->in_training;
     context->in_training = decl->kind == FE_SCHEDULE;
+    source_component outer_component = context->component;
+    context->component = component_of_call(context, decl);
     const char *outer_name = context->binding_name, *outer_label = context->label;
     context->returned = context->in_pipeline = false;
     context->binding_name = context->label = NULL;
@@ -222,6 +246,7 @@ fe_value fe_run_closure(fe_context *context, const fe_closure *closure, fe_value
                      ? fe_none(span)
                      : fe_fail(context, decl->span, "'%s' ends without a return", decl->name);
     }
+    context->component = outer_component;
     context->returned = outer_returned;
     context->in_pipeline = outer_pipeline;
     context->in_training = outer_training;

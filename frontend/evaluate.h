@@ -43,6 +43,7 @@ struct fe_context {
     ir_function *function;
     int epoch; /* its number: marks what belongs to it */
     bool training;
+    source_component component; /* whose operations are being built */
     int64_t batch;
     int random_streams;
     /* where we are */
@@ -72,6 +73,7 @@ struct fe_context {
     int average_count, average_capacity;
     int unread_errors; /* parameters that nothing reads: they spoil the result, but not its evaluation */
     int main_source;   /* the spec, for "called from" notes */
+    const fe_method *method;
     /* What a `return` gave. */
     bool returned;
     fe_value result;
@@ -101,6 +103,9 @@ fe_value fe_call_value(fe_context *context, const fe_value *callee, fe_value *ar
 fe_value fe_call_expr(fe_context *context, fe_scope *scope, const fe_expr *call);
 /* Runs a closure's body with every parameter bound. */
 fe_value fe_run_closure(fe_context *context, const fe_closure *closure, fe_value *arguments, source_span span);
+
+/* The component that a section's operations belong to. */
+source_component fe_component_of(fe_section_kind kind);
 
 /* Names and defaults of what is called, the same for closures and built-in functions. */
 typedef struct {

@@ -21,7 +21,7 @@ typedef struct {
 
 static source_span span_of(const lexer *lex, const char *begin, const char *end) {
     int length = (int)(end - begin);
-    return (source_span){lex->source, lex->line, (int)(begin - lex->line_start) + 1, length > 0 ? length : 1};
+    return (source_span){lex->source, lex->line, (int)(begin - lex->line_start) + 1, length > 0 ? length : 1, 0};
 }
 
 static void push(lexer *lex, fe_token_kind kind, source_span span, const char *text, double number) {

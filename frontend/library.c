@@ -172,7 +172,7 @@ bool fe_load_all(fe_context *context, const char *path, fe_file **spec) {
     if (whole)
         fe_check_file(context, file);
     declare_all(context, file);
-    source_span start = {file->source, 1, 1, 1};
+    source_span start = {file->source, 1, 1, 1, 0};
     if (!file->method && !fe_broken(context))
         diag_error(context->diags, start, "this file holds no method; libraries are used by specs");
     return file->method && !fe_broken(context);

@@ -28,6 +28,12 @@ const driver_command driver_commands[] = {
      "and with the pass off (products by OpenBLAS, everything between them fused), taking turns in one run.\n"
      "GFLOP/s count the products that were executed, of symmetric scores half of them.\n",
      1, 1, driver_bench},
+    {"profile", "profile SPEC [options]", "which kernels, lines and components take a step's time",
+     "\nTraining steps on one batch after the other, nothing running beside them: the time of every kernel, the\n"
+     "arithmetic and memory traffic that its shapes ask for, and the share of the machine's peak, which is measured\n"
+     "first. The peak is the vector units' or the memory's, whichever binds; above 100 % what is read or written was\n"
+     "in a cache. 'train --profile FILE.json' of a program shows the same launches in time.\n",
+     1, 1, driver_profile},
     {"opt", "opt --passes=A,B FILE [-o FILE]", "read IR, run passes, print it", NULL, 1, 1, driver_opt},
 };
 const int driver_command_count = sizeof driver_commands / sizeof *driver_commands;

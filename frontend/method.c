@@ -126,6 +126,7 @@ static void begin_function(fe_context *context, const char *name, bool training,
     context->function = ir_function_new(context->module, name, span);
     context->epoch++;
     context->training = training;
+    context->component = SOURCE_TRAIN;
     context->random_streams = 0;
     fe_scope_bind(context->memory, context->library, "training", span, fe_truth(training, span));
     if (training)
@@ -149,7 +150,9 @@ static void bind_views(fe_context *context, fe_scope *scope) {
 
 static void run_section(fe_context *context, fe_scope *scope, const fe_method *method, fe_section_kind kind) {
     context->returned = false;
+    context->component = fe_component_of(kind);
     fe_run(context, scope, &method->sections[kind].body);
+    context->component = SOURCE_TRAIN;
     context->returned = false;
 }
 
@@ -164,6 +167,7 @@ static fe_value run_loss(fe_context *context, fe_scope *scope, const fe_method *
         body.count--;
     int errors = context->diags->error_count;
     context->returned = false;
+    context->component = SOURCE_LOSS;
     fe_run(context, scope, &body);
     fe_value loss = context->returned                                  ? context->result
                     : last->kind == FE_EVALUATE && !context->exhausted ? fe_evaluate(context, scope, last->value)
@@ -174,6 +178,7 @@ static fe_value run_loss(fe_context *context, fe_scope *scope, const fe_method *
     if (loss.kind == FE_VALUE_ERROR)
         return loss;
     ir_value *tensor = fe_to_tensor(context, &loss, "the loss");
+    context->component = SOURCE_TRAIN;
     if (!tensor)
         return fe_error(section->span);
     if (tensor->type.rank != 0 || tensor->type.dtype != IR_F32)
@@ -375,6 +380,7 @@ static bool make_init(fe_context *context, const fe_method *method) {
  */
 
 static bool compile_method(fe_context *context, const fe_method *method) {
+    context->method = method;
     fe_scope *scope = fe_scope_new(context->memory, context->globals);
     fe_training training = {0};
     context->module = ir_module_new(context->memory, context->diags->sources, method->name);

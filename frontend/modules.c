@@ -168,7 +168,10 @@ fe_value fe_apply(fe_context *context, fe_instance *instance, const fe_value *in
     arguments[0] = *input;
     instance->application++;
     context->instance = instance;
+    source_component component = context->component;
+    context->component = SOURCE_ENCODER;
     fe_value result = fe_run_closure(context, instance->closure, arguments, span);
+    context->component = component;
     context->instance = outer;
     return result;
 }

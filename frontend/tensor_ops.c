@@ -5,6 +5,7 @@
 #include <string.h>
 
 ir_builder fe_builder(const fe_context *context, source_span span) {
+    span.component = context->component;
     return (ir_builder){context->function, NULL, span};
 }
 
@@ -20,6 +21,7 @@ ir_value *fe_build(fe_context *context, ir_opcode opcode, ir_value *const *opera
         fe_fail(context, span, "%s", why);
         return NULL;
     }
+    span.component = context->component;
     return ir_build(context->function, NULL, opcode, operands, operand_count, attrs, attr_count, &result, span);
 }
 

@@ -246,6 +246,13 @@ int kir_program_add_kernel(kir_program *program, kir_kernel *kernel);
  * byte offset of scratch argument `argument`. */
 int64_t kir_scratch_bytes(const kir_kernel *kernel);
 int64_t kir_scratch_offset(const kir_kernel *kernel, int argument);
+/* What one launch computes and touches. Operations are those that the kernel's maker states (of products those that
+ * are needed, without the padding of tiles) or else those of its instructions; each argument counts once, whole. */
+typedef struct {
+    double flops;
+    int64_t bytes_read, bytes_written;
+} kir_cost;
+kir_cost kir_launch_cost(const kir_program *program, const kir_launch *launch);
 const char *kir_op_name(kir_opcode opcode);
 int kir_op_operands(kir_opcode opcode);
 /* The instruction table as Markdown, for docs/kernel-ir.md. */

@@ -47,7 +47,7 @@ static void skip_space(ir_parser *parser) {
 
 static source_span here(ir_parser *parser) {
     skip_space(parser);
-    return (source_span){parser->source, parser->line, (int)(parser->at - parser->line_start) + 1, 1};
+    return (source_span){parser->source, parser->line, (int)(parser->at - parser->line_start) + 1, 1, 0};
 }
 
 static bool fail(ir_parser *parser, const char *message) {
@@ -206,6 +206,16 @@ static bool take_layout(ir_parser *parser, int rank, ir_layout *layout) {
     return true;
 }
 
+static bool take_component(ir_parser *parser, source_span *span) {
+    const char *name = take_word(parser);
+    for (int i = 0; name && i < SOURCE_COMPONENT_COUNT; i++)
+        if (strcmp(name, source_component_name((source_component)i)) == 0) {
+            span->component = i;
+            return true;
+        }
+    return fail(parser, "no component of that name");
+}
+
 static bool take_span(ir_parser *parser, source_span *span) {
     *span = (source_span){0};
     if (!take(parser, "at"))
@@ -216,8 +226,8 @@ static bool take_span(ir_parser *parser, source_span *span) {
             return false;
     if (parts[0] >= parser->module->sources->count)
         return fail(parser, "no source of that number");
-    *span = (source_span){parts[0], parts[1], parts[2], parts[3]};
-    return true;
+    *span = (source_span){parts[0], parts[1], parts[2], parts[3], 0};
+    return !take(parser, ":") || take_component(parser, span);
 }
 
 /* ---- values

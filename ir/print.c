@@ -50,8 +50,11 @@ static void print_layout(const ir_layout *layout, int rank, text_buffer *out) {
 }
 
 static void print_span(source_span span, text_buffer *out) {
-    if (span.line > 0)
-        text_append(out, " at %d:%d:%d:%d", span.file, span.line, span.column, span.length);
+    if (span.line <= 0)
+        return;
+    text_append(out, " at %d:%d:%d:%d", span.file, span.line, span.column, span.length);
+    if (span.component)
+        text_append(out, ":%s", source_component_name(span.component));
 }
 
 static void print_attr(const ir_attr *attr, text_buffer *out) {

@@ -34,3 +34,9 @@ const char *source_line(const source_table *table, int file, int line, size_t *l
     *length = (size_t)(stop - at);
     return at;
 }
+
+const char *source_component_name(source_component component) {
+    static const char *const names[SOURCE_COMPONENT_COUNT] = {"none",       "augment", "encoder", "extract",
+                                                              "similarity", "loss",    "train"};
+    return names[component];
+}

@@ -6,12 +6,25 @@
 
 #include <stdint.h>
 
+/* The part of a method that something belongs to: whatever its text's place, as library code serves all of them. */
+typedef enum {
+    SOURCE_NO_COMPONENT,
+    SOURCE_AUGMENT,
+    SOURCE_ENCODER,
+    SOURCE_EXTRACT,
+    SOURCE_SIMILARITY,
+    SOURCE_LOSS,
+    SOURCE_TRAIN, /* optimizer, schedule, moving averages, queues */
+    SOURCE_COMPONENT_COUNT
+} source_component;
+
 /* A range of text on one line of one file. File 0 with line 0 means "nowhere". */
 typedef struct {
-    int32_t file;   /* index into the source table */
-    int32_t line;   /* from 1 */
-    int32_t column; /* from 1, in bytes */
-    int32_t length; /* bytes, at least 1 */
+    int32_t file;      /* index into the source table */
+    int32_t line;      /* from 1 */
+    int32_t column;    /* from 1, in bytes */
+    int32_t length;    /* bytes, at least 1 */
+    int32_t component; /* a source_component */
 } source_span;
 
 typedef struct {
@@ -30,5 +43,7 @@ typedef struct {
 int source_add(source_table *table, const char *path, const char *text, size_t length);
 /* The text of line `line` without its line end; *length is 0 when unknown. */
 const char *source_line(const source_table *table, int file, int line, size_t *length);
+/* "encoder"; "none" for SOURCE_NO_COMPONENT. */
+const char *source_component_name(source_component component);
 
 #endif

@@ -39,6 +39,7 @@ static const rt_flag train_flags[] = {
      0, MOST},
     VALIDATION,
     {"--test", RT_FLAG_SWITCH, "", "at the end, evaluate on the test split too", AT(test), 0, 0},
+    {"--profile", RT_FLAG_TEXT, "FILE.json", "write what took which time as a Chrome trace", AT(profile), 0, 0},
     {"--dump-step", RT_FLAG_STEP_AND_FILE, "K FILE", "write all of step K (from 0) to a safetensors file and end",
      AT(dump_step), 0, MOST},
 };

@@ -12,6 +12,9 @@
 rt_dataset *rt_data_open(const rt_manifest *manifest, const rt_function_info *reader, const char *text, rt_split split,
                          rt_error *error);
 
+/* Items that no file holds: of each source pictures of its size or vectors of its width. NULL with a message. */
+rt_dataset *rt_data_generate(const rt_manifest *manifest, int64_t count, rt_error *error);
+
 typedef struct {
     rt_dataset *whole;      /* the training split as it was read: the others may lie in it */
     rt_dataset *train;      /* what the encoder trains on: whole, or what validation leaves of it */

@@ -24,6 +24,8 @@ void rt_json_close(rt_json_writer *writer, char bracket);                 /* '}'
 void rt_json_text(rt_json_writer *writer, const char *key, const char *value);
 void rt_json_integer(rt_json_writer *writer, const char *key, int64_t value);
 void rt_json_boolean(rt_json_writer *writer, const char *key, int value);
+/* With that many digits behind the point. */
+void rt_json_fixed(rt_json_writer *writer, const char *key, double value, int digits);
 /* Nine significant digits, which give a float back exactly; null when the number is not finite. */
 void rt_json_real(rt_json_writer *writer, const char *key, double value);
 

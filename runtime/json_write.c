@@ -63,3 +63,8 @@ void rt_json_real(rt_json_writer *writer, const char *key, double value) {
     else
         fputs("null", writer->stream);
 }
+
+void rt_json_fixed(rt_json_writer *writer, const char *key, double value, int digits) {
+    begin(writer, key);
+    fprintf(writer->stream, "%.*f", digits, value);
+}

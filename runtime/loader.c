@@ -82,10 +82,11 @@ static void size_after(const rt_augment_op *op, int *height, int *width) {
 }
 
 static int augment_views(const rt_loader *loader, const slot *batch, int64_t place, int64_t index, int64_t epoch,
-                         int64_t position, void *workspace, rt_error *error) {
+                         int64_t position, int track, void *workspace, rt_error *error) {
     const rt_loader_options *options = &loader->options;
     for (int v = 0; v < options->view_count; v++) {
         const rt_view *view = &options->views[v];
+        int64_t begin = rt_profile_now(options->profile);
         rt_augment_draw draws[64];
         int height, width;
         rt_augment_sides(view, options->dataset, index, &height, &width);
@@ -99,12 +100,13 @@ static int augment_views(const rt_loader *loader, const slot *batch, int64_t pla
         if (rt_augment_item(view, draws, options->dataset, index, workspace, batch->views[v] + place * strides[0],
                             strides + 1, error) != 0)
             return -1;
+        rt_profile_add(options->profile, track, RT_SPAN_VIEW, v, begin);
     }
     return 0;
 }
 
 /* Fills one picture's place; the lock is held on entry and exit, not in between. */
-static void fill_one(rt_loader *loader, slot *batch, void *workspace) {
+static void fill_one(rt_loader *loader, slot *batch, int track, void *workspace) {
     int64_t place = batch->taken++, step = batch->step;
     int64_t epoch = step / loader->steps_per_epoch,
             position = step % loader->steps_per_epoch * loader->options.batch + place;
@@ -113,7 +115,7 @@ static void fill_one(rt_loader *loader, slot *batch, void *workspace) {
     batch->labels[place] = loader->options.dataset->labels ? loader->options.dataset->labels[index] : -1;
     batch->indices[place] = index;
     rt_error error = {{0}};
-    int status = augment_views(loader, batch, place, index, epoch, position, workspace, &error);
+    int status = augment_views(loader, batch, place, index, epoch, position, track, workspace, &error);
     pthread_mutex_lock(&loader->lock);
     if (status != 0 && !loader->failure.text[0])
         loader->failure = error;
@@ -123,6 +125,7 @@ static void fill_one(rt_loader *loader, slot *batch, void *workspace) {
 
 static void *fill_batches(void *context) {
     rt_loader *loader = context;
+    int track = rt_profile_take_track(loader->options.profile);
     int64_t bytes = 64;
     for (int v = 0; v < loader->options.view_count; v++) {
         int64_t needed = rt_augment_workspace(&loader->options.views[v], loader->max_height, loader->max_width);
@@ -137,7 +140,7 @@ static void *fill_batches(void *context) {
     while (!loader->stopping && !loader->failure.text[0]) {
         slot *batch = slot_with_work(loader);
         if (batch)
-            fill_one(loader, batch, workspace);
+            fill_one(loader, batch, track, workspace);
         else
             pthread_cond_wait(&loader->work_changed, &loader->lock);
     }

@@ -4,6 +4,7 @@
 
 #include "runtime/augment.h"
 #include "runtime/dataset.h"
+#include "runtime/profile.h"
 
 typedef struct rt_loader rt_loader;
 
@@ -14,9 +15,10 @@ typedef struct {
     const int64_t (*strides)[4]; /* per view: element strides of n, c, h, w in the batch buffer */
     int64_t batch;               /* items a step */
     uint64_t seed;
-    int64_t first_step; /* resume: the first step that will be asked for */
-    int threads;        /* loading threads, at least 1 */
-    int shuffle;        /* 1: a new seeded permutation each epoch, last partial batch dropped */
+    int64_t first_step;  /* resume: the first step that will be asked for */
+    int threads;         /* loading threads, at least 1 */
+    rt_profile *profile; /* where each augmented view is recorded, or NULL */
+    int shuffle;         /* 1: a new seeded permutation each epoch, last partial batch dropped */
 } rt_loader_options;
 
 /* Steps are numbered from 0; epoch = step / (count / batch). Which images a step sees and every draw for them is a

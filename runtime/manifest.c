@@ -63,14 +63,16 @@ static int read_number(reader *r, const char *what, int64_t most, int64_t *numbe
     return 0;
 }
 
-/* Makes room for one more element, zeroed, and returns it; NULL without memory. */
+/* Makes room for one more element, zeroed, and returns it; NULL without memory. Capacities are powers of 2. */
 static void *add(void *array, int *count, size_t size) {
     void **elements = array;
-    void *larger = realloc(*elements, ((size_t)*count + 1) * size);
-    if (!larger)
-        return NULL;
-    *elements = larger;
-    return memset((char *)larger + (size_t)(*count)++ * size, 0, size);
+    if ((*count & (*count - 1)) == 0) {
+        void *larger = realloc(*elements, (*count ? 2 * (size_t)*count : 1) * size);
+        if (!larger)
+            return NULL;
+        *elements = larger;
+    }
+    return memset((char *)*elements + (size_t)(*count)++ * size, 0, size);
 }
 
 static int no_memory(reader *r) {
@@ -207,6 +209,26 @@ static int read_output(reader *r) {
     return read_argument(r, 0);
 }
 
+static int read_launch(reader *r) {
+    rt_manifest *m = r->manifest;
+    if (m->function_count == 0)
+        return rt_fail(r->error, "there is no function before it");
+    rt_function_info *function = &m->functions[m->function_count - 1];
+    rt_launch_info *launch = add(&function->launches, &function->launch_count, sizeof *launch);
+    char *kernel = launch ? next_word(r) : NULL;
+    if (!launch || !kernel)
+        return launch ? rt_fail(r->error, "the kernel is missing") : no_memory(r);
+    launch->kernel = strdup(kernel);
+    if (read_number(r, "the number of operations", INT64_MAX, &launch->flops) ||
+        read_number(r, "the number of bytes", INT64_MAX, &launch->bytes_read) ||
+        read_number(r, "the number of bytes", INT64_MAX, &launch->bytes_written) ||
+        read_word(r, "the component", launch->component, sizeof launch->component))
+        return -1;
+    launch->place = strdup(r->rest);
+    r->rest += strlen(r->rest);
+    return launch->kernel && launch->place ? 0 : no_memory(r);
+}
+
 static int read_source(reader *r, rt_view *view) {
     const char *of = next_word(r);
     if (!of)
@@ -266,7 +288,7 @@ static const struct {
     {"cslc-program", read_version}, {"method", read_method}, {"spec", read_spec},   {"fingerprint", read_fingerprint},
     {"precision", read_precision},  {"bytes", read_bytes},   {"state", read_state}, {"function", read_function},
     {"input", read_input},          {"output", read_output}, {"view", read_view},   {"augment", read_augment},
-    {"setting", read_setting},
+    {"setting", read_setting},      {"launch", read_launch},
 };
 
 static int read_record(reader *r) {
@@ -340,6 +362,11 @@ void rt_manifest_free(rt_manifest *manifest) {
     for (int i = 0; i < manifest->function_count; i++) {
         free(manifest->functions[i].inputs);
         free(manifest->functions[i].outputs);
+        for (int l = 0; l < manifest->functions[i].launch_count; l++) {
+            free(manifest->functions[i].launches[l].kernel);
+            free(manifest->functions[i].launches[l].place);
+        }
+        free(manifest->functions[i].launches);
     }
     for (int i = 0; i < manifest->view_count; i++)
         free(manifest->views[i].ops);

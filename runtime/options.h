@@ -15,6 +15,7 @@ typedef struct {
     int64_t test; /* 1 where the flag is given */
     int64_t epochs, steps, seed, threads, eval_every, checkpoint_every, k;
     double temperature;
+    const char *profile;
     int64_t dump_step;
     const char *dump_file;
 } rt_options;

@@ -17,6 +17,7 @@ typedef struct {
     char *state; /* parameters, statistics, optimiser slots: kept between steps */
     char *arena; /* inputs, outputs and everything that lives within one call */
     rt_pool *pool;
+    struct rt_profile *profile; /* runtime/profile.h; NULL: nothing is recorded */
 } rt_frame;
 
 /* One compiled kernel: iterations [begin, end) of its parallel loop over the buffers in `args`; `scratch` is the
@@ -61,11 +62,19 @@ typedef struct {
     int64_t offset; /* bytes from the region's start */
 } rt_tensor;
 
+/* What a function's launches are, in the order in which it makes them. */
+typedef struct {
+    char *kernel, *place; /* "conv2d_64x64_3x3"; "specs/lib/nn.csl:12" or "-" */
+    char component[16];   /* augment, encoder, extract, similarity, loss, train or none */
+    int64_t flops, bytes_read, bytes_written;
+} rt_launch_info;
+
 typedef struct {
     char name[64];
     int64_t arena_bytes;
-    int input_count, output_count;
+    int input_count, output_count, launch_count;
     rt_tensor *inputs, *outputs;
+    rt_launch_info *launches;
 } rt_function_info;
 
 typedef struct {
@@ -95,6 +104,7 @@ typedef struct {
  *   function NAME ARENA_BYTES
  *   input NAME DTYPE OFFSET RANK DIM… STRIDE…      of the function above
  *   output NAME DTYPE OFFSET RANK DIM… STRIDE…
+ *   launch KERNEL FLOPS BYTES_READ BYTES_WRITTEN COMPONENT PLACE
  *   view NAME CHANNELS HEIGHT WIDTH [of SOURCE]    of images; the sources of the data are those of the views "evaluate"
  *   view NAME WIDTH [of SOURCE]                    of vectors
  *   augment OP KEY=VALUE…                          of the view above, in order

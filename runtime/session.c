@@ -1,4 +1,5 @@
 #include "runtime/session.h"
+#include "runtime/profile.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -60,7 +61,9 @@ const rt_function_info *rt_session_function(const rt_session *session, const cha
 
 void rt_session_run(const rt_session *session, const rt_function_info *function) {
     const rt_entry *entry = find_entry(session->program, function->name);
+    int64_t begin = rt_profile_enter(session->frame.profile, function);
     entry->run(&session->frame, entry->context);
+    rt_profile_leave(session->frame.profile, begin);
 }
 
 int rt_session_init(const rt_session *session, int32_t seed, rt_error *error) {

@@ -179,6 +179,7 @@ int rt_stepper_start(rt_stepper *stepper, const rt_dataset *dataset, rt_error *e
         .seed = (uint64_t)stepper->position.seed,
         .first_step = stepper->position.step,
         .threads = workers,
+        .profile = stepper->session->frame.profile,
         .shuffle = 1,
     };
     stepper->loader = rt_loader_create(&options, error);

@@ -4,6 +4,7 @@
 #include "runtime/interrupt.h"
 #include "runtime/metrics.h"
 #include "runtime/output_file.h"
+#include "runtime/profile.h"
 #include "runtime/progress.h"
 
 #include <errno.h>
@@ -24,6 +25,8 @@ typedef struct {
     int evaluates;    /* whether there is anything to evaluate */
     rt_metrics metrics;
     rt_progress progress;
+    rt_profile *profile; /* NULL without --profile */
+    rt_output_file trace;
     const rt_tensor *loss, *rate; /* outputs of train_step; rate may be NULL */
     char *folder, *checkpoint;    /* FOLDER/last.safetensors */
     int64_t saved_step;           /* of the checkpoint on disk, or -1 */
@@ -88,6 +91,32 @@ static int open_program(trainer *t, const rt_program *program, rt_error *error) 
     t->loss = rt_find_output(t->stepper.train_step, "loss");
     t->rate = rt_find_output(t->stepper.train_step, "lr");
     return t->loss ? 0 : rt_fail(error, "internal error: train_step has no output 'loss'");
+}
+
+static int open_profile(trainer *t, rt_error *error) {
+    if (!t->options->profile)
+        return 0;
+    t->profile = rt_profile_create(t->session.manifest, rt_pool_size(t->session.frame.pool));
+    t->session.frame.profile = t->profile;
+    if (!t->profile)
+        return rt_fail(error, "no memory for the profile");
+    return rt_output_open(&t->trace, t->options->profile, error);
+}
+
+/* Without threads that still record. */
+static int close_profile(trainer *t, int status, rt_error *error) {
+    if (!t->trace.stream)
+        return status;
+    if (status != 0 && status != STATUS_INTERRUPTED) {
+        rt_output_abandon(&t->trace);
+        return status;
+    }
+    rt_profile_write(t->profile, t->trace.stream);
+    if (rt_output_commit(&t->trace, error))
+        return STATUS_FAILED;
+    printf("the profile is in %s%s\n", t->options->profile,
+           t->profile->full ? "; it holds the first steps alone, as many as there was memory for" : "");
+    return status;
 }
 
 /* The number of steps that flags and spec ask for; the spec's settings count where no flag was given. */
@@ -188,17 +217,22 @@ static int open_all(trainer *t, const rt_program *program, rt_error *error) {
          rt_metrics_open(&t->metrics, t->folder, t->stepper.position.step, &t->evaluated_step, error)))
         return STATUS_FAILED;
     t->progress = rt_progress_begin(stdout, t->stepper.batch);
+    if (open_profile(t, error))
+        return STATUS_FAILED;
     return rt_stepper_start(&t->stepper, t->data.train, error) ? STATUS_FAILED : 0;
 }
 
-static void close_all(trainer *t) {
+static int close_all(trainer *t, int status, rt_error *error) {
     rt_stepper_close(&t->stepper);
+    status = close_profile(t, status, error);
     rt_metrics_close(&t->metrics);
     rt_session_close(&t->session);
+    rt_profile_free(t->profile);
     rt_data_free(&t->data);
     rt_dataset_free(t->test);
     free(t->folder);
     free(t->checkpoint);
+    return status;
 }
 
 /* ---- what happens between steps ---- */
@@ -207,8 +241,10 @@ static int save(trainer *t, rt_error *error) {
     const rt_training_position *position = &t->stepper.position;
     if (t->saved_step == position->step)
         return 0;
+    int64_t begin = rt_profile_now(t->profile);
     if (rt_checkpoint_save(&t->session, t->checkpoint, position, error))
         return -1;
+    rt_profile_add(t->profile, 0, RT_SPAN_CHECKPOINT, 0, begin);
     t->saved_step = position->step;
     return 0;
 }
@@ -221,7 +257,9 @@ static int evaluate_on(trainer *t, const rt_dataset *test, const char *name, rt_
                                      .train = t->data.labelled,
                                      .test = test,
                                      .tested_on = name};
+    int64_t begin = rt_profile_now(t->profile);
     int count = rt_evaluate(&t->session, RT_TRAINED, &options, records, error);
+    rt_profile_add(t->profile, 0, RT_SPAN_EVALUATION, 0, begin);
     for (int i = 0; i < count; i++) {
         int64_t epoch = position->step / position->steps_per_epoch;
         rt_evaluation_print(stdout, &records[i]);
@@ -272,16 +310,31 @@ static int write_step(trainer *t, double loss, double seconds, rt_error *error) 
 
 /* ---- steps ---- */
 
+/* Takes the step's batch and runs the step. */
+static int compute(trainer *t, rt_error *error) {
+    int64_t begin = rt_profile_now(t->profile);
+    rt_profile_step(t->profile);
+    if (rt_stepper_load(&t->stepper, error))
+        return -1;
+    rt_profile_add(t->profile, 0, RT_SPAN_WAIT, 0, begin);
+    int64_t loaded = rt_profile_now(t->profile);
+    rt_stepper_fill(&t->stepper, t->stepper.train_step);
+    rt_profile_add(t->profile, 0, RT_SPAN_INPUT, 0, loaded);
+    rt_session_run(&t->session, t->stepper.train_step);
+    rt_profile_add(t->profile, 0, RT_SPAN_STEP, (int)t->stepper.position.step, begin);
+    return 0;
+}
+
 static int step(trainer *t, rt_error *error) {
     rt_training_position *position = &t->stepper.position;
     double begin = rt_seconds();
-    if (rt_stepper_load(&t->stepper, error))
+    if (compute(t, error))
         return -1;
-    rt_stepper_fill(&t->stepper, t->stepper.train_step);
-    rt_session_run(&t->session, t->stepper.train_step);
     double seconds = rt_seconds() - begin, loss = rt_tensor_scalar(t->loss, t->session.frame.arena);
+    int64_t computed = rt_profile_now(t->profile);
     if (write_step(t, loss, seconds, error))
         return -1;
+    rt_profile_add(t->profile, 0, RT_SPAN_LOG, 0, computed);
     if (!isfinite(loss)) {
         rt_progress_break(&t->progress);
         return rt_fail(error, "the loss is %g at step %" PRId64 "; %s%s", loss, position->step,
@@ -357,6 +410,5 @@ int rt_train(const rt_program *program, const rt_options *options, rt_error *err
         status = run_steps(&t, error);
         rt_interrupt_release();
     }
-    close_all(&t);
-    return status;
+    return close_all(&t, status, error);
 }

@@ -1,5 +1,6 @@
 /* cslc bench: fused scores against the same scores stored. */
 #include "frontend/driver/bench.h"
+#include "frontend/driver/machine.h"
 
 #include "passes/extract_scores.h"
 #include "runtime/blas.h"
@@ -8,20 +9,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-
-static const char *processor_name(arena *memory) {
-    char line[256], *name = NULL;
-    FILE *file = fopen("/proc/cpuinfo", "r");
-    while (file && !name && fgets(line, sizeof line, file))
-        if (strncmp(line, "model name", 10) == 0 && strchr(line, ':'))
-            name = strchr(line, ':') + 2;
-    if (name)
-        name[strcspn(name, "\n")] = 0;
-    const char *found = arena_strdup(memory, name ? name : "unknown");
-    if (file)
-        fclose(file);
-    return found;
-}
 
 /* Which sides --only leaves; false after saying what is wrong with it. */
 static bool choose_sides(const driver_options *options, bool sides[BENCH_SIDES]) {
@@ -68,9 +55,9 @@ int driver_bench(driver_session *work) {
     int threads = (int)sysconf(_SC_NPROCESSORS_ONLN);
     bench_report report = {.memory = work->memory,
                            .sources = &work->sources,
-                           .machine = processor_name(work->memory),
+                           .machine = machine_processor(work->memory),
                            .threads = threads,
-                           .peak = bench_peak(work, threads)};
+                           .peak = machine_peak_flops(work, threads)};
     if (report.peak == 0 || !measure_groups(work, sides, &report))
         return STATUS_FAILED;
     text_buffer text = {0};

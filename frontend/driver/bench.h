@@ -38,9 +38,6 @@ typedef struct {
 /* Measures one group; false after reporting. `sides`: which. */
 bool bench_measure(driver_session *work, ir_function *function, ir_value *product, const bool sides[BENCH_SIDES],
                    bench_group *group);
-/* Multiplications and additions a second that all threads together reach with vectors in registers; 0 after an error.
- */
-double bench_peak(driver_session *work, int threads);
 /* Runs the group's forward part in PyTorch, eagerly, and its gradients; false after saying what is wrong. */
 bool bench_pytorch(driver_session *work, ir_function *function, ir_value *product, bench_group *group);
 

@@ -114,7 +114,7 @@ static void free_side(compiled_side *side) {
 
 static double run(compiled_side *side, int number) {
     const rt_entry *entry = &backend_program(side->code)->entries[number];
-    rt_frame frame = {NULL, side->arena, side->pool};
+    rt_frame frame = {.arena = side->arena, .pool = side->pool};
     fill_inputs(side, number);
     double start = now();
     entry->run(&frame, entry->context);
@@ -205,64 +205,4 @@ bool bench_measure(driver_session *work, ir_function *function, ir_value *produc
         free_side(&sides[side]);
     free(sides);
     return good;
-}
-
-/* ---- the machine's peak --------------------------------------------------------------------------------------------
- */
-
-enum { PEAK_STEPS = 1 << 16, PEAK_ACCUMULATORS = 12 };
-
-/* Chains of a * b + c in registers: as many as hide the latency of two units. */
-static kir_kernel *peak_kernel(arena *memory, const kir_target *target) {
-    source_span nowhere = {0};
-    kir_kernel *kernel = kir_kernel_new(memory, "peak", nowhere);
-    int argument = kir_argument_add(memory, kernel, "sums", KIR_F32, target->lanes, true, true);
-    kir_builder builder = {memory, kernel, &kernel->body, nowhere}, body;
-    kir_type vector = kir_vector_type(KIR_F32, target->lanes);
-    kir_reg sums[PEAK_ACCUMULATORS], factor = kir_load(&builder, argument, kir_at(0), target->lanes, target->lanes);
-    for (int i = 0; i < PEAK_ACCUMULATORS; i++) {
-        sums[i] = kir_register(&builder, vector);
-        kir_assign(&builder, sums[i], kir_number(&builder, vector, i));
-    }
-    kir_loop(&builder, kir_at(0), kir_at(PEAK_STEPS), 1, &body);
-    for (int i = 0; i < PEAK_ACCUMULATORS; i++)
-        kir_into(&body, sums[i], KIR_fma, sums[i], factor, factor);
-    for (int i = 1; i < PEAK_ACCUMULATORS; i++)
-        kir_into(&builder, sums[0], KIR_add, sums[0], sums[i], -1);
-    kir_store(&builder, argument, kir_at(0), sums[0], target->lanes);
-    return kernel;
-}
-
-double bench_peak(driver_session *work, int threads) {
-    const kir_target *target = &work->passes.target;
-    arena *memory = work->memory;
-    int64_t extent = (int64_t)threads * 8;
-    kir_buffer buffer = {
-        .name = "sums", .region = KIR_ARENA, .element = KIR_F32, .bytes = 4 * target->lanes, .fixed = true};
-    kir_launch launch = {.extent = extent, .rounds = 1, .buffers = &(int){0}, .byte_offsets = &(int64_t){0}};
-    kir_function function = {.name = "peak", .launches = &launch, .launch_count = 1, .arena_bytes = 64};
-    kir_program program = {.memory = memory, .module = ir_module_new(memory, &work->sources, "peak")};
-    program.buffers = &buffer;
-    program.buffer_count = 1;
-    program.functions = &function;
-    program.function_count = 1;
-    kir_program_add_kernel(&program, peak_kernel(memory, target));
-    backend_code *code = llvm_compile(&program, target, &work->diags);
-    rt_pool *pool = rt_pool_create(threads);
-    _Alignas(64) float sums[16] = {0};
-    double best = 0;
-    if (code && pool && rt_pool_reserve(pool, 64) == 0) {
-        rt_frame frame = {NULL, (char *)sums, pool};
-        double operations = 2.0 * PEAK_STEPS * PEAK_ACCUMULATORS * target->lanes * (double)extent;
-        for (int i = 0; i < 8; i++) {
-            double start = now();
-            backend_program(code)->entries[0].run(&frame, NULL);
-            best = fmax(best, operations / (now() - start));
-        }
-    }
-    if (pool)
-        rt_pool_destroy(pool);
-    if (code)
-        backend_free(code);
-    return best;
 }

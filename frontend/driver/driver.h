@@ -19,8 +19,8 @@ typedef struct {
     arena *memory; /* of the lists */
     const driver_command *command;
     driver_list inputs, definitions, folders, disabled, left, right, vary;
-    const char *output, *emit, *backend, *target, *passes, *print_after, *out, *only, *against;
-    bool time_passes, remarks, verify, json, layers;
+    const char *output, *emit, *backend, *target, *passes, *print_after, *out, *only, *against, *steps, *data;
+    bool time_passes, remarks, verify, json, layers, all;
     bool has_program_arguments; /* whether there was a -- */
     char **program_arguments;   /* after it */
     int program_argument_count;
@@ -98,5 +98,6 @@ int driver_explain(driver_session *work);
 int driver_diff(driver_session *work);
 int driver_sweep(driver_session *work);
 int driver_bench(driver_session *work);
+int driver_profile(driver_session *work);
 
 #endif

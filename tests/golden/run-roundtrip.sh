@@ -24,7 +24,7 @@ roundtrip() {
         count=$((count + 1))
         "$cslc" opt --passes= "$stage" -o "$work/again" || { fail "$what: $name does not read back"; continue; }
         cmp -s "$stage" "$work/again" || fail "$what: $name reads back as another module"
-        if grep -E '^  (%|write|output)|^(state|view|setting)' "$stage" | grep -vE ' at [0-9]+:[0-9]+:[0-9]+:[0-9]+( \{)?$'; then
+        if grep -E '^  (%|write|output)|^(state|view|setting)' "$stage" | grep -vE ' at [0-9]+:[0-9]+:[0-9]+:[0-9]+(:[a-z]+)?( \{)?$'; then
             fail "$what: $name has values without a place"
         fi
     done

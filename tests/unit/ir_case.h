@@ -220,7 +220,8 @@ static inline void compiled_run(const kir_program *program, const backend_code *
     rt_pool *pool = rt_pool_create(2);
     assert_non_null(pool);
     assert_int_equal(rt_pool_reserve(pool, (size_t)scratch), 0);
-    rt_frame frame = {guarded_memory(program->state_bytes), guarded_memory(function->arena_bytes), pool};
+    rt_frame frame = {
+        .state = guarded_memory(program->state_bytes), .arena = guarded_memory(function->arena_bytes), .pool = pool};
     const ir_module *module = program->module;
     for (int i = 0; i < module->state_count; i++) {
         const tensor *state = tensor_find(given, true, module->states[i].name);
