@@ -4,10 +4,21 @@
 #include "runtime/evaluate.h"
 #include "runtime/output_file.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { STATUS_FAILED = 1, STATUS_USAGE = 2 };
+
+static int unknown_item(const char *flag, const char *item, int length, const char *(*name_of)(int), int name_count,
+                        rt_error *error) {
+    char names[128] = "";
+    size_t used = 0;
+    for (int i = 0; i < name_count; i++)
+        if (name_of(i) && used < sizeof names)
+            used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "", name_of(i));
+    return rt_fail(error, "%s does not know '%.*s'; it takes %s", flag, length, item, names);
+}
 
 /* Reads a list such as "knn,mlp" into bits, one a name. */
 static int parse_list(const char *flag, const char *list, const char *(*name_of)(int), int name_count, unsigned *bits,
@@ -20,7 +31,7 @@ static int parse_list(const char *flag, const char *list, const char *(*name_of)
             *bits |= found ? 1u << i : 0;
         }
         if (!found)
-            return rt_fail(error, "%s does not know '%.*s'", flag, (int)length, list);
+            return unknown_item(flag, list, (int)length, name_of, name_count, error);
         list += length + (list[length] == ',');
     }
     return 0;
@@ -142,11 +153,21 @@ static int write_records(const evaluation_run *run, rt_error *error) {
     return rt_output_commit(&output, error);
 }
 
+/* A path that cannot be written is found out before minutes of work. */
+static int check_output(const char *path, rt_error *error) {
+    rt_output_file output;
+    if (rt_output_open(&output, path, error))
+        return -1;
+    rt_output_abandon(&output);
+    return 0;
+}
+
 int rt_command_eval(const rt_program *program, const rt_options *options, rt_error *error) {
     evaluation_run run = {.options = options};
     if (parse_request(&run, error))
         return STATUS_USAGE;
-    int failed = open_run(&run, program, error) || measure(&run, error) || (options->out && write_records(&run, error));
+    int failed = open_run(&run, program, error) || (options->out && check_output(options->out, error)) ||
+                 measure(&run, error) || (options->out && write_records(&run, error));
     if (run.session.manifest)
         rt_session_close(&run.session);
     rt_data_free(&run.data);

@@ -13,7 +13,7 @@ enum { STATUS_FAILED = 1, STATUS_USAGE = 2, MOST_THREADS = 1024, MOST = INT32_MA
 #define AT(field) offsetof(rt_options, field)
 #define DATA                                                                                                           \
     {                                                                                                                  \
-        "--data", RT_FLAG_TEXT, "PATH", "CIFAR-10 binary, an image folder, vectors.npy, a=PATH,b=PATH or shapes",      \
+        "--data", RT_FLAG_TEXT, "PATH", "CIFAR or STL-10 archive, image folder, vectors.npy, a=PATH,b=PATH or shapes", \
             AT(data), 0, 0                                                                                             \
     }
 #define VALIDATION                                                                                                     \

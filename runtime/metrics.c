@@ -63,6 +63,8 @@ int rt_metrics_open(rt_metrics *metrics, const char *folder, int64_t first_step,
         if (!metrics->stream)
             result = rt_fail(error, "cannot write %s: %s", metrics->path, strerror(errno));
     }
+    if (result == 0)
+        result = rt_events_open(&metrics->events, folder, first_step, error);
     if (result)
         rt_metrics_close(metrics);
     return result;
@@ -71,21 +73,30 @@ int rt_metrics_open(rt_metrics *metrics, const char *folder, int64_t first_step,
 void rt_metrics_close(rt_metrics *metrics) {
     if (metrics->stream)
         fclose(metrics->stream);
+    rt_events_close(&metrics->events);
     free(metrics->path);
     *metrics = (rt_metrics){0};
 }
 
-rt_json_writer rt_metrics_begin(rt_metrics *metrics) {
+rt_json_writer rt_metrics_begin(rt_metrics *metrics, int64_t step, int64_t epoch) {
     rt_json_writer json = rt_json_to(metrics->stream);
     rt_json_open(&json, NULL, '{');
+    rt_json_integer(&json, "step", step);
+    rt_json_integer(&json, "epoch", epoch);
+    rt_events_begin(&metrics->events, step);
     return json;
+}
+
+void rt_metrics_scalar(rt_metrics *metrics, rt_json_writer *json, const char *name, double value) {
+    rt_json_real(json, name, value);
+    rt_events_scalar(&metrics->events, name, value);
 }
 
 static int end_line(rt_metrics *metrics, rt_error *error) {
     fputc('\n', metrics->stream);
     if (fflush(metrics->stream) || ferror(metrics->stream))
         return rt_fail(error, "cannot write %s: %s", metrics->path, strerror(errno));
-    return 0;
+    return rt_events_end(&metrics->events, error);
 }
 
 int rt_metrics_end(rt_metrics *metrics, rt_json_writer *json, rt_error *error) {
@@ -97,5 +108,9 @@ int rt_metrics_evaluation(rt_metrics *metrics, const rt_manifest *manifest, cons
                           int64_t epoch, int64_t step, rt_error *error) {
     rt_json_writer json = rt_json_to(metrics->stream);
     rt_evaluation_write(&json, manifest, record, epoch, step);
+    char tag[64]; /* test/knn: TensorBoard shows what stands before the slash together */
+    snprintf(tag, sizeof tag, "%s/%s", record->tested_on, rt_protocol_name(record->protocol));
+    rt_events_begin(&metrics->events, step > 0 ? step - 1 : 0); /* where the last step stands: a resumed run keeps it */
+    rt_events_scalar(&metrics->events, tag, record->accuracy);
     return end_line(metrics, error);
 }

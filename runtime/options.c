@@ -49,6 +49,7 @@ const char *rt_nearest_name(const char *word, const void *names, int count, size
 typedef struct {
     char **words;
     int count, at;
+    const char *attached; /* the value in --flag=value, or NULL */
     rt_options *options;
     rt_error *error;
 } parser;
@@ -73,8 +74,13 @@ static int parse_real(const rt_flag *flag, const char *word, double *value, rt_e
     return 0;
 }
 
-/* The next word, which must not look like a flag (a lone "-" or a negative number may). */
+/* What stands behind --flag=, or the next word, which must not look like a flag (a lone "-" or a negative number may).
+ */
 static const char *next_value(parser *p) {
+    const char *attached = p->attached;
+    p->attached = NULL;
+    if (attached)
+        return attached;
     if (p->at >= p->count || (p->words[p->at][0] == '-' && p->words[p->at][1] == '-'))
         return NULL;
     return p->words[p->at++];
@@ -110,12 +116,16 @@ static int parse_value(parser *p, const rt_flag *flag) {
 }
 
 static int parse_flag(parser *p, const rt_flag *flags, int flag_count, int *given) {
-    const char *word = p->words[p->at++];
+    const char *word = p->words[p->at++], *equals = word[1] == '-' ? strchr(word, '=') : NULL;
+    size_t length = equals ? (size_t)(equals - word) : strlen(word);
+    p->attached = equals ? equals + 1 : NULL;
     for (int i = 0; i < flag_count; i++) {
-        if (strcmp(word, flags[i].name))
+        if (strncmp(word, flags[i].name, length) || flags[i].name[length])
             continue;
         if (given[i]++)
-            return rt_fail(p->error, "%s is given twice", word);
+            return rt_fail(p->error, "%s is given twice", flags[i].name);
+        if (equals && flags[i].kind == RT_FLAG_SWITCH)
+            return rt_fail(p->error, "%s takes no argument", flags[i].name);
         return parse_value(p, &flags[i]);
     }
     const char *nearest = rt_nearest_name(word, &flags[0].name, flag_count, sizeof *flags);

@@ -293,19 +293,18 @@ static int due(const rt_training_position *position, int64_t every) {
 static int write_step(trainer *t, double loss, double seconds, rt_error *error) {
     const rt_training_position *position = &t->stepper.position;
     const rt_function_info *function = t->stepper.train_step;
-    rt_json_writer json = rt_metrics_begin(&t->metrics);
-    rt_json_integer(&json, "step", position->step);
-    rt_json_integer(&json, "epoch", position->step / position->steps_per_epoch + 1);
-    rt_json_real(&json, "loss", loss);
+    rt_metrics *metrics = &t->metrics;
+    rt_json_writer json = rt_metrics_begin(metrics, position->step, position->step / position->steps_per_epoch + 1);
+    rt_metrics_scalar(metrics, &json, "loss", loss);
     if (t->rate)
-        rt_json_real(&json, "lr", rt_tensor_scalar(t->rate, t->session.frame.arena));
-    rt_json_real(&json, "seconds", seconds);
+        rt_metrics_scalar(metrics, &json, "lr", rt_tensor_scalar(t->rate, t->session.frame.arena));
+    rt_metrics_scalar(metrics, &json, "seconds", seconds);
     for (int i = 0; i < function->output_count; i++) {
         const rt_tensor *output = &function->outputs[i];
         if (output != t->loss && output != t->rate && output->rank == 0)
-            rt_json_real(&json, output->name, rt_tensor_scalar(output, t->session.frame.arena));
+            rt_metrics_scalar(metrics, &json, output->name, rt_tensor_scalar(output, t->session.frame.arena));
     }
-    return rt_metrics_end(&t->metrics, &json, error);
+    return rt_metrics_end(metrics, &json, error);
 }
 
 /* ---- steps ---- */
@@ -383,6 +382,11 @@ static int run_steps(trainer *t, rt_error *error) {
 /* Runs up to the wanted step and writes that one; no log, no checkpoint. */
 static int run_dump(trainer *t, rt_error *error) {
     rt_training_position *position = &t->stepper.position;
+    if (t->options->dump_step >= position->total_steps) {
+        rt_fail(error, "there is no step %" PRId64 ": the run has %" PRId64 ", which count from 0",
+                t->options->dump_step, position->total_steps);
+        return STATUS_USAGE;
+    }
     if (position->step > t->options->dump_step) {
         rt_fail(error, "step %" PRId64 " is over: the checkpoint has %" PRId64 " steps", t->options->dump_step,
                 position->step);

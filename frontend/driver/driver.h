@@ -73,6 +73,8 @@ ir_module *driver_compile(driver_session *work, const char *path, const driver_l
                           fe_description *description);
 /* The options' one spec to a planned program, stopping before a pass if asked to. */
 bool driver_compile_program(driver_session *work, const char *stop_before);
+/* The pass whose name is nearest, or NULL. */
+const char *driver_nearest_pass(const char *name);
 /* Whether the options name a pass that there is not, or that cannot be left out: the status, or -1. */
 int driver_check_passes(const driver_options *options);
 

@@ -19,23 +19,34 @@ static bool read_module(driver_session *work) {
     return work->passes.module && ir_verify(work->passes.module, &work->diags);
 }
 
-int driver_opt(driver_session *work) {
-    const driver_options *options = work->options;
-    if (!read_module(work))
-        return STATUS_FAILED;
-    pass_options passes = driver_pass_options(options, NULL);
-    passes.verify = true;
-    char *names = arena_strdup(work->memory, options->passes ? options->passes : "");
+/* The passes that --passes names, in order, with NULL at the end; NULL after reporting one that there is not. */
+static const pass_info **named_passes(driver_session *work, int *status) {
+    char *names = arena_strdup(work->memory, work->options->passes ? work->options->passes : "");
+    const pass_info **passes = arena_alloc(work->memory, (strlen(names) / 2 + 2) * sizeof *passes);
+    int count = 0;
     for (char *name = strtok(names, ","); name; name = strtok(NULL, ",")) {
-        const pass_info *pass = pass_find(name);
-        if (!pass)
-            return driver_usage_error("no pass '%s'", name, NULL);
-        if (!pass_run(&work->passes, pass, &passes))
-            return STATUS_FAILED;
+        passes[count] = pass_find(name);
+        if (!passes[count++]) {
+            *status = driver_usage_error("no pass '%s'", name, driver_nearest_pass(name));
+            return NULL;
+        }
     }
+    return passes;
+}
+
+int driver_opt(driver_session *work) {
+    int status = STATUS_FAILED;
+    const pass_info **wanted = named_passes(work, &status);
+    if (!wanted || !read_module(work))
+        return status;
+    pass_options passes = driver_pass_options(work->options, NULL);
+    passes.verify = true;
+    for (; *wanted; wanted++)
+        if (!pass_run(&work->passes, *wanted, &passes))
+            return STATUS_FAILED;
     text_buffer out = {0};
     driver_print_ir(&work->passes, &out);
-    int status = driver_write(options->output, &out);
+    status = driver_write(work->options->output, &out);
     text_free(&out);
     return status;
 }

@@ -111,6 +111,17 @@ static int list_passes(void) {
 /* ---- parsing
  * -------------------------------------------------------------------------------------------------------------- */
 
+/* The option is this command's, but its value is missing, or it has one where it takes none. */
+static int used_wrongly(const option *choice) {
+    fprintf(stderr, "cslc: option '%s' ", choice->name);
+    if (choice->argument)
+        fprintf(stderr, "needs a value: %s%s%s\n", choice->name, choice->name[1] == '-' ? "=" : " ", choice->argument);
+    else
+        fprintf(stderr, "takes no value\n");
+    fprintf(stderr, "cslc: 'cslc --help' lists the options\n");
+    return STATUS_USAGE;
+}
+
 static int unknown_option(const driver_command *command, const char *argument) {
     const char *known[OPTION_COUNT + 3] = {"--list-passes", "--version", "--help"};
     int count = 3;
@@ -123,7 +134,7 @@ static int unknown_option(const driver_command *command, const char *argument) {
             return STATUS_USAGE;
         }
         if (strcmp(options_table[i].name, name) == 0)
-            return driver_usage_error("option '%s' is used wrongly", argument, NULL);
+            return used_wrongly(&options_table[i]);
         if (takes(command, &options_table[i]))
             known[count++] = options_table[i].name;
     }
@@ -181,8 +192,20 @@ static int take_question(const driver_options *options, const char *argument, bo
     return strcmp(argument, "--list-passes") == 0 ? list_passes() : -1;
 }
 
+/* `cslc rnu spec.csl`: the first of two words for one input is a misspelt command rather than a file. */
+static const char *meant_command(const driver_options *options) {
+    const char *names[16];
+    for (int i = 1; i < driver_command_count; i++)
+        names[i - 1] = driver_commands[i].name;
+    bool plain = options->command == &driver_commands[0] && options->inputs.count > 1;
+    return plain ? diag_suggest(options->inputs.items[0], names, driver_command_count - 1) : NULL;
+}
+
 static int check_inputs(const driver_options *options) {
     const driver_command *command = options->command;
+    const char *meant = meant_command(options);
+    if (meant)
+        return driver_usage_error("no command '%s'", options->inputs.items[0], meant);
     if (options->inputs.count > command->most_inputs)
         return command->most_inputs == 1
                    ? driver_usage_error("a second input '%s'", options->inputs.items[1], NULL)

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 bool driver_begin(driver_session *work, const driver_options *options) {
@@ -74,23 +75,26 @@ pass_options driver_pass_options(const driver_options *options, const char *stop
                           .user = (void *)(uintptr_t)options};
 }
 
-int driver_check_passes(const driver_options *options) {
+const char *driver_nearest_pass(const char *name) {
     int count;
     const pass_info *const *all = pass_list(&count);
     const char *names[64];
     for (int i = 0; i < count; i++)
         names[i] = all[i]->name;
+    return diag_suggest(name, names, count);
+}
+
+int driver_check_passes(const driver_options *options) {
     for (int i = 0; i < options->disabled.count; i++) {
         const char *name = options->disabled.items[i];
         const pass_info *pass = pass_find(name);
         if (!pass)
-            return driver_usage_error("no pass '%s'", name, diag_suggest(name, names, count));
+            return driver_usage_error("no pass '%s'", name, driver_nearest_pass(name));
         if (pass->required)
             return driver_usage_error("the pass '%s' cannot be left out", pass->name, NULL);
     }
     if (options->print_after && strcmp(options->print_after, "all") != 0 && !pass_find(options->print_after))
-        return driver_usage_error("no pass '%s'", options->print_after,
-                                  diag_suggest(options->print_after, names, count));
+        return driver_usage_error("no pass '%s'", options->print_after, driver_nearest_pass(options->print_after));
     return -1;
 }
 
@@ -99,8 +103,14 @@ ir_module *driver_compile(driver_session *work, const char *path, const driver_l
                           fe_description *description) {
     const driver_list *own = &work->options->folders;
     const char **folders = arena_alloc(work->memory, (size_t)(own->count + 1) * sizeof *folders);
-    for (int i = 0; i < own->count; i++)
+    for (int i = 0; i < own->count; i++) {
         folders[i] = own->items[i];
+        struct stat there;
+        if (stat(folders[i], &there) != 0 || !S_ISDIR(there.st_mode)) {
+            diag_error(&work->diags, (source_span){0}, "-I takes a folder, and '%s' is none", folders[i]);
+            return NULL;
+        }
+    }
     folders[own->count] = CSL_LIBRARY_FOLDER;
     fe_options front = {definitions->items, definitions->count, folders, own->count + 1, description};
     return fe_compile(work->memory, &work->diags, path, &front);

@@ -105,6 +105,20 @@ status 2 "--seed" ./program train --data $data --seed 1e99
 status 2 "did you mean 'train'" ./program trian --data $data
 status 2 "--checkpoint" ./program eval --data $data
 status 2 "usage" ./program
+status 2 "did you mean '--epochs'" ./program train --epocs=3
+status 2 "--steps wants" ./program train --data=$data --steps=
+status 2 "takes no argument" ./program train --data $data --test=1
+status 2 "given twice" ./program train --data $data --steps 1 --steps=2
+status 2 "unexpected argument 'more'" ./program train --data $data more
+status 2 "there is no step 7" ./program train --data $data --steps 7 --dump-step 7 step.safetensors
+status 2 "two arguments" ./program train --data $data --dump-step 7
+status 1 "nowhere" ./program train --data $data --steps 7 --dump-step 1 nowhere/step.safetensors
+status 2 "knn, linear, mlp" ./program eval --data $data --checkpoint good/last.safetensors --protocol kn
+status 2 "untrained, pixels" ./program eval --data $data --checkpoint good/last.safetensors --baseline pixel
+status 2 "above 0" ./program eval --data $data --checkpoint good/last.safetensors --t nan
+status 2 "whole number from 1" ./program eval --data $data --checkpoint good/last.safetensors --k 0
+status 1 "nowhere" ./program eval --data $data --checkpoint good/last.safetensors --out nowhere/results.json
+[ ! -s out ] || fail "a result before the path was found to be unwritable"
 
 # ---- checkpoints
 head -c 2000 good/last.safetensors >short.safetensors
@@ -152,6 +166,15 @@ status 1 noise.safetensors "$cslc" noise.safetensors -o z
 status 1 method "$cslc" file -o z
 status 2 usage "$cslc"
 status 2 "second input" "$cslc" "$spec" "$spec" -o z
+status 2 "did you mean 'run'" "$cslc" rnu "$spec" -- info
+status 2 "needs a value: --emit=KIND" "$cslc" "$spec" --emit
+status 2 "needs a value: -o FILE" "$cslc" "$spec" -o
+status 2 "takes no value" "$cslc" "$spec" --verify=yes -o z
+status 2 "takes no option '--emit'" "$cslc" run "$spec" --emit=ir -- info
+status 2 "did you mean 'dead-code'" "$cslc" opt --passes=dead-cod "$spec"
+status 2 "did you mean 'layout'" "$cslc" "$spec" --emit=ir --print-after=layuot
+status 1 "takes a folder" "$cslc" "$spec" -I nowhere -o z
+status 1 "NAME=VALUE" "$cslc" "$spec" -D batch -o z
 status 2 "did you mean '--emit'" "$cslc" "$spec" --emti=ir
 status 2 "did you mean 'ir'" "$cslc" "$spec" --emit=irr
 status 2 "no back end" "$cslc" run "$spec" --backend=gcc -- info

@@ -34,6 +34,18 @@ wait $pid 2>/dev/null || true
 [ "$(losses one)" = "$(losses killed)" ] || fail "the resumed run differs from the uninterrupted one"
 [ "$(losses one | wc -l)" = 40 ] || fail "40 steps expected"
 
+# The C file, compiled as README says.
+"$build/cslc" "$source/specs/simclr.csl" -D batch=8 -D width=4 --emit=c -o simclr.c
+instrumented=
+nm "$build/lib/libcslrt.a" | grep -q __asan_init && instrumented=-fsanitize=address,undefined
+# shellcheck disable=SC2086
+cc -O3 -march=native -Wall -Wextra -Werror $instrumented -I "$source" simclr.c "$build/lib/libcslrt.a" -lopenblas -ljpeg \
+    -lpng -lz -lpthread -lm -o compiled || fail "the C file does not compile"
+./compiled train --data $data --steps 3 --eval-every 0 --out compiled_run >/dev/null
+losses compiled_run >of_c
+losses one | head -n 3 | paste -d ' ' - of_c | awk '{ error = ($2 - $4) / $2; if (error * error > 1e-8) bad = 1 }
+    END { exit bad || NR != 3 }' || fail "the C file trains differently"
+
 # The syntax tree prints and parses back to itself, and to the same program.
 for method in simclr yadim; do
     "$build/cslc" "$source/specs/$method.csl" -D batch=4 -D width=4 --emit=ir -o first.ir
@@ -43,6 +55,12 @@ for method in simclr yadim; do
     "$build/cslc" first.csl -I "$source/specs/lib" -D batch=4 -D width=4 --emit=ir -o again.ir
     [ "$(grep -c ' = ' first.ir)" = "$(grep -c ' = ' again.ir)" ] || fail "$method: the printed tree compiles to another program"
 done
+
+# The event files hold the numbers of metrics.jsonl, step by step.
+rm -rf one
+./program train --data $data --epochs 2 --eval-every 1 --out one >/dev/null
+./program train --data $data --epochs 3 --eval-every 1 --out one --resume >/dev/null
+/usr/bin/python3 "$source/tests/e2e/check_events.py" one || fail "TensorBoard's event files"
 
 echo "$failures failed"
 [ $failures = 0 ]
