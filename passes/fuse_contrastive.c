@@ -269,19 +269,12 @@ static ir_value *write_both_ways(stage_writer *write, ir_value *matrix) {
 /* ---- groups --------------------------------------------------------------------------------------------------------
  */
 
-static int last_group(const ir_function *function) {
-    int last = 0;
-    for (const ir_value *value = function->first; value; value = value->next)
-        last = value->group > last ? value->group : last;
-    return last;
-}
-
 static void write_stage(const score_space *space, int stage) {
     ir_function *function = space->function;
     stage_writer write = {.space = space,
                           .builder = {function, NULL, space->product->span},
                           .matrices = arena_alloc(space->memory, (size_t)space->id_limit * sizeof(ir_value *)),
-                          .group = last_group(function) + 1};
+                          .group = ir_last_group(function) + 1};
     for (int i = 0; i < space->result_count; i++) {
         const score_result *result = &space->results[i];
         if (result->stage != stage || !result->value)
@@ -290,55 +283,6 @@ static void write_stage(const score_space *space, int stage) {
         ir_value *matrix = matrix_of(&write, result->scores);
         write_result(&write, result, result->both_ways ? write_both_ways(&write, matrix) : matrix);
     }
-}
-
-typedef struct {
-    ir_function *function;
-    ir_value **order;
-    int count;
-    ir_value **members; /* by group: its first member; the others follow by scratch */
-} sorting;
-
-static void place(sorting *sort, ir_value *value) {
-    if (value->mark)
-        return;
-    if (!value->group) {
-        value->mark = 1;
-        for (int i = 0; i < value->operand_count; i++)
-            place(sort, value->operands[i]);
-        sort->order[sort->count++] = value;
-        return;
-    }
-    for (ir_value *other = sort->members[value->group]; other; other = other->scratch)
-        other->mark = 1;
-    for (ir_value *other = sort->members[value->group]; other; other = other->scratch)
-        for (int i = 0; i < other->operand_count; i++)
-            place(sort, other->operands[i]);
-    for (ir_value *other = sort->members[value->group]; other; other = other->scratch)
-        sort->order[sort->count++] = other;
-}
-
-/* Puts operands before their users and the members of a group side by side. */
-static void sort_values(arena *memory, ir_function *function) {
-    sorting sort = {.function = function};
-    sort.order = arena_alloc(memory, (size_t)function->next_id * sizeof(ir_value *));
-    sort.members = arena_alloc(memory, (size_t)(last_group(function) + 1) * sizeof(ir_value *));
-    for (ir_value *value = function->last; value; value = value->previous) {
-        value->mark = 0;
-        value->scratch = NULL;
-        if (value->group) {
-            value->scratch = sort.members[value->group];
-            sort.members[value->group] = value;
-        }
-    }
-    for (ir_value *value = function->first; value; value = value->next)
-        place(&sort, value);
-    for (int i = 0; i < sort.count; i++) {
-        sort.order[i]->previous = i ? sort.order[i - 1] : NULL;
-        sort.order[i]->next = i + 1 < sort.count ? sort.order[i + 1] : NULL;
-    }
-    function->first = sort.count ? sort.order[0] : NULL;
-    function->last = sort.count ? sort.order[sort.count - 1] : NULL;
 }
 
 static void sweep_unused(ir_function *function) {
@@ -410,7 +354,7 @@ static bool fuse(pass_context *context, ir_function *function, ir_value *product
     for (int stage = 0; stage < space.stage_count; stage++)
         write_stage(&space, stage);
     sweep_unused(function);
-    sort_values(context->memory, function);
+    ir_sort_groups(function);
     remark_fused(context, &space, symmetric);
     return true;
 }

@@ -1,10 +1,9 @@
 /* lower: from fused groups of the tensor IR to kernels and launches.
  *
- * Values become buffers and launches in order. A state's new value is computed last of all and, where nothing else
- * needs the old one by then, straight into the state's memory. */
-#include "passes/lower_nest.h"
+ * Groups and lone values become buffers and launches in order. States are written last of all, but for those whose new
+ * value is computed straight into their memory. */
+#include "passes/lower_units.h"
 
-#include <string.h>
 
 enum { ALIGNMENT = 64 };
 
@@ -22,8 +21,9 @@ static void place_states(kir_program *program) {
 
 typedef struct {
     lower_context *context;
-    int *state_buffers;    /* by state; -1 until first used in this function */
-    const ir_value **late; /* by state: the value computed straight into it at the end, or NULL */
+    int *state_buffers; /* by state; -1 until first used in this function */
+    lower_units units;
+    lower_straight straight;
 } function_lowering;
 
 static int state_index(const function_lowering *work, const ir_value *value) {
@@ -73,75 +73,16 @@ static void lower_output(function_lowering *work, const ir_value *value) {
     ARENA_PUSH(context->memory, function->outputs, function->output_count, function->output_capacity, port);
 }
 
-/* ---- state updates
- * ---------------------------------------------------------------------------------------------------------------- */
-
-/* The value whose memory a stored value may share, as reshapes and transposes often move nothing. */
-static const ir_value *shared_source(const ir_value *value) {
-    while (value->opcode == IR_OP_reshape || value->opcode == IR_OP_transpose)
-        value = value->operands[0];
-    return value;
-}
-
-/* Whether the group below `value` reads the state `name`; *moved is set when it does so at other indices than its own.
- */
-static bool group_reads(const ir_value *value, const ir_value *root, const char *name, bool straight, bool *moved) {
-    if (value != root && !lower_is_inlined(value)) {
-        const ir_value *source = shared_source(value);
-        bool reads = source->opcode == IR_OP_read && strcmp(ir_symbol(source, IR_ATTR_symbol), name) == 0;
-        *moved |= reads && (!straight || source != value);
-        return reads;
-    }
-    bool reads = false;
-    straight &= ir_op(value->opcode)->class_ == IR_CLASS_ELEMENTWISE;
-    for (int i = 0; i < value->operand_count; i++)
-        reads |= group_reads(value->operands[i], root, name, straight, moved);
-    return reads;
-}
-
-static bool is_elementwise_root(const ir_value *value) {
-    return ir_op(value->opcode)->class_ == IR_CLASS_ELEMENTWISE && !lower_is_inlined(value);
-}
-
-/* A written value goes straight into its state if it is computed for that alone, in the state's own layout, and reads
- * the old value, if at all, at the same index; and if no other late group reads the state. */
-static void choose_late_values(function_lowering *work) {
-    const ir_module *module = work->context->program->module;
-    for (const ir_value *write = work->context->source->first; write; write = write->next) {
-        if (write->opcode != IR_OP_write)
-            continue;
-        int state = state_index(work, write);
-        const ir_value *value = write->operands[0];
-        bool moved = false;
-        if (!is_elementwise_root(value) || value->mark != 1 ||
-            !ir_layout_equal(&value->layout, &module->states[state].layout, value->type.rank))
-            continue;
-        group_reads(value, value, module->states[state].name, true, &moved);
-        if (!moved)
-            work->late[state] = value;
-    }
-    for (int reader = 0; reader < module->state_count; reader++)
-        for (int state = 0; work->late[reader] && state < module->state_count; state++) {
-            bool moved = false;
-            if (state != reader && work->late[state] &&
-                group_reads(work->late[reader], work->late[reader], module->states[state].name, true, &moved))
-                work->late[reader] = NULL;
-            if (!work->late[reader])
-                break;
-        }
-}
-
-/* ---- values
+/* ---- units
  * -------------------------------------------------------------------------------------------------------------------------
  */
 
 static bool lower_value(function_lowering *work, const ir_value *value) {
     lower_context *context = work->context;
-    if (lower_is_of_scores(context, value))
-        return context->buffer_of[value->id] >= 0 || lower_scores(context, value->group);
     switch (value->opcode) {
     case IR_OP_input: lower_input(work, value); return true;
     case IR_OP_read: context->buffer_of[value->id] = state_buffer(work, state_index(work, value)); return true;
+    case IR_OP_argmax: return lower_argmax(context, value);
     case IR_OP_gradient:
         diag_error(context->pass->diags, value->span, "a gradient is left; run 'differentiate' before 'lower'");
         return false;
@@ -149,49 +90,59 @@ static bool lower_value(function_lowering *work, const ir_value *value) {
     }
     switch (ir_op(value->opcode)->class_) {
     case IR_CLASS_SOURCE:
-    case IR_CLASS_ELEMENTWISE: return lower_elementwise(context, value);
+    case IR_CLASS_ELEMENTWISE: return lower_element_alone(context, value);
     case IR_CLASS_SHAPE: return lower_shape(context, value);
-    case IR_CLASS_REDUCTION: return lower_reduction(context, value);
     case IR_CLASS_CONTRACTION: return lower_contraction(context, value);
     case IR_CLASS_WINDOW: return lower_window(context, value);
     default: return true;
     }
 }
 
-static bool is_late(const function_lowering *work, const ir_value *value) {
-    for (int state = 0; state < work->context->program->module->state_count; state++)
-        if (work->late[state] == value)
-            return true;
-    return false;
+static bool is_reduced(const ir_value *value) {
+    return value->opcode == IR_OP_reduce_sum || value->opcode == IR_OP_reduce_max;
 }
 
-/* Marks the members of groups but their roots, which are those with a user outside of the group. */
-static void mark_inlined(const ir_function *function) {
-    ir_count_uses((ir_function *)(uintptr_t)function);
-    for (ir_value *value = function->first; value; value = value->next)
-        value->scratch = NULL;
-    for (const ir_value *user = function->first; user; user = user->next)
-        for (int i = 0; i < user->operand_count; i++)
-            if (user->group && user->operands[i]->group == user->group)
-                user->operands[i]->scratch = user->operands[i];
+static bool lower_unit(function_lowering *work, const lower_group *group) {
+    lower_context *context = work->context;
+    const ir_value *last = group->members[group->member_count - 1];
+    if (last->group && lower_is_of_scores(context, last))
+        return lower_scores(context, last->group);
+    for (int i = 0; i < group->result_count; i++)
+        if (is_reduced(group->results[i]))
+            return lower_reduction(context, group);
+    return last->group ? lower_elementwise(context, group) : lower_value(work, last);
 }
 
-static bool lower_values(function_lowering *work) {
-    for (const ir_value *value = work->context->source->first; value; value = value->next)
-        if (!lower_is_inlined(value) && !is_late(work, value) && !lower_value(work, value))
+static bool lower_units_of(function_lowering *work, bool late) {
+    for (int unit = 0; unit < work->units.count; unit++)
+        if (work->straight.late[unit] == late && !lower_unit(work, &work->units.items[unit]))
             return false;
     return true;
 }
 
-/* Writes from memory first, as the late values may overwrite what they copy. */
-static void write_states(function_lowering *work) {
+static void place_straight_values(function_lowering *work) {
+    for (int state = 0; state < work->context->program->module->state_count; state++) {
+        const ir_value *value = work->straight.value[state];
+        if (value)
+            work->context->buffer_of[value->id] = state_buffer(work, state);
+    }
+}
+
+/* ---- states
+ * ------------------------------------------------------------------------------------------------------------------------
+ */
+
+static bool is_straight(const function_lowering *work, const ir_value *write) {
+    return work->straight.value[state_index(work, write)] == write->operands[0];
+}
+
+/* What is written from another state's memory must be read before that one changes. */
+static void keep_old_values(function_lowering *work) {
     lower_context *context = work->context;
-    const ir_module *module = context->program->module;
     for (const ir_value *write = context->source->first; write; write = write->next) {
-        if (write->opcode != IR_OP_write || is_late(work, write->operands[0]))
+        if (write->opcode != IR_OP_write || is_straight(work, write))
             continue;
         int from = lower_buffer(context, write->operands[0]);
-        /* A state written with another one's old value must be read before that one changes. */
         if (context->program->buffers[from].region == KIR_STATE) {
             int kept = lower_value_buffer(context, write->operands[0]);
             lower_copy(context, &write->type, from, &write->operands[0]->layout, kept, &write->operands[0]->layout,
@@ -199,13 +150,13 @@ static void write_states(function_lowering *work) {
             context->buffer_of[write->operands[0]->id] = kept;
         }
     }
-    for (int state = 0; state < module->state_count; state++)
-        if (work->late[state]) {
-            context->buffer_of[work->late[state]->id] = state_buffer(work, state);
-            lower_elementwise(context, work->late[state]);
-        }
+}
+
+static void copy_states(function_lowering *work) {
+    lower_context *context = work->context;
+    const ir_module *module = context->program->module;
     for (const ir_value *write = context->source->first; write; write = write->next)
-        if (write->opcode == IR_OP_write && !is_late(work, write->operands[0])) {
+        if (write->opcode == IR_OP_write && !is_straight(work, write)) {
             const ir_value *value = write->operands[0];
             int state = state_index(work, write);
             lower_copy(context, &value->type, lower_buffer(context, value), &value->layout, state_buffer(work, state),
@@ -219,7 +170,7 @@ static void lower_outputs(function_lowering *work) {
             lower_output(work, value);
 }
 
-static bool lower_function(pass_context *pass, const ir_function *source) {
+static bool lower_function(pass_context *pass, ir_function *source) {
     kir_program *program = pass->program;
     kir_function lowered = {.name = source->name};
     ARENA_PUSH(pass->memory, program->functions, program->function_count, program->function_capacity, lowered);
@@ -231,15 +182,19 @@ static bool lower_function(pass_context *pass, const ir_function *source) {
     function_lowering work = {.context = &context};
     int states = program->module->state_count;
     work.state_buffers = arena_alloc(pass->memory, (size_t)(states + 1) * sizeof(int));
-    work.late = arena_alloc(pass->memory, (size_t)(states + 1) * sizeof(ir_value *));
     for (int i = 0; i < states; i++)
         work.state_buffers[i] = -1;
-    mark_inlined(source);
-    choose_late_values(&work);
-    if (!lower_values(&work))
+    if (!lower_units_find(pass, source, &work.units))
+        return false;
+    work.straight = lower_straight_find(pass->memory, source, &work.units);
+    place_straight_values(&work);
+    if (!lower_units_of(&work, false))
         return false;
     lower_outputs(&work);
-    write_states(&work);
+    keep_old_values(&work);
+    if (!lower_units_of(&work, true))
+        return false;
+    copy_states(&work);
     return true;
 }
 

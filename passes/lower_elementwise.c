@@ -67,35 +67,46 @@ static void run_nest(lower_kernel *kernel, const nest *loops) {
 /* ---- elementwise groups
  * ------------------------------------------------------------------------------------------------------------ */
 
-static bool is_dense_access(const ir_value *value, const ir_value *root) {
-    return ir_same_dims(&value->type, &root->type) && ir_layout_equal(&value->layout, &root->layout, root->type.rank);
-}
-
-/* Whether every stored operand is read in the order in which the result is written, so that the group is one flat loop.
- */
-static bool is_flat(const ir_value *value, const ir_value *root) {
-    if (value != root && !lower_is_inlined(value))
-        return is_dense_access(value, root);
-    if (value->opcode == IR_OP_constant)
-        return true;
-    if (ir_op(value->opcode)->class_ == IR_CLASS_ELEMENTWISE) {
-        for (int i = 0; i < value->operand_count; i++)
-            if (!is_flat(value->operands[i], root))
+/* Whether every stored operand is read in the order in which the results are written, so that the group is one flat
+ * loop. */
+static bool is_flat(const lower_group *group) {
+    const ir_value *root = group->results[0];
+    for (int m = 0; m < group->member_count; m++) {
+        const ir_value *value = group->members[m];
+        if (value->opcode == IR_OP_constant)
+            continue;
+        /* A repeated scalar is the same everywhere. */
+        if (value->opcode == IR_OP_broadcast && value->operands[0]->type.rank == 0)
+            continue;
+        if (ir_op(value->opcode)->class_ != IR_CLASS_ELEMENTWISE)
+            return false;
+        for (int i = 0; i < value->operand_count; i++) {
+            const ir_value *operand = value->operands[i];
+            if (!ir_layout_equal(&operand->layout, &root->layout, root->type.rank) &&
+                !(root->group && operand->group == root->group))
                 return false;
-        return true;
+        }
     }
-    /* A repeated scalar is the same everywhere. */
-    return value->opcode == IR_OP_broadcast && value->operands[0]->type.rank == 0;
+    return true;
 }
 
-static void emit_root(lower_kernel *kernel, const lower_coordinate *at, int lanes, int count, void *user) {
-    const ir_value *root = user;
-    kir_reg element = lower_element_at(kernel, root, at, lanes, count);
-    lower_store_at(kernel, lower_result_buffer(kernel->context, root), &root->type, &root->layout, at, element, count);
+/* All results before the first is stored: one may take the place of what another is computed from. */
+static void emit_results(lower_kernel *kernel, const lower_coordinate *at, int lanes, int count, void *user) {
+    const lower_group *group = user;
+    kir_reg elements[LOWER_MAX_RESULTS];
+    lower_begin_place(kernel);
+    for (int i = 0; i < group->result_count; i++)
+        elements[i] = lower_element_at(kernel, group->results[i], at, lanes, count);
+    for (int i = 0; i < group->result_count; i++) {
+        const ir_value *result = group->results[i];
+        int buffer = lower_result_buffer(kernel->context, result);
+        lower_store_at(kernel, buffer, &result->type, &result->layout, at, elements[i], count);
+    }
 }
 
 /* One flat loop: its element i stands at memory place i in every operand. */
-static void emit_flat(lower_kernel *kernel, const ir_value *root, kir_index first, int64_t length, int lanes) {
+static void emit_flat(lower_kernel *kernel, const lower_group *group, kir_index first, int64_t length, int lanes) {
+    const ir_value *root = group->results[0];
     kir_builder outer = kernel->builder;
     int64_t whole = length / lanes * lanes;
     /* Only the innermost axis moves: its coordinate is the place in memory, the others are 0. */
@@ -108,32 +119,34 @@ static void emit_flat(lower_kernel *kernel, const ir_value *root, kir_index firs
         kir_reg index = kir_loop(&outer, kir_at(0), kir_at(whole), lanes, &body);
         kernel->builder = body;
         at[innermost] = (lower_coordinate){kir_plus(first, 1, index), lanes > 1};
-        emit_root(kernel, at, lanes, lanes, (void *)(uintptr_t)root);
+        emit_results(kernel, at, lanes, lanes, (void *)(uintptr_t)group);
         kernel->builder = outer;
     }
     if (whole < length) {
         at[innermost] = (lower_coordinate){first, lanes > 1};
         at[innermost].base.base += whole;
-        emit_root(kernel, at, lanes, (int)(length - whole), (void *)(uintptr_t)root);
+        emit_results(kernel, at, lanes, (int)(length - whole), (void *)(uintptr_t)group);
     }
 }
 
-static const char *group_name(lower_context *context, const ir_value *root) {
-    return arena_printf(context->memory, "%s%s", root->group ? "fused_" : "", ir_op(root->opcode)->name);
+static lower_kernel begin_group(lower_context *context, const lower_group *group) {
+    const ir_value *root = group->results[group->result_count - 1];
+    const char *name = arena_printf(context->memory, "%s%s", root->group ? "fused_" : "", ir_op(root->opcode)->name);
+    return lower_kernel_begin(context, name, root);
 }
 
-static void lower_flat(lower_context *context, const ir_value *root, int lanes) {
-    int64_t total = ir_type_elements(&root->type);
+static void lower_flat(lower_context *context, const lower_group *group, int lanes) {
+    int64_t total = ir_type_elements(&group->results[0]->type);
     int64_t pieces = total / WORK_PER_ITERATION;
     if (pieces > 0) {
-        lower_kernel kernel = lower_kernel_begin(context, group_name(context, root), root);
-        emit_flat(&kernel, root, kir_plus(kir_at(0), WORK_PER_ITERATION, 0), WORK_PER_ITERATION, lanes);
+        lower_kernel kernel = begin_group(context, group);
+        emit_flat(&kernel, group, kir_plus(kir_at(0), WORK_PER_ITERATION, 0), WORK_PER_ITERATION, lanes);
         lower_kernel_launch(&kernel, pieces);
     }
     int64_t rest = total - pieces * WORK_PER_ITERATION;
     if (rest > 0) {
-        lower_kernel kernel = lower_kernel_begin(context, group_name(context, root), root);
-        emit_flat(&kernel, root, kir_at(pieces * WORK_PER_ITERATION), rest, lanes);
+        lower_kernel kernel = begin_group(context, group);
+        emit_flat(&kernel, group, kir_at(pieces * WORK_PER_ITERATION), rest, lanes);
         lower_kernel_launch(&kernel, 1);
     }
 }
@@ -142,16 +155,22 @@ static bool is_random(const ir_value *value) {
     return value->opcode == IR_OP_random_uniform || value->opcode == IR_OP_random_normal;
 }
 
-bool lower_elementwise(lower_context *context, const ir_value *value) {
-    int lanes = is_random(value) || value->type.rank == 0 ? 1 : context->pass->target.lanes;
-    if (value->type.rank > 0 && !is_random(value) && is_flat(value, value)) {
-        lower_flat(context, value, lanes);
+bool lower_elementwise(lower_context *context, const lower_group *group) {
+    const ir_value *root = group->results[0];
+    int lanes = is_random(root) || root->type.rank == 0 ? 1 : context->pass->target.lanes;
+    if (root->type.rank > 0 && !is_random(root) && is_flat(group)) {
+        lower_flat(context, group, lanes);
         return true;
     }
-    lower_kernel kernel = lower_kernel_begin(context, group_name(context, value), value);
-    nest loops = {&value->type, &value->layout, lanes, emit_root, (void *)(uintptr_t)value};
+    lower_kernel kernel = begin_group(context, group);
+    nest loops = {&root->type, &root->layout, lanes, emit_results, (void *)(uintptr_t)group};
     run_nest(&kernel, &loops);
     return true;
+}
+
+bool lower_element_alone(lower_context *context, const ir_value *value) {
+    lower_group alone = {&value, 1, &value, 1};
+    return lower_elementwise(context, &alone);
 }
 
 /* ---- copies

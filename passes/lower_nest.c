@@ -92,6 +92,35 @@ bool lower_is_inlined(const ir_value *value) {
     return value->scratch != NULL;
 }
 
+bool lower_is_computed(const lower_kernel *kernel, const ir_value *value) {
+    return value == kernel->root || (value->group && kernel->root && value->group == kernel->root->group);
+}
+
+void lower_begin_place(lower_kernel *kernel) {
+    kernel->place = ++kernel->place_count;
+}
+
+/* Registers of another block may not be assigned here. */
+static kir_reg known_element(lower_kernel *kernel, const ir_value *value, int lanes) {
+    if (kernel->known_block != kernel->builder.block) {
+        kernel->known_block = kernel->builder.block;
+        kernel->known_count = 0;
+    }
+    for (int i = 0; i < kernel->known_count && kernel->place; i++) {
+        const lower_known *known = &kernel->known[i];
+        if (known->value == value && known->place == kernel->place && known->lanes == lanes)
+            return known->element;
+    }
+    return -1;
+}
+
+static kir_reg remember(lower_kernel *kernel, const ir_value *value, int lanes, kir_reg element) {
+    lower_known known = {value, kernel->place, lanes, element};
+    if (kernel->place)
+        ARENA_PUSH(kernel->context->memory, kernel->known, kernel->known_count, kernel->known_capacity, known);
+    return element;
+}
+
 static kir_type type_of(const ir_value *value, int lanes) {
     return kir_vector_type(lower_element(value->type.dtype), lanes);
 }
@@ -235,12 +264,29 @@ static void operand_coordinates(const ir_value *value, const lower_coordinate *a
 
 kir_reg lower_element_at(lower_kernel *kernel, const ir_value *value, const lower_coordinate *at, int lanes,
                          int count) {
-    if (value != kernel->root && !lower_is_inlined(value))
-        return lower_load_at(kernel, lower_buffer(kernel->context, value), &value->type, &value->layout, at, lanes,
-                             count);
-    if (kernel->scores)
+    bool computed = lower_is_computed(kernel, value);
+    if (computed && kernel->scores)
         return score_element_at(kernel, value, at, lanes, count);
-    return lower_fresh_element(kernel, value, at, lanes, count);
+    kir_reg element = known_element(kernel, value, lanes);
+    if (element >= 0)
+        return element;
+    element = computed ? lower_fresh_element(kernel, value, at, lanes, count)
+                       : lower_load_at(kernel, lower_buffer(kernel->context, value), &value->type, &value->layout, at,
+                                       lanes, count);
+    return remember(kernel, value, lanes, element);
+}
+
+/* The operand's element at its own coordinates. */
+static kir_reg moved_element(lower_kernel *kernel, const ir_value *value, const lower_coordinate *at, int lanes,
+                             int count) {
+    lower_coordinate inner[IR_MAX_RANK];
+    operand_coordinates(value, at, inner);
+    int place = kernel->place;
+    if (place)
+        lower_begin_place(kernel);
+    kir_reg element = lower_element_at(kernel, value->operands[0], inner, lanes, count);
+    kernel->place = place;
+    return element;
 }
 
 kir_reg lower_fresh_element(lower_kernel *kernel, const ir_value *value, const lower_coordinate *at, int lanes,
@@ -248,11 +294,7 @@ kir_reg lower_fresh_element(lower_kernel *kernel, const ir_value *value, const l
     kernel->builder.span = value->span;
     switch (ir_op(value->opcode)->class_) {
     case IR_CLASS_ELEMENTWISE: return elementwise(kernel, value, at, lanes, count);
-    case IR_CLASS_SHAPE: {
-        lower_coordinate inner[IR_MAX_RANK];
-        operand_coordinates(value, at, inner);
-        return lower_element_at(kernel, value->operands[0], inner, lanes, count);
-    }
+    case IR_CLASS_SHAPE: return moved_element(kernel, value, at, lanes, count);
     default: break;
     }
     if (value->opcode == IR_OP_constant)

@@ -11,6 +11,23 @@ typedef struct {
     int64_t lane;
 } lower_coordinate;
 
+/* What becomes one kernel: a fusion group, or a value on its own. */
+typedef struct {
+    const ir_value *const *members; /* in order */
+    int member_count;
+    const ir_value *const *results; /* members that something outside needs: they are stored */
+    int result_count;
+} lower_group;
+
+enum { LOWER_MAX_RESULTS = 16 };
+
+/* Elements of a value that a kernel has computed. */
+typedef struct {
+    const ir_value *value;
+    int place, lanes;
+    kir_reg element;
+} lower_known;
+
 /* A kernel under construction: which program buffer stands behind each of its arguments. */
 typedef struct {
     lower_context *context;
@@ -19,7 +36,11 @@ typedef struct {
     int *buffers;        /* of each argument that is not scratch */
     int *arguments;      /* their numbers */
     int buffer_count, buffer_capacity, argument_capacity;
-    const ir_value *root;              /* of the group: it and values outside of the group are not computed in place */
+    const ir_value *root;   /* the kernel computes it and all members of its group; other values it reads */
+    int place, place_count; /* number of the coordinates whose elements are computed now; 0: none */
+    lower_known *known;     /* in `known_block`, at the place of each */
+    const kir_block *known_block;
+    int known_count, known_capacity;
     const struct score_reader *scores; /* in kernels of scores: where a product's elements are found; else NULL */
 } lower_kernel;
 
@@ -39,8 +60,12 @@ int lower_scratch(lower_kernel *kernel, const char *name, int64_t elements);
 void lower_kernel_launch(lower_kernel *kernel, int64_t extent);
 void lower_kernel_launch_rounds(lower_kernel *kernel, int64_t extent, int64_t rounds);
 
-/* Whether the value is computed where it is used, as a member of its user's group. */
+/* Whether another member of the value's group uses it. */
 bool lower_is_inlined(const ir_value *value);
+/* Whether the kernel computes the value, rather than reads it. */
+bool lower_is_computed(const lower_kernel *kernel, const ir_value *value);
+/* What lower_element_at computes from now on is at new coordinates: every value once. */
+void lower_begin_place(lower_kernel *kernel);
 /* The element(s) of `value` at the coordinates of its axes: `lanes` of them, of which the first `count` are wanted. */
 kir_reg lower_element_at(lower_kernel *kernel, const ir_value *value, const lower_coordinate *at, int lanes, int count);
 /* The same, computed anew even if the kernel knows it already. */
@@ -68,8 +93,13 @@ kir_reg lower_whole_division(const kir_builder *builder, kir_opcode opcode, kir_
 /* F32 to I32, rounding toward zero: the nearest number where it does not fit, 0 for NaN. */
 kir_reg lower_to_whole(const kir_builder *builder, kir_reg x);
 
-bool lower_elementwise(lower_context *context, const ir_value *value);
-bool lower_reduction(lower_context *context, const ir_value *value);
+/* One kernel each for all results of a group. They have the dims and layout of one space: results of a reduction group
+ * are reductions of that space along the same axes, or its elements. */
+bool lower_elementwise(lower_context *context, const lower_group *group);
+bool lower_reduction(lower_context *context, const lower_group *group);
+bool lower_argmax(lower_context *context, const ir_value *value);
+/* The same for a value on its own. */
+bool lower_element_alone(lower_context *context, const ir_value *value);
 bool lower_shape(lower_context *context, const ir_value *value);
 bool lower_window(lower_context *context, const ir_value *value);
 /* lower_scores.c: a group of scores, all its results at once. */

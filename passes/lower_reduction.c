@@ -1,27 +1,33 @@
-/* Reductions, with the elementwise group that feeds them.
+/* Reductions, with the elementwise values that feed them; several of the same elements in one pass.
  *
  * Two forms: the innermost axis in memory is kept (vectors of results, as batch normalisation's sums over N, H, W in
  * channels-last order), or it is reduced (vectors of partial sums, joined at the end). A large reduction to few results
  * first reduces each index of its outermost axis for itself, in parallel, and then those: a fixed split, so that the
- * numbers are the same at any number of threads. */
+ * numbers are the same at any number of threads. Elements that something else needs are stored on the way. */
 #include "passes/lower_nest.h"
 
 #include <math.h>
-#include <string.h>
 
 enum { SPLIT_ABOVE = 1 << 15, ENOUGH_ITERATIONS = 16, ROWS_OF_VECTORS = 4 };
 
 typedef struct {
-    const ir_value *root;    /* reduce_sum, reduce_max */
-    const ir_value *operand; /* inlined or stored */
-    const ir_type *type;     /* of the operand */
+    const ir_value *root; /* reduce_sum, reduce_max */
+    int source;           /* buffer that stands in for the operand in the second stage, or -1 */
+    int target;           /* buffer of results */
+} reduced;
+
+typedef struct {
+    const ir_type *type; /* of the operands */
     const ir_layout *layout;
     bool reduced[IR_MAX_RANK];
-    int source; /* buffer that stands in for the operand in the second stage, or -1 */
-    int target; /* buffer of results */
+    reduced items[LOWER_MAX_RESULTS];
+    int count;
+    const ir_value *stored[LOWER_MAX_RESULTS]; /* elements */
+    int stored_count;
     const ir_type *target_type;
     const ir_layout *target_layout;
     int lanes;
+    int rows; /* vectors of neighbouring results at once */
 } reduction;
 
 static kir_reg combined(const kir_builder *builder, const ir_value *root, kir_reg x, kir_reg y) {
@@ -42,26 +48,45 @@ static double neutral(const ir_value *root) {
     return root->type.dtype == IR_I32 ? -2147483648.0 : -INFINITY;
 }
 
-static kir_reg element_at(lower_kernel *kernel, const reduction *work, const lower_coordinate *at, int lanes,
-                          int count) {
-    if (work->source >= 0)
-        return lower_load_at(kernel, work->source, work->type, work->layout, at, lanes, count);
-    return lower_element_at(kernel, work->operand, at, lanes, count);
+static kir_reg element_at(lower_kernel *kernel, const reduction *work, const reduced *item, const lower_coordinate *at,
+                          int lanes, int count) {
+    if (item->source >= 0)
+        return lower_load_at(kernel, item->source, work->type, work->layout, at, lanes, count);
+    return lower_element_at(kernel, item->root->operands[0], at, lanes, count);
+}
+
+/* Adds the elements at `at` to the totals, and stores those that are wanted. */
+static void take_elements(lower_kernel *kernel, const reduction *work, const lower_coordinate *at, int lanes, int count,
+                          const kir_reg *totals) {
+    kir_reg elements[LOWER_MAX_RESULTS], stored[LOWER_MAX_RESULTS];
+    lower_begin_place(kernel);
+    for (int i = 0; i < work->count; i++)
+        elements[i] = element_at(kernel, work, &work->items[i], at, lanes, count);
+    for (int i = 0; i < work->stored_count; i++)
+        stored[i] = lower_element_at(kernel, work->stored[i], at, lanes, count);
+    for (int i = 0; i < work->stored_count; i++) {
+        const ir_value *value = work->stored[i];
+        int buffer = lower_result_buffer(kernel->context, value);
+        lower_store_at(kernel, buffer, &value->type, &value->layout, at, stored[i], count);
+    }
+    for (int i = 0; i < work->count; i++)
+        combine_into(&kernel->builder, work->items[i].root, totals[i], elements[i]);
 }
 
 static int innermost_axis(const reduction *work) {
     return work->layout->axis[work->type->rank - 1];
 }
 
-/* Operand coordinates without the reduced axes: where the result goes. */
-static void store_result(lower_kernel *kernel, const reduction *work, const lower_coordinate *at, kir_reg value,
-                         int count) {
+/* Operand coordinates without the reduced axes: where the results go. */
+static void store_results(lower_kernel *kernel, const reduction *work, const lower_coordinate *at,
+                          const kir_reg *values, int count) {
     lower_coordinate kept[IR_MAX_RANK];
     int rank = 0;
     for (int axis = 0; axis < work->type->rank; axis++)
         if (!work->reduced[axis])
             kept[rank++] = at[axis];
-    lower_store_at(kernel, work->target, work->target_type, work->target_layout, kept, value, count);
+    for (int i = 0; i < work->count; i++)
+        lower_store_at(kernel, work->items[i].target, work->target_type, work->target_layout, kept, values[i], count);
 }
 
 /* Loops over the reduced axes but `except`, outermost first; leaves the builder inside the innermost. */
@@ -77,11 +102,13 @@ static void open_reduced_loops(lower_kernel *kernel, const reduction *work, int 
     }
 }
 
-static kir_reg accumulator(lower_kernel *kernel, const reduction *work, int lanes) {
-    kir_type type = kir_vector_type(lower_element(work->type->dtype), lanes);
-    kir_reg sum = kir_register(&kernel->builder, type);
-    kir_assign(&kernel->builder, sum, kir_number(&kernel->builder, type, neutral(work->root)));
-    return sum;
+static void begin_totals(lower_kernel *kernel, const reduction *work, int lanes, kir_reg *totals) {
+    for (int i = 0; i < work->count; i++) {
+        const ir_value *root = work->items[i].root;
+        kir_type type = kir_vector_type(lower_element(root->type.dtype), lanes);
+        totals[i] = kir_register(&kernel->builder, type);
+        kir_assign(&kernel->builder, totals[i], kir_number(&kernel->builder, type, neutral(root)));
+    }
 }
 
 /* `rows` vectors of neighbouring results at once, so that a pass over the reduced axes reads whole cache lines. */
@@ -89,33 +116,32 @@ static void reduce_kept_vectors(lower_kernel *kernel, const reduction *work, low
                                 int rows, int count) {
     int axis = innermost_axis(work);
     kir_builder outer = kernel->builder;
-    kir_reg sums[ROWS_OF_VECTORS];
+    kir_reg totals[ROWS_OF_VECTORS][LOWER_MAX_RESULTS];
     for (int r = 0; r < rows; r++)
-        sums[r] = accumulator(kernel, work, work->lanes);
+        begin_totals(kernel, work, work->lanes, totals[r]);
     open_reduced_loops(kernel, work, -1, at);
     for (int r = 0; r < rows; r++) {
         at[axis] = (lower_coordinate){first, work->lanes > 1};
         at[axis].base.base += (int64_t)r * work->lanes;
-        kir_reg element = element_at(kernel, work, at, work->lanes, count);
-        combine_into(&kernel->builder, work->root, sums[r], element);
+        take_elements(kernel, work, at, work->lanes, count, totals[r]);
     }
     kernel->builder = outer;
     for (int r = 0; r < rows; r++) {
         at[axis] = (lower_coordinate){first, work->lanes > 1};
         at[axis].base.base += (int64_t)r * work->lanes;
-        store_result(kernel, work, at, sums[r], count);
+        store_results(kernel, work, at, totals[r], count);
     }
 }
 
 static void reduce_kept(lower_kernel *kernel, const reduction *work, lower_coordinate *at) {
     int64_t size = work->type->dims[innermost_axis(work)];
-    int64_t block = ROWS_OF_VECTORS * work->lanes, whole = size / block * block;
+    int64_t block = (int64_t)work->rows * work->lanes, whole = size / block * block;
     kir_builder outer = kernel->builder;
     if (whole > 0) {
         kir_builder body;
         kir_reg index = kir_loop(&outer, kir_at(0), kir_at(whole), block, &body);
         kernel->builder = body;
-        reduce_kept_vectors(kernel, work, at, kir_plus(kir_at(0), 1, index), ROWS_OF_VECTORS, work->lanes);
+        reduce_kept_vectors(kernel, work, at, kir_plus(kir_at(0), 1, index), work->rows, work->lanes);
         kernel->builder = outer;
     }
     for (; whole < size; whole += work->lanes) {
@@ -124,12 +150,25 @@ static void reduce_kept(lower_kernel *kernel, const reduction *work, lower_coord
     }
 }
 
-/* One result: vectors along the innermost axis, what is left of it one by one. */
+/* One result each: the lanes of its vector and what was added up one by one. */
+static void join_lanes(kir_builder *builder, const reduction *work, const kir_reg *vectors, kir_reg *totals) {
+    for (int i = 0; i < work->count; i++) {
+        const ir_value *root = work->items[i].root;
+        kir_reg joined = root->opcode == IR_OP_reduce_max ? lower_largest_lane(builder, vectors[i])
+                                                          : kir_op1(builder, KIR_sum_lanes, vectors[i]);
+        totals[i] = combined(builder, root, joined, totals[i]);
+    }
+}
+
+/* Vectors along the innermost axis, what is left of it one by one. */
 static void reduce_innermost(lower_kernel *kernel, const reduction *work, lower_coordinate *at) {
     int axis = innermost_axis(work), lanes = work->lanes;
     int64_t size = work->type->dims[axis], whole = size / lanes * lanes;
     kir_builder outer = kernel->builder;
-    kir_reg vector = accumulator(kernel, work, lanes), scalar = lanes > 1 ? accumulator(kernel, work, 1) : vector;
+    kir_reg vectors[LOWER_MAX_RESULTS], totals[LOWER_MAX_RESULTS];
+    if (lanes > 1)
+        begin_totals(kernel, work, lanes, vectors);
+    begin_totals(kernel, work, 1, totals);
     open_reduced_loops(kernel, work, axis, at);
     kir_builder inner = kernel->builder;
     if (whole > 0) {
@@ -137,8 +176,7 @@ static void reduce_innermost(lower_kernel *kernel, const reduction *work, lower_
         kir_reg index = kir_loop(&inner, kir_at(0), kir_at(whole), lanes, &body);
         at[axis] = (lower_coordinate){kir_plus(kir_at(0), 1, index), lanes > 1};
         kernel->builder = body;
-        kir_reg element = element_at(kernel, work, at, lanes, lanes);
-        combine_into(&kernel->builder, work->root, vector, element);
+        take_elements(kernel, work, at, lanes, lanes, lanes > 1 ? vectors : totals);
         kernel->builder = inner;
     }
     if (whole < size) {
@@ -146,22 +184,18 @@ static void reduce_innermost(lower_kernel *kernel, const reduction *work, lower_
         kir_reg index = kir_loop(&inner, kir_at(whole), kir_at(size), 1, &body);
         at[axis] = (lower_coordinate){kir_plus(kir_at(0), 1, index), 0};
         kernel->builder = body;
-        kir_reg element = element_at(kernel, work, at, 1, 1);
-        combine_into(&kernel->builder, work->root, scalar, element);
+        take_elements(kernel, work, at, 1, 1, totals);
     }
     kernel->builder = outer;
-    if (lanes > 1) {
-        kir_reg joined = work->root->opcode == IR_OP_reduce_max ? lower_largest_lane(&outer, vector)
-                                                                : kir_op1(&outer, KIR_sum_lanes, vector);
-        scalar = combined(&outer, work->root, joined, scalar);
-    }
+    if (lanes > 1)
+        join_lanes(&outer, work, vectors, totals);
     at[axis] = (lower_coordinate){kir_at(0), 0};
-    store_result(kernel, work, at, scalar, 1);
+    store_results(kernel, work, at, totals, 1);
 }
 
 /* One launch: an iteration for each index of the kept axes, the innermost one excepted where it is kept. */
 static void emit_reduction(lower_context *context, const reduction *work, const char *name) {
-    lower_kernel kernel = lower_kernel_begin(context, name, work->root);
+    lower_kernel kernel = lower_kernel_begin(context, name, work->items[0].root);
     lower_coordinate at[IR_MAX_RANK];
     int8_t outer[IR_MAX_RANK];
     int outer_count = 0;
@@ -203,17 +237,10 @@ static int split_axis(const reduction *work) {
 
 /* First stage into partial results [split axis, kept axes…], second stage over those. */
 static void reduce_twice(lower_context *context, const reduction *work, int split) {
-    ir_type partial = {.dtype = work->type->dtype, .rank = 1};
-    partial.dims[0] = work->type->dims[split];
-    /* Coordinates reach the partial buffer in the order of the operand's axes, the split one at its place. */
+    /* Coordinates reach the partial buffers in the order of the operand's axes, the split one at its place. */
     ir_type first_type = {.dtype = work->type->dtype};
     ir_layout first_layout = ir_layout_identity();
-    reduction second = {.root = work->root,
-                        .source = 0,
-                        .target = work->target,
-                        .target_type = work->target_type,
-                        .target_layout = work->target_layout,
-                        .lanes = work->lanes};
+    reduction first = *work, second = *work;
     int split_place = 0;
     for (int axis = 0; axis < work->type->rank; axis++) {
         if (work->reduced[axis] && axis != split)
@@ -229,17 +256,19 @@ static void reduce_twice(lower_context *context, const reduction *work, int spli
         int axis = work->target_layout->axis[i];
         first_layout.axis[i + 1] = (int8_t)(axis >= split_place ? axis + 1 : axis);
     }
-    int buffer = lower_temporary(context, "partial", lower_element(partial.dtype), ir_type_elements(&first_type),
-                                 work->root->span);
-    reduction first = *work;
+    for (int i = 0; i < work->count; i++) {
+        const ir_value *root = work->items[i].root;
+        int buffer = lower_temporary(context, "partial", lower_element(root->type.dtype), ir_type_elements(&first_type),
+                                     root->span);
+        first.items[i].target = second.items[i].source = buffer;
+    }
     first.reduced[split] = false;
-    first.target = buffer;
     first.target_type = &first_type;
     first.target_layout = &first_layout;
     emit_reduction(context, &first, "reduce_partial");
-    second.source = buffer;
     second.type = &first_type;
     second.layout = &first_layout;
+    second.stored_count = 0;
     emit_reduction(context, &second, "reduce_combine");
 }
 
@@ -256,40 +285,62 @@ static bool contiguous_results(const reduction *work) {
     return strides[place] == 1;
 }
 
-static bool lower_argmax(lower_context *context, const ir_value *value);
+static bool is_reduction(const ir_value *value) {
+    return ir_op(value->opcode)->class_ == IR_CLASS_REDUCTION;
+}
 
-bool lower_reduction(lower_context *context, const ir_value *value) {
-    if (value->opcode == IR_OP_argmax)
-        return lower_argmax(context, value);
-    const ir_value *operand = value->operands[0];
-    reduction work = {.root = value,
-                      .operand = operand,
-                      .type = &operand->type,
-                      .layout = &operand->layout,
-                      .source = -1,
-                      .target = lower_result_buffer(context, value),
-                      .target_type = &value->type,
-                      .target_layout = &value->layout,
-                      .lanes = context->pass->target.lanes};
-    const ir_attr *axes = ir_attr_get(value, IR_ATTR_axes);
+/* Vectors of neighbouring results that fill half of the registers. */
+static int rows_for(const kir_target *target, int count) {
+    int rows = target->vector_registers / 2 / count;
+    return rows > ROWS_OF_VECTORS ? ROWS_OF_VECTORS : rows > 0 ? rows : 1;
+}
+
+static reduction reduction_of(lower_context *context, const lower_group *group) {
+    reduction work = {.lanes = context->pass->target.lanes};
+    for (int i = 0; i < group->result_count; i++) {
+        const ir_value *value = group->results[i];
+        if (is_reduction(value))
+            work.items[work.count++] = (reduced){value, -1, lower_result_buffer(context, value)};
+        else
+            work.stored[work.stored_count++] = value;
+    }
+    const ir_value *root = work.items[0].root;
+    work.type = &root->operands[0]->type;
+    work.layout = &root->operands[0]->layout;
+    work.target_type = &root->type;
+    work.target_layout = &root->layout;
+    const ir_attr *axes = ir_attr_get(root, IR_ATTR_axes);
     for (int i = 0; i < axes->count; i++)
         work.reduced[axes->as.ints[i]] = true;
-    /* A scalar operand, and axes of size 1, still need their one element. */
-    ir_type one = ir_type_make(operand->type.dtype, 1, (int64_t[]){1});
-    if (operand->type.rank == 0) {
-        lower_kernel kernel = lower_kernel_begin(context, "copy", value);
-        kir_reg element = lower_element_at(&kernel, operand, NULL, 1, 1);
-        lower_store_at(&kernel, work.target, &one, &value->layout, (lower_coordinate[]){{kir_at(0), 0}}, element, 1);
-        lower_kernel_launch(&kernel, 1);
+    work.rows = rows_for(&context->pass->target, work.count);
+    return work;
+}
+
+/* A scalar still needs its one element. */
+static void copy_scalar(lower_context *context, const reduction *work) {
+    const ir_value *root = work->items[0].root;
+    ir_type one = ir_type_make(root->type.dtype, 1, (int64_t[]){1});
+    lower_kernel kernel = lower_kernel_begin(context, "copy", root);
+    kir_reg element = lower_element_at(&kernel, root->operands[0], NULL, 1, 1);
+    lower_coordinate first = {kir_at(0), 0};
+    lower_store_at(&kernel, work->items[0].target, &one, &root->layout, &first, element, 1);
+    lower_kernel_launch(&kernel, 1);
+}
+
+bool lower_reduction(lower_context *context, const lower_group *group) {
+    reduction work = reduction_of(context, group);
+    if (work.type->rank == 0) {
+        copy_scalar(context, &work);
         return true;
     }
     if (!contiguous_results(&work))
         work.lanes = 1;
     int split = split_axis(&work);
+    const char *name = work.items[0].root->opcode == IR_OP_reduce_sum ? "reduce_sum" : "reduce_max";
     if (split >= 0)
         reduce_twice(context, &work, split);
     else
-        emit_reduction(context, &work, value->opcode == IR_OP_reduce_sum ? "reduce_sum" : "reduce_max");
+        emit_reduction(context, &work, name);
     return true;
 }
 
@@ -297,7 +348,7 @@ bool lower_reduction(lower_context *context, const ir_value *value) {
  * --------------------------------------------------------------------------------------------------------------------------
  */
 
-static bool lower_argmax(lower_context *context, const ir_value *value) {
+bool lower_argmax(lower_context *context, const ir_value *value) {
     const ir_value *operand = value->operands[0];
     int64_t axis = ir_int(value, IR_ATTR_axis);
     lower_kernel kernel = lower_kernel_begin(context, "argmax", value);

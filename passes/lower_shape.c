@@ -145,9 +145,6 @@ static bool is_alias(const ir_value *value) {
 }
 
 bool lower_shape(lower_context *context, const ir_value *value) {
-    /* The root of a group: what it moves is computed on the way. */
-    if (lower_is_inlined(value->operands[0]))
-        return lower_elementwise(context, value);
     switch (value->opcode) {
     case IR_OP_concat: lower_concat(context, value); return true;
     case IR_OP_pad: lower_pad(context, value); return true;
@@ -160,5 +157,5 @@ bool lower_shape(lower_context *context, const ir_value *value) {
         context->buffer_of[value->id] = lower_buffer(context, value->operands[0]);
         return true;
     }
-    return lower_elementwise(context, value);
+    return lower_element_alone(context, value);
 }
