@@ -1,4 +1,5 @@
-/* common-subexpressions: one value for all that compute the same from the same operands. Effects stay. */
+/* common-subexpressions: one value for all that compute the same from the same operands. Effects stay, and
+ * fusion groups share nothing. */
 #include "passes/pass.h"
 
 #include <string.h>
@@ -31,7 +32,7 @@ static uint64_t hash_attr(uint64_t hash, const ir_attr *attr) {
 }
 
 static uint64_t hash_value(const ir_value *value) {
-    uint64_t hash = mix((uint64_t)value->opcode, (uint64_t)value->type.dtype);
+    uint64_t hash = mix(mix((uint64_t)value->opcode, (uint64_t)value->type.dtype), (uint64_t)value->group);
     for (int i = 0; i < value->type.rank; i++)
         hash = mix(hash, (uint64_t)value->type.dims[i]);
     for (int i = 0; i < value->operand_count; i++)
@@ -52,8 +53,9 @@ static bool equal_attrs(const ir_attr *a, const ir_attr *b) {
 }
 
 static bool equal_values(const ir_value *a, const ir_value *b) {
-    if (a->opcode != b->opcode || !ir_type_equal(&a->type, &b->type) || a->operand_count != b->operand_count ||
-        a->attr_count != b->attr_count || !ir_layout_equal(&a->layout, &b->layout, a->type.rank))
+    if (a->opcode != b->opcode || a->group != b->group || !ir_type_equal(&a->type, &b->type) ||
+        a->operand_count != b->operand_count || a->attr_count != b->attr_count ||
+        !ir_layout_equal(&a->layout, &b->layout, a->type.rank))
         return false;
     for (int i = 0; i < a->operand_count; i++)
         if (a->operands[i] != b->operands[i])

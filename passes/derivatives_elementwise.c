@@ -66,10 +66,10 @@ void derive_cos(derivation *step) {
     derive_pass(step, 0, derive_binary(step, IR_OP_mul, step->gradient, slope));
 }
 
-/* x <= 0 ? 0 : g, so that g also passes a NaN */
+/* z <= 0 ? 0 : g, so that g also passes a NaN; z is 0 where x is not above it, and often stored where x need not be */
 void derive_relu(derivation *step) {
     ir_value *zero = derive_number(step, &step->value->type, 0);
-    ir_value *cut_off = derive_binary(step, IR_OP_less_equal, operand(step, 0), zero);
+    ir_value *cut_off = derive_binary(step, IR_OP_less_equal, step->value, zero);
     derive_pass(step, 0, gradient_where(step, cut_off, true));
 }
 

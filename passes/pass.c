@@ -18,6 +18,7 @@ static const pass_info sink_gathers = {"sink-gathers", "single scores read out o
 static const pass_info fuse_contrastive = {
     "fuse-contrastive", "groups scores of all pairs with what reduces them, so that they are never stored", false,
     pass_fuse_contrastive};
+static const pass_info factor_sums = {"factor-sums", "sums of multiples as multiples of sums", false, pass_factor_sums};
 static const pass_info layout = {"layout", "chooses the physical order of every tensor's axes", false, pass_layout};
 static const pass_info fuse_elementwise = {
     "fuse-elementwise", "groups elementwise chains and the reductions that they feed", false, pass_fuse_elementwise};
@@ -25,13 +26,29 @@ static const pass_info lower = {"lower", "turns groups into kernels and launches
 static const pass_info plan_memory = {"plan-memory", "gives every buffer its place in one arena a function", true,
                                       pass_plan_memory};
 
-static const pass_info *const pipeline[] = {
-    &squeeze,   &canonicalize, &common_subexpressions, &sink_gathers, &dead_code,        &differentiate,
-    &squeeze,   &canonicalize, &common_subexpressions, &dead_code,    &fuse_contrastive, &expand,
-    &dead_code, &layout,       &fuse_elementwise,      &lower,        &plan_memory};
-static const pass_info *const all_passes[] = {
-    &squeeze, &canonicalize, &common_subexpressions, &sink_gathers, &dead_code,  &differentiate, &fuse_contrastive,
-    &expand,  &layout,       &fuse_elementwise,      &lower,        &plan_memory};
+static const pass_info *const pipeline[] = {&squeeze,
+                                            &canonicalize,
+                                            &common_subexpressions,
+                                            &sink_gathers,
+                                            &dead_code,
+                                            &differentiate,
+                                            &squeeze,
+                                            &canonicalize,
+                                            &common_subexpressions,
+                                            &dead_code,
+                                            &fuse_contrastive,
+                                            &expand,
+                                            &factor_sums,
+                                            &common_subexpressions,
+                                            &dead_code,
+                                            &layout,
+                                            &fuse_elementwise,
+                                            &lower,
+                                            &plan_memory};
+static const pass_info *const all_passes[] = {&squeeze,     &canonicalize,  &common_subexpressions, &sink_gathers,
+                                              &dead_code,   &differentiate, &fuse_contrastive,      &expand,
+                                              &factor_sums, &layout,        &fuse_elementwise,      &lower,
+                                              &plan_memory};
 enum { PIPELINE_LENGTH = sizeof pipeline / sizeof *pipeline, PASS_COUNT = sizeof all_passes / sizeof *all_passes };
 
 const pass_info *const *pass_pipeline(int *count) {

@@ -53,6 +53,7 @@ bool pass_squeeze(pass_context *context);
 bool pass_sink_gathers(pass_context *context);
 bool pass_fuse_contrastive(pass_context *context);
 bool pass_expand(pass_context *context);
+bool pass_factor_sums(pass_context *context);
 bool pass_fuse_elementwise(pass_context *context);
 bool pass_layout(pass_context *context);
 bool pass_lower(pass_context *context);
