@@ -6,6 +6,11 @@
 #include "ir/kernel.h"
 #include "runtime/program.h"
 
+/* What this machine's processor has, or the lesser one that CSLC_CPU names (runtime/cpu.h). */
+kir_target backend_target_host(void);
+/* The target of that name, or this machine's for "native"; false for another name. */
+bool backend_target_named(const char *name, kir_target *target);
+
 /* The manifest of a program (runtime/program.h: rt_manifest_parse); text allocated in `memory`. */
 const char *backend_manifest(arena *memory, const kir_program *program);
 

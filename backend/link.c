@@ -1,5 +1,6 @@
 /* Running the system's C compiler: executables from C or object files, and shared objects for this process. */
 #include "backend/code.h"
+#include "runtime/cpu.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -168,8 +169,8 @@ bool backend_link(const backend_bytes *objects, int count, const char *runtime_l
 
 bool cgen_link(const kir_program *program, const kir_target *target, const char *runtime_library,
                const char *output_path, diag_list *diags) {
-    static const char *const options[] = {
-        "-O3", "-march=native", "-fno-math-errno", "-w", SANITIZER_FLAG "-I", CSL_INCLUDE_FOLDER, NULL};
+    const char *const options[] = {
+        "-O3", backend_compiler_flag(target), "-fno-math-errno", "-w", SANITIZER_FLAG "-I", CSL_INCLUDE_FOLDER, NULL};
     text_buffer text = {0};
     work_folder folder;
     bool good = cgen_emit(program, target, &text, diags) && folder_open(&folder, diags);
@@ -213,9 +214,11 @@ backend_code *cgen_compile(const kir_program *program, const kir_target *target,
     backend_code *code = NULL;
     if (cgen_emit(program, target, &text, diags) && folder_open(&folder, diags)) {
         const char *source = folder_file(&folder, "program.c"), *object = folder_file(&folder, "program.so");
+        rt_error lacking = {{0}}; /* vectors wider than this processor's are taken apart */
+        bool whole = rt_cpu_check(kir_target_processor(target), &lacking) == 0;
         const char *arguments[MAX_ARGUMENTS] = {compiler(),
                                                 "-O3",
-                                                "-march=native",
+                                                whole ? backend_compiler_flag(target) : "-march=native",
                                                 "-fno-math-errno",
                                                 "-w",
                                                 "-shared",

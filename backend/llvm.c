@@ -286,6 +286,8 @@ static backend_code *load_objects(LLVMMemoryBufferRef *objects, int count, diag_
 
 backend_code *llvm_compile(const kir_program *program, const kir_target *target, diag_list *diags) {
     LLVMMemoryBufferRef objects[MAX_UNITS];
+    if (!backend_runs_here(target, diags))
+        return NULL;
     int count = compile_objects(program, target, false, objects, diags);
     return count ? load_objects(objects, count, diags) : NULL;
 }

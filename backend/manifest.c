@@ -99,6 +99,7 @@ const char *backend_manifest(arena *memory, const kir_program *program) {
     const char *spec = module->sources && module->sources->count ? module->sources->files[0].path : "-";
     text_append(&out, "cslc-program 1\nmethod %s\nspec %s\nfingerprint %016llx\nprecision f32\n", module->name, spec,
                 (unsigned long long)fingerprint(module));
+    text_append(&out, "processor %s\n", kir_target_processor(&program->target));
     text_append(&out, "bytes state %lld arena %lld scratch %lld\n", (long long)program->state_bytes,
                 (long long)arena_bytes, (long long)scratch_bytes);
     append_states(program, &out);

@@ -148,9 +148,18 @@ typedef struct {
     int64_t naive_bytes; /* sum of all buffers */
 } kir_function;
 
+/* What code is generated for. */
+typedef struct {
+    int lanes; /* f32 lanes of a vector: 16 (AVX-512), 8 (AVX2), 4, or 1 for scalar code */
+    bool fma;
+    int vector_registers; /* 32 with AVX-512, else 16 */
+    bool matrix_units;    /* AMX */
+} kir_target;
+
 typedef struct {
     arena *memory;
     const ir_module *module;
+    kir_target target; /* that its kernels were made for */
     kir_kernel **kernels;
     int kernel_count, kernel_capacity;
     kir_buffer *buffers;
@@ -161,18 +170,11 @@ typedef struct {
     int64_t state_bytes;
 } kir_program;
 
-/* What code is generated for. */
-typedef struct {
-    int lanes; /* f32 lanes of a vector: 16 (AVX-512), 8 (AVX2), 4, or 1 for scalar code */
-    bool fma;
-    int vector_registers; /* 32 with AVX-512, else 16 */
-    bool matrix_units;    /* AMX */
-} kir_target;
-
-/* Targets by name: "avx512", "avx2", "portable" (4 lanes), "scalar", "amx"; false for another name. */
+/* Targets by name: "amx", "avx512", "avx2", "portable" (4 lanes), "scalar", and the processor levels "x86-64-v4",
+ * "x86-64-v3" and "x86-64"; false for another name. */
 bool kir_target_named(const char *name, kir_target *target);
-/* What the CPU that runs this process has. */
-kir_target kir_target_host(void);
+/* The least processor that runs code for the target: "amx", "avx512", "avx2" or "portable" (any). */
+const char *kir_target_processor(const kir_target *target);
 
 /* ---- building: a builder points at the end of a block ---------------------------------------------------------------
  */

@@ -202,6 +202,7 @@ bool pass_lower(pass_context *context) {
     kir_program *program = arena_alloc(context->memory, sizeof *program);
     program->memory = context->memory;
     program->module = context->module;
+    program->target = context->target;
     context->program = program;
     place_states(program);
     for (int i = 0; i < context->module->function_count; i++)

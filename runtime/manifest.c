@@ -150,6 +150,10 @@ static int read_precision(reader *r) {
     return read_word(r, "the precision", r->manifest->precision, sizeof r->manifest->precision);
 }
 
+static int read_processor(reader *r) {
+    return read_word(r, "the processor", r->manifest->processor, sizeof r->manifest->processor);
+}
+
 static int read_bytes(reader *r) {
     rt_manifest *m = r->manifest;
     const struct {
@@ -285,10 +289,21 @@ static const struct {
     const char *name;
     int (*read)(reader *r);
 } records[] = {
-    {"cslc-program", read_version}, {"method", read_method}, {"spec", read_spec},   {"fingerprint", read_fingerprint},
-    {"precision", read_precision},  {"bytes", read_bytes},   {"state", read_state}, {"function", read_function},
-    {"input", read_input},          {"output", read_output}, {"view", read_view},   {"augment", read_augment},
-    {"setting", read_setting},      {"launch", read_launch},
+    {"cslc-program", read_version},
+    {"method", read_method},
+    {"spec", read_spec},
+    {"fingerprint", read_fingerprint},
+    {"precision", read_precision},
+    {"bytes", read_bytes},
+    {"state", read_state},
+    {"function", read_function},
+    {"input", read_input},
+    {"output", read_output},
+    {"view", read_view},
+    {"augment", read_augment},
+    {"setting", read_setting},
+    {"launch", read_launch},
+    {"processor", read_processor},
 };
 
 static int read_record(reader *r) {

@@ -82,7 +82,7 @@ typedef struct {
 } rt_setting;
 
 typedef struct {
-    char method[128], spec[1024], fingerprint[64], precision[16];
+    char method[128], spec[1024], fingerprint[64], precision[16], processor[16];
     int64_t state_bytes, arena_bytes, scratch_bytes; /* arena and scratch: the largest of the functions */
     int state_count, function_count, view_count, setting_count;
     rt_tensor *states;
@@ -99,6 +99,7 @@ typedef struct {
  *   spec PATH
  *   fingerprint HEX                        changes whenever states, shapes or views change
  *   precision f32
+ *   processor NAME                         the least that runs the program (runtime/cpu.h); any, where it is left out
  *   bytes state N arena N scratch N
  *   state NAME ROLE DTYPE OFFSET RANK DIM… STRIDE…
  *   function NAME ARENA_BYTES

@@ -1,4 +1,5 @@
 #include "runtime/session.h"
+#include "runtime/cpu.h"
 #include "runtime/profile.h"
 
 #include <stdlib.h>
@@ -17,6 +18,10 @@ int rt_session_open(rt_session *session, const rt_program *program, int threads,
     rt_manifest *manifest = session->manifest;
     if (!manifest)
         return -1;
+    if (*manifest->processor && rt_cpu_check(manifest->processor, error)) {
+        rt_session_close(session);
+        return -1;
+    }
     session->frame = (rt_frame){
         .state = take_memory(manifest->state_bytes),
         .arena = take_memory(manifest->arena_bytes),

@@ -43,7 +43,7 @@ backend_code *driver_compile_code(driver_session *work, int backend) {
 }
 
 bool driver_backend_is_scalar(int backend) {
-    return compilers[backend] == run_tcc;
+    return compilers[backend] == run_tcc || compilers[backend] == run_interp;
 }
 
 bool driver_backend_links(int backend) {

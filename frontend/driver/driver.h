@@ -85,7 +85,7 @@ int driver_check_passes(const driver_options *options);
 int driver_choose_backend(const driver_options *options);
 /* Compiles into memory. */
 backend_code *driver_compile_code(driver_session *work, int backend);
-/* The kernels must be lowered for the target "scalar". */
+/* The kernels are lowered for the target "scalar", whatever --target says. */
 bool driver_backend_is_scalar(int backend);
 bool driver_backend_links(int backend);
 bool driver_link(driver_session *work, int backend, const char *output);

@@ -14,7 +14,7 @@ bool driver_begin(driver_session *work, const driver_options *options) {
     }
     work->sources.memory = work->memory;
     work->diags = (diag_list){.memory = work->memory, .sources = &work->sources};
-    work->passes = (pass_context){.memory = work->memory, .diags = &work->diags, .target = kir_target_host()};
+    work->passes = (pass_context){.memory = work->memory, .diags = &work->diags, .target = backend_target_host()};
     work->passes.remarks = options->remarks;
     return true;
 }

@@ -159,7 +159,7 @@ int main(int argc, char **argv) {
     arena *memory = arena_new();
     source_table sources = {.memory = memory};
     diag_list diags = {.memory = memory, .sources = &sources};
-    pass_context passes = {.memory = memory, .diags = &diags, .target = kir_target_host()};
+    pass_context passes = {.memory = memory, .diags = &diags, .target = backend_target_host()};
     passes.target.matrix_units = false;
     passes.module = ir_parse(memory, &diags, argv[1], text, length);
     printf("{\"function\": \"peak\", \"operations a second\": %.6g}\n", peak(pool));

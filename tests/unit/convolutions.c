@@ -130,7 +130,7 @@ static void check_shape(const char *target_name, int number) {
 }
 
 static void check_target(const char *name, int lanes) {
-    if (lanes > kir_target_host().lanes)
+    if (lanes > backend_target_host().lanes)
         skip();
     for (int number = 0; number < SHAPES; number++)
         check_shape(name, number);

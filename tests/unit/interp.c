@@ -352,7 +352,7 @@ static void scalar_code_gives_the_values(void **state) {
 
 static void vector_code_gives_the_values(void **state) {
     (void)state;
-    compiled_code_gives_the_values(kir_target_host().lanes == 16 ? "avx512" : "portable");
+    compiled_code_gives_the_values(backend_target_host().lanes == 16 ? "avx512" : "portable");
 }
 
 /* The case's operation on constants, one for each element of the result, must fold to the element or stay. */

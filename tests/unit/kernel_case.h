@@ -104,7 +104,7 @@ static const case_way case_ways[] = {
 
 /* Whether this processor runs the code: cc makes vectors of any width from what there is, LLVM is told the target. */
 static inline bool case_runs_here(const case_way *way) {
-    return way->compile != llvm_compile || way->lanes <= kir_target_host().lanes;
+    return way->compile != llvm_compile || way->lanes <= backend_target_host().lanes;
 }
 
 /* Verifies and compiles. */

@@ -233,7 +233,7 @@ static void check_compiled(ir_case *built, const program *programs, int count, c
 
 static void passes_keep_what_programs_compute(void **state) {
     (void)state;
-    kir_target target = kir_target_host();
+    kir_target target = backend_target_host();
     seed_range range = seeds(160);
     for (uint64_t seed = range.first; seed < range.first + range.count; seed++) {
         ir_case *built = new_case();
@@ -247,7 +247,7 @@ static void passes_keep_what_programs_compute(void **state) {
 }
 
 static const char *vector_target(void) {
-    return kir_target_host().lanes == 16 ? "avx512" : kir_target_host().lanes == 8 ? "avx2" : "portable";
+    return backend_target_host().lanes == 16 ? "avx512" : backend_target_host().lanes == 8 ? "avx2" : "portable";
 }
 
 static void check_each(seed_range range, const char *target) {

@@ -300,7 +300,7 @@ static void check_seeds(const char *target, uint64_t count) {
 
 static void vector_code_agrees_with_stored_scores(void **state) {
     (void)state;
-    kir_target host = kir_target_host();
+    kir_target host = backend_target_host();
     check_seeds(host.lanes == 16 ? "avx512" : host.lanes == 8 ? "avx2" : "portable", CASES);
 }
 
@@ -312,7 +312,7 @@ static void scalar_code_agrees_with_stored_scores(void **state) {
 /* Scores beyond 10,000, and all of them 0. */
 static void extreme_scores_stay_finite(void **state) {
     (void)state;
-    kir_target host = kir_target_host();
+    kir_target host = backend_target_host();
     const char *target = host.lanes == 16 ? "avx512" : host.lanes == 8 ? "avx2" : "portable";
     for (uint64_t seed = 1; seed < 1 + CASES / 3; seed++) {
         check_program(seed, target, 150);
