@@ -10,37 +10,6 @@
 
 enum { STATUS_FAILED = 1, STATUS_USAGE = 2 };
 
-static int unknown_item(const char *flag, const char *item, int length, const char *(*name_of)(int), int name_count,
-                        rt_error *error) {
-    char names[128] = "";
-    size_t used = 0;
-    for (int i = 0; i < name_count; i++)
-        if (name_of(i) && used < sizeof names)
-            used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "", name_of(i));
-    return rt_fail(error, "%s does not know '%.*s'; it takes %s", flag, length, item, names);
-}
-
-/* Reads a list such as "knn,mlp" into bits, one a name. */
-static int parse_list(const char *flag, const char *list, const char *(*name_of)(int), int name_count, unsigned *bits,
-                      rt_error *error) {
-    while (*list) {
-        size_t length = strcspn(list, ",");
-        int found = 0;
-        for (int i = 0; i < name_count && !found; i++) {
-            found = name_of(i) && strlen(name_of(i)) == length && !memcmp(list, name_of(i), length);
-            *bits |= found ? 1u << i : 0;
-        }
-        if (!found)
-            return unknown_item(flag, list, (int)length, name_of, name_count, error);
-        list += length + (list[length] == ',');
-    }
-    return 0;
-}
-
-static const char *protocol_name(int protocol) {
-    return rt_protocol_name((rt_protocol)protocol);
-}
-
 /* The trained encoder comes from --checkpoint, so it is no baseline. */
 static const char *baseline_name(int encoder) {
     return encoder == RT_TRAINED ? NULL : rt_encoder_name((rt_encoder)encoder);
@@ -60,10 +29,10 @@ typedef struct {
 
 static int parse_request(evaluation_run *run, rt_error *error) {
     const rt_options *o = run->options;
-    if (o->protocol &&
-        parse_list("--protocol", o->protocol, protocol_name, RT_PROTOCOL_COUNT, &run->evaluation.protocols, error))
+    if (o->protocol && rt_protocols_read(o->protocol, &run->evaluation.protocols, error))
         return -1;
-    if (o->baseline && parse_list("--baseline", o->baseline, baseline_name, RT_ENCODER_COUNT, &run->encoders, error))
+    if (o->baseline &&
+        rt_options_list("--baseline", o->baseline, baseline_name, RT_ENCODER_COUNT, &run->encoders, error))
         return -1;
     if (o->split && strcmp(o->split, "test") && strcmp(o->split, "validation"))
         return rt_fail(error, "--split wants test or validation, not '%.100s'", o->split);
@@ -71,8 +40,6 @@ static int parse_request(evaluation_run *run, rt_error *error) {
         run->encoders |= 1u << RT_TRAINED;
     if (!run->encoders)
         return rt_fail(error, "eval wants --checkpoint FILE, --baseline pixels,untrained, or both");
-    if (o->protocol && !run->evaluation.protocols)
-        return rt_fail(error, "--protocol names none");
     return 0;
 }
 

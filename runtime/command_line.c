@@ -23,6 +23,11 @@ enum { STATUS_FAILED = 1, STATUS_USAGE = 2, MOST_THREADS = 1024, MOST = INT32_MA
     }
 #define THREADS                                                                                                        \
     { "--threads", RT_FLAG_INTEGER, "N", "threads (default: one a processor)", AT(threads), 1, MOST_THREADS }
+#define PROTOCOL                                                                                                       \
+    {                                                                                                                  \
+        "--protocol", RT_FLAG_TEXT, "LIST", "evaluate by these of knn,linear,mlp (default: the spec's)", AT(protocol), \
+            0, 0                                                                                                       \
+    }
 #define CHECKPOINT                                                                                                     \
     { "--checkpoint", RT_FLAG_TEXT, "FILE", "a checkpoint that train wrote", AT(checkpoint), 0, 0 }
 
@@ -35,6 +40,7 @@ static const rt_flag train_flags[] = {
     {"--resume", RT_FLAG_OPTIONAL_TEXT, "[FILE]", "continue (default DIR/last.safetensors)", AT(resume), 0, 0},
     THREADS,
     {"--eval-every", RT_FLAG_INTEGER, "N", "evaluate every N epochs (default 0: never)", AT(eval_every), 0, MOST},
+    PROTOCOL,
     {"--checkpoint-every", RT_FLAG_INTEGER, "N", "save every N epochs (default 1; 0: at the end)", AT(checkpoint_every),
      0, MOST},
     VALIDATION,
@@ -46,7 +52,7 @@ static const rt_flag train_flags[] = {
 static const rt_flag eval_flags[] = {
     DATA,
     CHECKPOINT,
-    {"--protocol", RT_FLAG_TEXT, "LIST", "of knn,linear,mlp (default: the spec's)", AT(protocol), 0, 0},
+    PROTOCOL,
     {"--baseline", RT_FLAG_TEXT, "LIST", "of pixels,untrained: measure these too", AT(baseline), 0, 0},
     {"--split", RT_FLAG_TEXT, "SPLIT", "test on test (the default) or validation", AT(split), 0, 0},
     VALIDATION,

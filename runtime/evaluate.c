@@ -1,5 +1,6 @@
 #include "runtime/evaluate.h"
 #include "runtime/knn.h"
+#include "runtime/options.h"
 #include "runtime/probe.h"
 
 #include <inttypes.h>
@@ -16,6 +17,14 @@ const char *rt_protocol_name(rt_protocol protocol) {
 
 const char *rt_encoder_name(rt_encoder encoder) {
     return encoder_names[encoder];
+}
+
+static const char *protocol_name(int protocol) {
+    return protocol_names[protocol];
+}
+
+int rt_protocols_read(const char *list, unsigned *protocols, rt_error *error) {
+    return rt_options_list("--protocol", list, protocol_name, RT_PROTOCOL_COUNT, protocols, error);
 }
 
 unsigned rt_protocols_of(const rt_manifest *manifest) {

@@ -39,6 +39,9 @@ const char *rt_encoder_name(rt_encoder encoder);
 /* The protocols whose settings the spec names, as bits. */
 unsigned rt_protocols_of(const rt_manifest *manifest);
 
+/* The protocols of --protocol's list, as bits. Returns 0, or -1 with a message. */
+int rt_protocols_read(const char *list, unsigned *protocols, rt_error *error);
+
 /* Why these splits cannot be evaluated, as a message that names them; returns whether they can. */
 int rt_evaluation_possible(const rt_dataset *train, const rt_dataset *test, rt_error *reason);
 

@@ -158,3 +158,31 @@ int rt_options_parse(const rt_flag *flags, int flag_count, int takes_input, int 
     }
     return 0;
 }
+
+static int unknown_item(const char *flag, const char *item, int length, const char *(*name_of)(int), int name_count,
+                        rt_error *error) {
+    char names[128] = "";
+    size_t used = 0;
+    for (int i = 0; i < name_count; i++)
+        if (name_of(i) && used < sizeof names)
+            used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "", name_of(i));
+    return rt_fail(error, "%s does not know '%.*s'; it takes %s", flag, length, item, names);
+}
+
+int rt_options_list(const char *flag, const char *list, const char *(*name_of)(int), int name_count, unsigned *bits,
+                    rt_error *error) {
+    if (!*list)
+        return rt_fail(error, "%s names none", flag);
+    while (*list) {
+        size_t length = strcspn(list, ",");
+        int found = 0;
+        for (int i = 0; i < name_count && !found; i++) {
+            found = name_of(i) && strlen(name_of(i)) == length && !memcmp(list, name_of(i), length);
+            *bits |= found ? 1u << i : 0;
+        }
+        if (!found)
+            return unknown_item(flag, list, (int)length, name_of, name_count, error);
+        list += length + (list[length] == ',');
+    }
+    return 0;
+}

@@ -43,6 +43,11 @@ typedef struct {
 int rt_options_parse(const rt_flag *flags, int flag_count, int takes_input, int argc, char **argv, rt_options *options,
                      int *help, rt_error *error);
 
+/* Reads a flag's list such as "knn,mlp" into bits, 1 << i for name_of(i); NULL there is a number without a name.
+ * Returns -1 with a message for an unknown name or an empty list. */
+int rt_options_list(const char *flag, const char *list, const char *(*name_of)(int), int name_count, unsigned *bits,
+                    rt_error *error);
+
 /* The name in the list (`stride` bytes from one name pointer to the next) that a misspelt word most likely means, or
  * NULL when none is near. */
 const char *rt_nearest_name(const char *word, const void *names, int count, size_t stride);

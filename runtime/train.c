@@ -21,8 +21,9 @@ typedef struct {
     rt_session session;
     rt_stepper stepper;
     rt_training_data data;
-    rt_dataset *test; /* where something is tested on it, or NULL */
-    int evaluates;    /* whether there is anything to evaluate */
+    rt_dataset *test;   /* where something is tested on it, or NULL */
+    unsigned protocols; /* that evaluation follows, as bits */
+    int evaluates;      /* whether there is anything to evaluate */
     rt_metrics metrics;
     rt_progress progress;
     rt_profile *profile; /* NULL without --profile */
@@ -73,7 +74,9 @@ static int open_data(trainer *t, rt_error *error) {
         return -1;
     if ((options->eval_every <= 0 && !options->test) || options->dump_step >= 0)
         return 0;
-    if (!rt_protocols_of(manifest))
+    if (!t->protocols)
+        t->protocols = rt_protocols_of(manifest);
+    if (!t->protocols)
         return rt_fail(error, "%s has nothing to do: the spec's `evaluate` section names no protocol",
                        options->test ? "--test" : "--eval-every");
     if (options->test || !t->data.validation)
@@ -205,7 +208,18 @@ static int set_aside(const trainer *t, rt_error *error) {
     return result;
 }
 
+static int read_protocols(trainer *t, rt_error *error) {
+    const rt_options *options = t->options;
+    if (!options->protocol)
+        return 0;
+    if (options->eval_every <= 0 && !options->test)
+        return rt_fail(error, "--protocol wants --eval-every N or --test");
+    return rt_protocols_read(options->protocol, &t->protocols, error);
+}
+
 static int open_all(trainer *t, const rt_program *program, rt_error *error) {
+    if (read_protocols(t, error))
+        return STATUS_USAGE;
     if (open_program(t, program, error) || name_files(t, error) || open_data(t, error))
         return STATUS_FAILED;
     t->saved_step = t->evaluated_step = -1;
@@ -252,7 +266,7 @@ static int save(trainer *t, rt_error *error) {
 static int evaluate_on(trainer *t, const rt_dataset *test, const char *name, rt_error *error) {
     const rt_training_position *position = &t->stepper.position;
     rt_evaluation_record records[RT_PROTOCOL_COUNT];
-    rt_evaluation_options options = {.protocols = rt_protocols_of(t->session.manifest),
+    rt_evaluation_options options = {.protocols = t->protocols,
                                      .seed = (uint64_t)position->seed,
                                      .train = t->data.labelled,
                                      .test = test,

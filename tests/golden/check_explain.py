@@ -54,8 +54,16 @@ def check_figures():
     check(round(of_module(imagenet, "online", "multiply_adds") / 1e9, 2) == 4.09, "ResNet-50 at 224x224 takes 4.09 G multiply-adds")
     check(of_module(imagenet, "target", "multiply_adds") == of_module(imagenet, "online", "multiply_adds"), "a twin costs as much")
     check(imagenet["average_parameters"] > 0 and imagenet["parameters"] > imagenet["average_parameters"], "twins are counted apart")
-    amdim = explain("amdim", "batch=2")
-    check(round(of_module(amdim, "f", "multiply_adds") / 1e9, 2) == 5.99, "AMDIM's encoder takes 5.99 G multiply-adds")
+    for preset, billions in (("dataset=cifar10", 5.99), ("dataset=stl10", 10.17), ("dataset=imagenet", 36.77)):
+        amdim = explain("amdim", "batch=2 " + preset)
+        check(round(of_module(amdim, "f", "multiply_adds") / 1e9, 2) == billions, f"AMDIM's encoder takes {billions} G multiply-adds, {preset}")
+    amdim = explain("amdim", "batch=2 width=256 encoder=amdim_encoder(features=2048)")
+    check(round(of_module(amdim, "f", "multiply_adds") / 1e9, 2) == 4.23, "AMDIM's larger encoder for small pictures takes 4.23 G multiply-adds")
+    cpc = explain("cpc", "batch=2")
+    check(round(of_module(cpc, "f", "parameters") / 1e6, 1) == 326.5, "CPC's encoder has 326.5 M parameters")
+    for preset, billions in (("dataset=cifar10", 16.0), ("dataset=imagenet", 62.5)):
+        cpc = explain("cpc", "batch=2 " + preset)
+        check(round(of_module(cpc, "f", "multiply_adds") / 1e9, 1) == billions, f"CPC's encoder takes {billions} G multiply-adds a picture, {preset}")
 
 
 # ---- every method, small: what belongs together agrees
