@@ -176,7 +176,7 @@ def check_differences():
     check(differing("specs/simclr.csl", "--left", "batch=16", "--right=batch=32") == ["scores", "train"], "a batch")
     check(differing("specs/simclr.csl", "-D", "width=4", "--right=encoder=resnet34") == ["encoder"], "an encoder")
     check(differing("specs/simclr.csl", "--right", "lr=1e-4") == ["train"], "a learning rate")
-    check(differing("specs/simclr.csl", "specs/dcl.csl", "-D", "temperature=0.1") == ["mask", "loss"], "SimCLR and DCL")
+    check(differing("specs/simclr.csl", "specs/dcl.csl", "-D", "temperature=0.1", "--left", "smallest=0.2") == ["mask", "loss"], "SimCLR and DCL")
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "steps.csl")
         with open(path, "w", encoding="utf-8") as file:

@@ -1,11 +1,12 @@
-"""One step of specs/byol.csl recomputed, its twins too: byol.py DUMP STEP TOTAL WARMUP TOLERANCE, the latter in steps"""
+"""One step of specs/byol.csl recomputed, its twins too: byol.py DUMP DISTANCE OPTIMISER STEP TOTAL WARMUP TOLERANCE,
+TOTAL and WARMUP in steps"""
 
 import math
 
 import torch
 import torch.nn.functional as F
 
-from check import Step, check_average, check_step, lars, main
+from check import Step, adam, check_average, check_step, clipped, main, sgd
 from networks import batch_norm, encoder
 
 
@@ -14,7 +15,7 @@ def mlp(h, p, name):
     return F.linear(h, p[name + ".3.weight"], p[name + ".3.bias"])
 
 
-def check(path, number, total, warmup, tolerance):
+def check(path, distance, optimiser, number, total, warmup, tolerance):
     step = Step(path)
     number, total, warmup = int(number), int(total), int(warmup)
 
@@ -22,18 +23,27 @@ def check(path, number, total, warmup, tolerance):
         predicted = [mlp(mlp(encoder(views[v], p, "online", "resnet18").mean((2, 3)), p, "project"), p, "predict") for v in "ab"]
         with torch.no_grad():
             targets = [mlp(encoder(views[v], p, "target", "resnet18").mean((2, 3)), p, "target_project") for v in "ab"]
-        return -2 * F.cosine_similarity(predicted[0], targets[1]).mean() - 2 * F.cosine_similarity(predicted[1], targets[0]).mean()
+        pairs = (predicted[0], targets[1]), (predicted[1], targets[0])
+        if distance == "squared":
+            return sum(F.mse_loss(F.normalize(p, dim=1), F.normalize(t, dim=1)) for p, t in pairs)
+        return sum(-2 * F.cosine_similarity(p, t).mean() for p, t in pairs)
 
     def update(name, parameter, gradient):
-        lr = (number + 1) / warmup  # the step lies within the warm-up
-        return lars(parameter, gradient, step.state[f"lars.{name}.velocity"].double(), lr, weight_decay=1e-5)
+        share = (number + 1) / warmup  # the step lies within the warm-up
+        if optimiser == "clipped_sgd":
+            gradient = clipped(parameter, gradient, share, 1e-5)
+            return sgd(parameter, gradient, step.state[f"sgd.{name}.velocity"].double(), share)
+        first, second = (step.state[f"adam.{name}.{slot}"].double() for slot in ("first", "second"))
+        if optimiser == "adam":
+            return adam(parameter, gradient, first, second, number, 0.2 * share, weight_decay=1e-5)
+        return adam(parameter, clipped(parameter, gradient, 0.2 * share, 1e-5, vectors=True), first, second, number, 0.2 * share)
 
     def after(p, report):
         momentum = 1 - (1 - 0.996) * (math.cos(math.pi * number / total) + 1) / 2
         check_average(step, report, "target", "online", momentum)
         check_average(step, report, "target_project", "project", momentum)
 
-    return check_step(step, loss_of, update, "byol", float(tolerance), after)
+    return check_step(step, loss_of, update, f"byol {distance} {optimiser}", float(tolerance), after)
 
 
 main(check)

@@ -75,6 +75,13 @@ def sgd(p, g, velocity, lr, momentum=0.9, weight_decay=0.0):
     return p - lr * (momentum * velocity + g + weight_decay * p)
 
 
+def clipped(p, g, lr, weight_decay, trust=0.02, vectors=False, eps=1e-8):
+    """The gradient that layer-wise clipping leaves to SGD or Adam."""
+    if (p.dim() < 2 and not vectors) or p.norm() == 0 or g.norm() == 0:
+        return g
+    return min((trust * p.norm() / (g.norm() + weight_decay * p.norm() + eps) / lr).item(), 1) * (g + weight_decay * p)
+
+
 def lars(p, g, velocity, lr, momentum=0.9, weight_decay=0.0, trust=0.001, eps=1e-8):
     if p.dim() > 1 and p.norm() > 0 and g.norm() > 0:
         g = (g + weight_decay * p) * trust * p.norm() / (g.norm() + weight_decay * p.norm() + eps)

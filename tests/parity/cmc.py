@@ -7,7 +7,7 @@ from check import TENSOR_TOLERANCE, Step, check_step, main, sgd
 from draws import random_index
 from networks import encoder
 
-TEMPERATURE = 0.07
+TEMPERATURE = 0.1
 
 
 def lab(x):

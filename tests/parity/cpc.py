@@ -4,15 +4,9 @@ import torch
 import torch.nn.functional as F
 
 from check import Step, adam, check_step, main
-from networks import encoder, layer_resnet, pixel_cnn
+from networks import encoder, layer_resnet, patches, pixel_cnn
 
 BLOCKS = {"cpc_resnet50": [3, 4, 6, 3]}
-
-
-def patches(x, size, overlap):
-    """As torch.nn.Unfold takes them: [N, rows, columns, C, size, size]."""
-    grid = x.unfold(2, size, size - overlap).unfold(3, size, size - overlap)
-    return grid.permute(0, 2, 3, 1, 4, 5)
 
 
 def check(path, kind, weights, border, blocks, number, tolerance):
@@ -37,7 +31,7 @@ def check(path, kind, weights, border, blocks, number, tolerance):
 
     def update(name, parameter, gradient):
         first, second = (step.state[f"adam.{name}.{slot}"].double() for slot in ("first", "second"))
-        return adam(parameter, gradient, first, second, int(number), 1e-4, beta1=0.8, eps=1e-7, weight_decay=1e-5)
+        return adam(parameter, gradient, first, second, int(number), 4e-5, beta1=0.8, eps=1e-7, weight_decay=1e-5)
 
     return check_step(step, loss_of, update, f"cpc {kind} {weights} border {border}", float(tolerance))
 

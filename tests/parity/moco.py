@@ -1,4 +1,4 @@
-"""One step of specs/moco.csl recomputed, its queue and its twin: moco.py DUMP HEAD TEMPERATURE MOMENTUM STEP TOTAL TOLERANCE"""
+"""One step of specs/moco.csl recomputed, its queue and its twin: moco.py DUMP HEAD KEY_HEAD TEMPERATURE MOMENTUM STEP TOTAL TOLERANCE"""
 
 import math
 
@@ -16,7 +16,7 @@ def head(h, p, name, kind):
     return F.linear(h, p[name + ".2.weight"], p[name + ".2.bias"])
 
 
-def check(path, kind, temperature, momentum, number, total, tolerance):
+def check(path, kind, key_head, temperature, momentum, number, total, tolerance):
     step = Step(path)
     keys = []
 
@@ -36,10 +36,10 @@ def check(path, kind, temperature, momentum, number, total, tolerance):
     def after(p, report):
         queue = torch.cat([keys[0], p["queue"][: -len(keys[0])]])
         report.compare("queue", "queue", step.dump["newstate.queue"], queue, TENSOR_TOLERANCE)
-        for twin in "fg":
-            check_average(step, report, twin + "_key", twin, float(momentum))
+        check_average(step, report, "f_key", "f", float(momentum))
+        check_average(step, report, "g_key", "g", float(momentum) if key_head == "moving" else 1.0)
 
-    return check_step(step, loss_of, update, f"moco {kind}", float(tolerance), after)
+    return check_step(step, loss_of, update, f"moco {kind} {key_head}", float(tolerance), after)
 
 
 main(check)

@@ -35,15 +35,18 @@ def bottleneck(x, p, name, stride):
 
 
 def resnet(x, p, name, block, blocks, stem):
+    """The maps of the four layers."""
     if stem == "cifar":
         h = F.relu(batch_norm(F.conv2d(x, p[name + ".conv1.weight"], padding=1), p, name + ".bn1"))
     else:
         h = F.relu(batch_norm(F.conv2d(x, p[name + ".conv1.weight"], stride=2, padding=3), p, name + ".bn1"))
         h = F.max_pool2d(h, 3, 2, 1)
+    maps = []
     for layer, count in enumerate(blocks):
         for i in range(count):
             h = block(h, p, f"{name}.layer{layer + 1}.{i}", 2 if layer > 0 and i == 0 else 1)
-    return h
+        maps.append(h)
+    return maps
 
 
 ENCODERS = {
@@ -54,9 +57,19 @@ ENCODERS = {
 }
 
 
-def encoder(x, p, name, kind, stem="cifar"):
+def maps_of(x, p, name, kind, stem="cifar"):
     block, blocks = ENCODERS[kind]
     return resnet(x, p, name, block, blocks, stem)
+
+
+def encoder(x, p, name, kind, stem="cifar"):
+    return maps_of(x, p, name, kind, stem)[-1]
+
+
+def patches(x, size, overlap):
+    """As torch.nn.Unfold takes them: [N, rows, columns, C, size, size]."""
+    grid = x.unfold(2, size, size - overlap).unfold(3, size, size - overlap)
+    return grid.permute(0, 2, 3, 1, 4, 5)
 
 
 # ---- AMDIM

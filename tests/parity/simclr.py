@@ -1,9 +1,10 @@
-"""One step of specs/simclr.csl recomputed: simclr.py DUMP ENCODER STEM TEMPERATURE STEP TOLERANCE"""
+"""One step of specs/simclr.csl recomputed: simclr.py DUMP ENCODER STEM TEMPERATURE DENOMINATOR OPTIMISER STEP WARMUP TOLERANCE,
+WARMUP in steps, which LARS is within"""
 
 import torch
 import torch.nn.functional as F
 
-from check import Step, adam, check_step, main
+from check import Step, adam, check_step, lars, main
 from networks import batch_norm, encoder
 
 
@@ -19,18 +20,33 @@ def nt_xent(za, zb, temperature):
     return F.cross_entropy(scores, torch.arange(2 * n).roll(-n))
 
 
-def check(path, kind, stem, temperature, number, tolerance):
+def subtracted(za, zb, temperature):
+    """With e^(1 / temperature) taken from sums that hold each vector's score with itself."""
+    z = F.normalize(torch.cat([za, zb]), dim=1)
+    negatives = ((z @ z.T / temperature).exp().sum(1) - torch.tensor(1 / temperature, dtype=z.dtype).exp()).clamp(min=1e-6)
+    positive = (F.normalize(za, dim=1) * F.normalize(zb, dim=1)).sum(1) / temperature
+    return (negatives.log() - torch.cat([positive, positive])).mean()
+
+
+LOSSES = {"masked": nt_xent, "subtracted": subtracted}
+
+
+def check(path, kind, stem, temperature, denominator, optimiser, number, warmup, tolerance):
     step = Step(path)
+    number = int(number)
 
     def loss_of(p, views):
         za, zb = (head(encoder(views[view], p, "f", kind, stem).mean((2, 3)), p) for view in "ab")
-        return nt_xent(za, zb, float(temperature))
+        return LOSSES[denominator](za, zb, float(temperature))
 
     def update(name, parameter, gradient):
+        if optimiser == "lars":
+            lr = 1.5 * (number + 1) / int(warmup)
+            return lars(parameter, gradient, step.state[f"lars.{name}.velocity"].double(), lr, weight_decay=1e-6)
         first, second = (step.state[f"adam.{name}.{slot}"].double() for slot in ("first", "second"))
-        return adam(parameter, gradient, first, second, int(number), 1e-3, weight_decay=1e-6)
+        return adam(parameter, gradient, first, second, number, 1e-3, weight_decay=1e-6)
 
-    return check_step(step, loss_of, update, f"simclr {kind} {stem}", float(tolerance))
+    return check_step(step, loss_of, update, f"simclr {kind} {stem} {denominator} {optimiser}", float(tolerance))
 
 
 main(check)

@@ -1,29 +1,44 @@
-"""One step of specs/yadim.csl with every location as source, recomputed: yadim.py DUMP ENCODER CLIP WEIGHT STEP TOLERANCE"""
+"""One step of specs/yadim.csl recomputed: yadim.py DUMP ENCODER EXTRACT SOURCE PATCH CLIP WEIGHT STEP TOLERANCE"""
 
 from check import Step, adam, check_step, main
-from nce import map_nce
-from networks import encoder
+from nce import across_scales, map_nce, random_location
+from networks import encoder, maps_of, patches, rkhs
 
 
-def one_way(a, b, clip, weight):
-    return sum(map_nce(a[:, l], b, clip, weight) for l in range(a.shape[1])) / a.shape[1]
-
-
-def check(path, kind, clip, weight, number, tolerance):
+def check(path, kind, extract, source, patch, clip, weight, number, tolerance):
     step = Step(path)
-    clip, weight = float(clip), float(weight)
+    clip, weight, patch, number = float(clip), float(weight), int(patch), int(number)
+
+    def locations(x, p):
+        if patch == 0:
+            return encoder(x, p, "f", kind).flatten(2).transpose(1, 2)
+        grid = patches(x, patch, patch // 2)
+        h = encoder(grid.flatten(0, 2), p, "f", kind).mean((2, 3))
+        return h.reshape(len(x), grid.shape[1] * grid.shape[2], -1)
+
+    def scales(x, p):
+        fine, coarse = maps_of(x, p, "f", kind)[2:]
+        projected = (rkhs(h, p, "f." + name).flatten(2).transpose(1, 2) for h, name in ((coarse, "coarse"), (fine, "fine")))
+        return coarse.mean((2, 3)), *projected
+
+    def one_way(x, y, stream):
+        if source == "random":
+            return map_nce(random_location(x, number, stream), y, clip, weight)
+        return sum(map_nce(x[:, l], y, clip, weight) for l in range(x.shape[1])) / x.shape[1]
 
     def loss_of(p, views):
-        maps = [encoder(views[view], p, "f", kind).flatten(2).transpose(1, 2) for view in "ab"]
-        return (one_way(*maps, clip, weight) + one_way(*maps[::-1], clip, weight)) / 2
+        if extract == "multiscale":
+            return across_scales(scales(views["a"], p), scales(views["b"], p), clip, weight, number)
+        a, b = locations(views["a"], p), locations(views["b"], p)
+        return (one_way(a, b, 0) + one_way(b, a, 1)) / 2
 
-    lr = 2e-4 * min((int(number) + 1) / 500, 1)
+    lr = 2e-4 * min((number + 1) / 500, 1)
 
     def update(name, parameter, gradient):
         first, second = (step.state[f"adam.{name}.{slot}"].double() for slot in ("first", "second"))
-        return adam(parameter, gradient, first, second, int(number), lr, beta1=0.8, weight_decay=1e-5)
+        return adam(parameter, gradient, first, second, number, lr, beta1=0.8, weight_decay=1e-5)
 
-    return check_step(step, loss_of, update, f"yadim {kind}", float(tolerance))
+    return check_step(step, loss_of, update, f"yadim {kind} {extract} {source} patch {patch}", float(tolerance))
 
 
 main(check)
