@@ -39,6 +39,9 @@ backend_code *tcc_compile(const kir_program *program, diag_list *diags);
 /* `--backend=c`: cc, into a shared object in a temporary folder, loaded. */
 backend_code *cgen_compile(const kir_program *program, const kir_target *target, diag_list *diags);
 
+/* Makes the pictures of any view step by step, in any layout. */
+extern const rt_view_code interp_view_code;
+
 /* The interpreter: double precision on the tensor IR after `differentiate`; `program` gives the memory layout. */
 backend_code *interp_compile(const ir_module *module, const kir_program *program, diag_list *diags);
 

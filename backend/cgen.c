@@ -62,6 +62,18 @@ static void write_function(const kir_program *program, const kir_function *funct
     text_append(out, "}\n\n");
 }
 
+/* What makes the pictures of each view; the last element keeps the table from being empty. */
+static void write_views(const kir_program *program, text_buffer *out) {
+    text_append(out, "static const rt_view_code views[] = {\n");
+    for (int i = 0; program->views && i < program->module->view_count; i++) {
+        const kir_view *view = &program->views[i];
+        const char *name = view->kernel >= 0 ? program->kernels[view->kernel]->name : "";
+        text_append(out, "    {{%" PRId64 ", %" PRId64 ", %" PRId64 "}, %s%s, 0},\n", view->strides[0],
+                    view->strides[1], view->strides[2], *name ? "k_" : "0", name);
+    }
+    text_append(out, "    {{0}, 0, 0},\n};\n\n");
+}
+
 static void write_comment(const kir_program *program, text_buffer *out) {
     const source_table *sources = program->module->sources;
     text_append(out, "/* ");
@@ -106,7 +118,9 @@ bool cgen_emit(const kir_program *program, const kir_target *target, text_buffer
     text_append(out, ";\n\nstatic const rt_entry entries[] = {\n");
     for (int i = 0; i < program->function_count; i++)
         text_append(out, "    {\"%s\", csl_%s, 0},\n", program->functions[i].name, program->functions[i].name);
-    text_append(out, "};\n\nconst rt_program csl_program = {manifest, %d, entries};\n", program->function_count);
+    text_append(out, "};\n\n");
+    write_views(program, out);
+    text_append(out, "const rt_program csl_program = {manifest, %d, entries, views};\n", program->function_count);
     text_append(out, "\n#ifndef CSL_NO_MAIN\nint main(int argc, char **argv) {\n"
                      "    return rt_main(argc, argv, &csl_program);\n}\n#endif\n");
     return true;

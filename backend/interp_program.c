@@ -20,6 +20,7 @@ struct interpreted {
     const kir_program *program;
     rt_program code;
     rt_entry *entries;
+    rt_view_code *views;
     interpreted_function *functions;
     diag_list *diags;
 };
@@ -100,19 +101,21 @@ static void run(const rt_frame *frame, void *context) {
 static void release(void *handle) {
     interpreted *interp = handle;
     free(interp->entries);
+    free(interp->views);
     free(interp->functions);
     free(interp);
 }
 
 backend_code *interp_compile(const ir_module *module, const kir_program *program, diag_list *diags) {
-    size_t count = (size_t)module->function_count;
+    size_t count = (size_t)module->function_count, view_count = (size_t)module->view_count;
     interpreted *interp = calloc(1, sizeof *interp);
     backend_code *code = calloc(1, sizeof *code);
     if (interp) {
         interp->entries = calloc(count + 1, sizeof *interp->entries);
         interp->functions = calloc(count + 1, sizeof *interp->functions);
+        interp->views = calloc(view_count + 1, sizeof *interp->views);
     }
-    if (!interp || !code || !interp->entries || !interp->functions) {
+    if (!interp || !code || !interp->entries || !interp->functions || !interp->views) {
         source_span nowhere = {0};
         diag_error(diags, nowhere, "out of memory");
         if (interp)
@@ -126,7 +129,9 @@ backend_code *interp_compile(const ir_module *module, const kir_program *program
         interp->functions[i] = (interpreted_function){interp, module->functions[i], &program->functions[i], NULL};
         interp->entries[i] = (rt_entry){module->functions[i]->name, run, &interp->functions[i]};
     }
-    interp->code = (rt_program){backend_manifest(program->memory, program), (int)count, interp->entries};
+    for (size_t i = 0; i < view_count; i++)
+        interp->views[i] = interp_view_code;
+    interp->code = (rt_program){backend_manifest(program->memory, program), (int)count, interp->entries, interp->views};
     *code = (backend_code){&interp->code, interp, release};
     return code;
 }

@@ -109,13 +109,16 @@ static LLVMValueRef write_function(llvm_unit *unit, const kir_function *function
 /* ---- tables ---------------------------------------------------------------------------------------------------------
  */
 
-static LLVMValueRef constant_text(const llvm_unit *unit, const char *text, const char *name) {
-    LLVMValueRef bytes = LLVMConstStringInContext2(unit->context, text, strlen(text), false);
-    LLVMValueRef global = LLVMAddGlobal(unit->module, LLVMTypeOf(bytes), name);
-    LLVMSetInitializer(global, bytes);
+static LLVMValueRef constant_table(const llvm_unit *unit, LLVMValueRef value, const char *name) {
+    LLVMValueRef global = LLVMAddGlobal(unit->module, LLVMTypeOf(value), name);
+    LLVMSetInitializer(global, value);
     LLVMSetGlobalConstant(global, true);
     LLVMSetLinkage(global, LLVMInternalLinkage);
     return global;
+}
+
+static LLVMValueRef constant_text(const llvm_unit *unit, const char *text, const char *name) {
+    return constant_table(unit, LLVMConstStringInContext2(unit->context, text, strlen(text), false), name);
 }
 
 static LLVMValueRef entry_table(llvm_unit *unit) {
@@ -128,12 +131,27 @@ static LLVMValueRef entry_table(llvm_unit *unit) {
                                 write_function(unit, &program->functions[i]), LLVMConstNull(unit->pointer)};
         entries[i] = LLVMConstStructInContext(unit->context, parts, 3, false);
     }
-    LLVMValueRef table = LLVMConstArray2(entry, entries, (unsigned)program->function_count);
-    LLVMValueRef global = LLVMAddGlobal(unit->module, LLVMTypeOf(table), "entries");
-    LLVMSetInitializer(global, table);
-    LLVMSetGlobalConstant(global, true);
-    LLVMSetLinkage(global, LLVMInternalLinkage);
-    return global;
+    return constant_table(unit, LLVMConstArray2(entry, entries, (unsigned)program->function_count), "entries");
+}
+
+/* struct rt_view_code { int64_t strides[3]; kernel; apply; } of each view */
+static LLVMValueRef view_table(llvm_unit *unit) {
+    const kir_program *program = unit->program;
+    int count = program->views ? program->module->view_count : 0;
+    LLVMTypeRef fields[] = {LLVMArrayType2(unit->i64, 3), unit->pointer, unit->pointer};
+    LLVMTypeRef type = LLVMStructTypeInContext(unit->context, fields, 3, false);
+    LLVMValueRef *views = arena_alloc(program->memory, (size_t)(count + 1) * sizeof *views);
+    for (int i = 0; i < count; i++) {
+        const kir_view *view = &program->views[i];
+        LLVMValueRef strides[3], nothing = LLVMConstNull(unit->pointer);
+        for (int axis = 0; axis < 3; axis++)
+            strides[axis] = llvm_i64(unit, view->strides[axis]);
+        LLVMValueRef parts[] = {LLVMConstArray2(unit->i64, strides, 3),
+                                view->kernel < 0 ? nothing : kernel_entry(unit, program->kernels[view->kernel]),
+                                nothing};
+        views[i] = LLVMConstStructInContext(unit->context, parts, 3, false);
+    }
+    return constant_table(unit, LLVMConstArray2(type, views, (unsigned)count), "views");
 }
 
 /* int main(int argc, char **argv) { return rt_main(argc, argv, &csl_program); } */
@@ -150,8 +168,8 @@ static void write_main(llvm_unit *unit, LLVMValueRef program) {
 
 void llvm_write_program(llvm_unit *unit, bool with_main) {
     LLVMValueRef parts[] = {constant_text(unit, backend_manifest(unit->program->memory, unit->program), "manifest"),
-                            llvm_i32(unit, unit->program->function_count), entry_table(unit)};
-    LLVMValueRef table = LLVMConstStructInContext(unit->context, parts, 3, false);
+                            llvm_i32(unit, unit->program->function_count), entry_table(unit), view_table(unit)};
+    LLVMValueRef table = LLVMConstStructInContext(unit->context, parts, 4, false);
     LLVMValueRef global = LLVMAddGlobal(unit->module, LLVMTypeOf(table), "csl_program");
     LLVMSetInitializer(global, table);
     LLVMSetGlobalConstant(global, true);

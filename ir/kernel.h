@@ -156,6 +156,13 @@ typedef struct {
     bool matrix_units;    /* AMX */
 } kir_target;
 
+/* What makes a picture of a view: a kernel with the arguments that docs/kernel-ir.md lists, which is never launched
+ * but called by the runtime's loader. */
+typedef struct {
+    int kernel;         /* index in the program; -1 for a view of vectors */
+    int64_t strides[3]; /* of what it writes: elements between channels, rows and columns */
+} kir_view;
+
 typedef struct {
     arena *memory;
     const ir_module *module;
@@ -166,6 +173,7 @@ typedef struct {
     int buffer_count, buffer_capacity;
     kir_function *functions;
     int function_count, function_capacity;
+    kir_view *views;        /* of each of the module's views; NULL before `lower-views` */
     int64_t *state_offsets; /* of each of the module's states, bytes, 64-aligned */
     int64_t state_bytes;
 } kir_program;

@@ -224,6 +224,15 @@ static void print_buffers(const kir_program *program, text_buffer *out) {
     }
 }
 
+static void print_view(const kir_program *program, int number, text_buffer *out) {
+    const kir_view *view = &program->views[number];
+    if (view->kernel < 0)
+        return;
+    text_append(out, "view %s by @%s", program->module->views[number].name, program->kernels[view->kernel]->name);
+    text_append(out, " strides %" PRId64 ", %" PRId64 ", %" PRId64 "\n", view->strides[0], view->strides[1],
+                view->strides[2]);
+}
+
 static void print_launch(const kir_program *program, const kir_launch *launch, text_buffer *out) {
     const kir_kernel *kernel = program->kernels[launch->kernel];
     text_append(out, "  launch @%s extent %" PRId64 " ", kernel->name, launch->extent);
@@ -270,6 +279,8 @@ void kir_print(const kir_program *program, text_buffer *out) {
         text_append(out, "\n");
     }
     print_buffers(program, out);
+    for (int i = 0; program->views && i < program->module->view_count; i++)
+        print_view(program, i, out);
     for (int i = 0; i < program->function_count; i++) {
         text_append(out, "\n");
         print_function(program, &program->functions[i], out);

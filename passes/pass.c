@@ -23,6 +23,8 @@ static const pass_info layout = {"layout", "chooses the physical order of every 
 static const pass_info fuse_elementwise = {
     "fuse-elementwise", "groups elementwise chains and the reductions that they feed", false, pass_fuse_elementwise};
 static const pass_info lower = {"lower", "turns groups into kernels and launches", true, pass_lower};
+static const pass_info lower_views = {"lower-views", "turns the augmentations of each view into one kernel", true,
+                                      pass_lower_views};
 static const pass_info plan_memory = {"plan-memory", "gives every buffer its place in one arena a function", true,
                                       pass_plan_memory};
 
@@ -44,11 +46,12 @@ static const pass_info *const pipeline[] = {&squeeze,
                                             &layout,
                                             &fuse_elementwise,
                                             &lower,
+                                            &lower_views,
                                             &plan_memory};
 static const pass_info *const all_passes[] = {&squeeze,     &canonicalize,  &common_subexpressions, &sink_gathers,
                                               &dead_code,   &differentiate, &fuse_contrastive,      &expand,
                                               &factor_sums, &layout,        &fuse_elementwise,      &lower,
-                                              &plan_memory};
+                                              &lower_views, &plan_memory};
 enum { PIPELINE_LENGTH = sizeof pipeline / sizeof *pipeline, PASS_COUNT = sizeof all_passes / sizeof *all_passes };
 
 const pass_info *const *pass_pipeline(int *count) {

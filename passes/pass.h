@@ -18,7 +18,7 @@ typedef struct {
 typedef struct {
     const char *name; /* "fuse-elementwise" */
     const char *doc;  /* one line */
-    bool required;    /* may not be switched off: differentiate, lower, plan-memory */
+    bool required;    /* may not be switched off: differentiate, lower, … */
     /* Returns false after adding an error to the context's diagnostics. */
     bool (*run)(pass_context *context);
 } pass_info;
@@ -57,6 +57,7 @@ bool pass_factor_sums(pass_context *context);
 bool pass_fuse_elementwise(pass_context *context);
 bool pass_layout(pass_context *context);
 bool pass_lower(pass_context *context);
+bool pass_lower_views(pass_context *context);
 bool pass_plan_memory(pass_context *context);
 
 #endif

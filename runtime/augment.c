@@ -1,7 +1,7 @@
-/* Drawing the parameters of a view's augmentations, and applying them to one picture. */
+/* Drawing the parameters of a view's augmentations, and making a picture with them. */
 #include "runtime/augment.h"
 
-#include "runtime/augment_steps.h"
+#include "runtime/augment_tables.h"
 
 #include <math.h>
 #include <string.h>
@@ -76,140 +76,71 @@ rt_augment_draw rt_augment_draw_parameters(const rt_augment_op *op, int height, 
     return draw;
 }
 
-/* ---- applying
+/* ---- making a picture
  * ------------------------------------------------------------------------------------------------------------------------
  */
 
-/* Bytes of a picture between two steps, and of what one step needs besides. */
-typedef struct {
-    int64_t picture, work;
-} room;
+enum { NUMBERS, FACTORS, SAMPLES, FIRST, SECOND, ROW, ROWS, WORK_DOWN, WORK_ACROSS, REGION_COUNT };
 
-static int64_t larger(int64_t a, int64_t b) {
-    return a > b ? a : b;
-}
-
-/* Follows the picture's size from step to step. */
-static room room_for(const rt_view *view, int64_t height, int64_t width) {
-    room needed = {3 * height * width, 64};
-    for (int i = 0; i < view->op_count; i++) {
-        const rt_augment_op *op = &view->ops[i];
-        int64_t to_height = op->size[0], to_width = op->size[1];
-        if (op->kind == RT_GAUSSIAN_BLUR)
-            needed.work = larger(needed.work, 3 * height * width * (int64_t)sizeof(float));
-        if (to_height == 0)
-            continue;
-        needed.work = larger(needed.work, rt_resize_workspace(height, width, to_height, to_width));
-        needed.picture = larger(needed.picture, 3 * to_height * to_width);
-        height = op->p < 1 ? larger(height, to_height) : to_height;
-        width = op->p < 1 ? larger(width, to_width) : to_width;
-    }
-    needed.picture = (needed.picture + 63) / 64 * 64;
-    return needed;
+/* The bytes of each region of the workspace, in order. */
+static void region_bytes(const rt_view *view, int height, int width, int64_t bytes[REGION_COUNT]) {
+    rt_view_room room = rt_view_room_for(view, height, width);
+    const int64_t elements[] = {room.numbers, room.factors, room.samples, room.pixels, room.pixels,
+                                room.row,     room.rows,    room.work[0], room.work[1]};
+    for (int i = 0; i < REGION_COUNT; i++)
+        bytes[i] = (elements[i] * 4 + 63) / 64 * 64;
 }
 
 int64_t rt_augment_workspace(const rt_view *view, int max_height, int max_width) {
+    int64_t bytes[REGION_COUNT], sum = 64;
     if (view->height == 0)
-        return 64;
-    room needed = room_for(view, max_height, max_width);
-    return 2 * needed.picture + needed.work;
+        return sum;
+    region_bytes(view, max_height, max_width, bytes);
+    for (int i = 0; i < REGION_COUNT; i++)
+        sum += bytes[i];
+    return sum;
 }
 
-typedef struct {
-    rt_image current, other;
-    void *work;
-} canvas;
-
-static void swap(canvas *area) {
-    rt_image kept = area->current;
-    area->current = area->other;
-    area->other = kept;
-}
-
-static void resize_to(canvas *area, const rt_augment_op *op, int top, int left, int height, int width) {
-    area->other.height = op->size[0];
-    area->other.width = op->size[1];
-    rt_resize(&area->current, top, left, height, width, &area->other, op->interpolation, area->work);
-    swap(area);
-}
-
-static void crop_to(canvas *area, const rt_augment_op *op, int top, int left) {
-    area->other.height = op->size[0];
-    area->other.width = op->size[1];
-    rt_crop(&area->current, top, left, &area->other);
-    swap(area);
-}
-
-/* Where a centred part begins. A part that is larger than the picture has the odd pixel of its border behind it. */
-static int middle_of(int size, int part) {
-    return part <= size ? (int)lrint((size - part) / 2.0) : -((part - size) / 2);
-}
-
-static void jitter(rt_image *image, const rt_augment_op *op, const rt_augment_draw *draw) {
-    for (int i = 0; i < 4; i++) {
-        if (draw->order[i] == 0 && op->brightness > 0)
-            rt_brightness(image, draw->brightness);
-        else if (draw->order[i] == 1 && op->contrast > 0)
-            rt_contrast(image, draw->contrast);
-        else if (draw->order[i] == 2 && op->saturation > 0)
-            rt_saturation(image, draw->saturation);
-        else if (draw->order[i] == 3 && op->hue > 0)
-            rt_hue(image, draw->hue);
+static int run_kernel(const rt_view *view, const rt_augment_draw *draws, const rt_image *source, void *workspace,
+                      float *out) {
+    int64_t bytes[REGION_COUNT];
+    char *regions[REGION_COUNT], *next = workspace;
+    region_bytes(view, source->height, source->width, bytes);
+    for (int i = 0; i < REGION_COUNT; i++) {
+        regions[i] = next;
+        next += bytes[i];
     }
+    rt_view_tables tables = {.numbers = (int32_t *)(void *)regions[NUMBERS],
+                             .samples = (int32_t *)(void *)regions[SAMPLES],
+                             .factors = (float *)(void *)regions[FACTORS],
+                             .work = {(int32_t *)(void *)regions[WORK_DOWN], (int32_t *)(void *)regions[WORK_ACROSS]}};
+    rt_view_tables_fill(&tables, view, draws, (rt_size){source->height, source->width});
+    void *const args[] = {source->pixels,   regions[NUMBERS], regions[FACTORS],
+                          regions[SAMPLES], regions[FIRST],   regions[SECOND],
+                          regions[ROW],     regions[ROWS],    out};
+    view->code->kernel(args, NULL, 0, 1);
+    return 0;
 }
 
-static void apply_step(canvas *area, const rt_augment_op *op, const rt_augment_draw *draw) {
-    rt_image *image = &area->current;
-    switch (op->kind) {
-    case RT_RESIZE: resize_to(area, op, 0, 0, image->height, image->width); break;
-    case RT_CENTER_CROP:
-        crop_to(area, op, middle_of(image->height, op->size[0]), middle_of(image->width, op->size[1]));
-        break;
-    case RT_RANDOM_RESIZED_CROP: resize_to(area, op, draw->top, draw->left, draw->height, draw->width); break;
-    case RT_RANDOM_CROP: crop_to(area, op, draw->top, draw->left); break;
-    case RT_RANDOM_TRANSLATE:
-        area->other.height = image->height;
-        area->other.width = image->width;
-        rt_translate_reflect(image, draw->dx, draw->dy, &area->other);
-        swap(area);
-        break;
-    case RT_HORIZONTAL_FLIP: rt_flip(image); break;
-    case RT_COLOR_JITTER: jitter(image, op, draw); break;
-    case RT_GRAYSCALE: rt_grayscale(image); break;
-    case RT_GAUSSIAN_BLUR: rt_gaussian_blur(image, op->kernel, draw->sigma, area->work); break;
-    default: break;
-    }
-}
-
-static void write_floats(const rt_image *image, const rt_augment_op *normalize, float *out, const int64_t stride[3]) {
-    for (int c = 0; c < 3; c++) {
-        double mean = normalize ? normalize->mean[c] : 0, deviation = normalize ? normalize->std[c] : 1;
-        float scale = (float)(1 / (255 * deviation)), offset = (float)(-mean / deviation);
-        for (int y = 0; y < image->height; y++)
-            for (int x = 0; x < image->width; x++)
-                out[c * stride[0] + y * stride[1] + x * stride[2]] =
-                    (float)image->pixels[((int64_t)y * image->width + x) * 3 + c] * scale + offset;
-    }
+/* The size that the steps leave. */
+static rt_size finished_size(const rt_view *view, const rt_image *source) {
+    rt_size size = {source->height, source->width};
+    for (int i = 0; i < view->op_count; i++)
+        if (view->ops[i].size[0])
+            size = (rt_size){view->ops[i].size[0], view->ops[i].size[1]};
+    return size;
 }
 
 int rt_augment_apply(const rt_view *view, const rt_augment_draw *draws, const rt_image *source, void *workspace,
                      float *out, const int64_t stride[3], rt_error *error) {
-    int64_t picture = room_for(view, source->height, source->width).picture;
-    canvas area = {.current = {source->width, source->height, workspace},
-                   .other = {0, 0, (uint8_t *)workspace + picture}};
-    area.work = (uint8_t *)workspace + 2 * picture;
-    memcpy(area.current.pixels, source->pixels, (size_t)(3 * source->width) * (size_t)source->height);
-    const rt_augment_op *normalize = NULL;
-    for (int i = 0; i < view->op_count; i++) {
-        if (view->ops[i].kind == RT_NORMALIZE)
-            normalize = &view->ops[i];
-        else if (draws[i].apply)
-            apply_step(&area, &view->ops[i], &draws[i]);
-    }
-    if (area.current.height != view->height || area.current.width != view->width)
+    rt_size size = finished_size(view, source);
+    if (size.height != view->height || size.width != view->width)
         return rt_fail(error,
                        "view '%s' expects pictures of %dx%d, but its augmentations give %dx%d; add a resize or crop",
-                       view->name, view->height, view->width, area.current.height, area.current.width);
-    write_floats(&area.current, normalize, out, stride);
-    return 0;
+                       view->name, view->height, view->width, size.height, size.width);
+    if (view->code && view->code->apply)
+        return view->code->apply(view, draws, source, out, stride, error);
+    if (!view->code || !view->code->kernel || memcmp(view->code->strides, stride, 3 * sizeof *stride) != 0)
+        return rt_fail(error, "internal error: no code for the view '%s' in this layout", view->name);
+    return run_kernel(view, draws, source, workspace, out);
 }

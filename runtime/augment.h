@@ -27,6 +27,8 @@ typedef enum {
     RT_AUGMENT_KIND_COUNT
 } rt_augment_kind;
 
+enum { RT_MOST_AUGMENTATIONS = 64 }; /* of one view */
+
 typedef enum { RT_BILINEAR, RT_BICUBIC } rt_interpolation;
 
 /* One operation of a view's pipeline, with its settings. Unused fields are 0. */
@@ -54,14 +56,26 @@ typedef struct {
     rt_random_sequence random; /* where the draws of the elements of a vector go on from */
 } rt_augment_draw;
 
+typedef struct rt_view rt_view;
+
+/* What makes pictures of a view of images: a compiled kernel, which reads tables that follow from the draws, or a
+ * function that takes the draws themselves. One of the two is NULL. */
 typedef struct {
+    int64_t strides[3]; /* of what the kernel writes: elements between channels, rows and columns */
+    void (*kernel)(void *const *args, char *scratch, int64_t begin, int64_t end);
+    int (*apply)(const rt_view *view, const rt_augment_draw *draws, const rt_image *source, float *out,
+                 const int64_t stride[3], rt_error *error);
+} rt_view_code;
+
+struct rt_view {
     char name[64];
     int op_count;
     rt_augment_op *ops;
     int channels, height, width; /* of the finished view; of vectors: their width, 0, 0 */
     char source_name[64];        /* of the data that it shows; "" where the data has one source without a name */
     int source;                  /* its number */
-} rt_view;
+    const rt_view_code *code;    /* of images; NULL for vectors */
+};
 
 /* Parses one line of the text form, `random_resized_crop draw=3 size=32,32 scale=0.08,1 ratio=0.75,1.3333 p=1`
  * (names of the enumeration without RT_, lower case; keys as the fields above; interpolation=bilinear|bicubic).
@@ -82,7 +96,8 @@ rt_augment_draw rt_augment_draw_parameters(const rt_augment_op *op, int height, 
 int64_t rt_augment_workspace(const rt_view *view, int max_height, int max_width);
 
 /* Runs the whole view on `source`: op i uses draws[i]. Writes float `out` of shape [channels, height, width] whose
- * elements are `stride[0..2]` apart. Returns -1 with a message when the result's size is not the view's. */
+ * elements are `stride[0..2]` apart: those of the view's code. Returns -1 with a message when the result's size is not
+ * the view's. */
 int rt_augment_apply(const rt_view *view, const rt_augment_draw *draws, const rt_image *source, void *workspace,
                      float *out, const int64_t stride[3], rt_error *error);
 

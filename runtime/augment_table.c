@@ -46,7 +46,7 @@ static const struct {
 } operations[RT_AUGMENT_KIND_COUNT] = {
     [RT_RESIZE] = {"resize", "size interpolation", "size"},
     [RT_CENTER_CROP] = {"center_crop", "size", "size"},
-    [RT_RANDOM_RESIZED_CROP] = {"random_resized_crop", "size scale ratio interpolation p", "size"},
+    [RT_RANDOM_RESIZED_CROP] = {"random_resized_crop", "size scale ratio interpolation", "size"},
     [RT_RANDOM_CROP] = {"random_crop", "size pad", "size"},
     [RT_RANDOM_TRANSLATE] = {"random_translate", "reach p", "reach"},
     [RT_HORIZONTAL_FLIP] = {"horizontal_flip", "p", ""},

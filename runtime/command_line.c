@@ -72,6 +72,7 @@ static const rt_flag time_flags[] = {
     DATA,
     {"--steps", RT_FLAG_INTEGER, "N", "steps after the warm-up step (default 5)", AT(steps), 0, MOST - 1},
     {"--seed", RT_FLAG_INTEGER, "N", "seed of all random numbers (default 0)", AT(seed), 0, MOST},
+    {"--views", RT_FLAG_SWITCH, "", "the augmentation without the steps", AT(views), 0, 0},
     THREADS,
 };
 static const rt_flag info_flags[] = {CHECKPOINT};
@@ -89,7 +90,7 @@ static const struct command {
      rt_command_eval},
     {"embed", "INPUT", "writes the features of a folder of pictures, of vectors or of a data set", FLAGS(embed_flags),
      0, rt_command_embed},
-    {"time", NULL, "times training steps on one batch, without the augmentation", FLAGS(time_flags), 1,
+    {"time", NULL, "times training steps on one batch, or the augmentation", FLAGS(time_flags), 1,
      rt_command_time},
     {"info", NULL, "says what this program is", FLAGS(info_flags), 0, rt_command_info},
 #undef FLAGS

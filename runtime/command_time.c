@@ -31,6 +31,26 @@ static void time_steps(rt_stepper *stepper, const rt_tensor *loss) {
     }
 }
 
+/* Each batch that is taken has the loader's threads make one more. */
+static int time_views(rt_stepper *stepper, rt_error *error) {
+    for (; stepper->position.step < stepper->position.total_steps; stepper->position.step++) {
+        double begin = rt_seconds();
+        if (rt_stepper_load(stepper, error) || rt_loader_settle(stepper->loader, error))
+            return -1;
+        double seconds = rt_seconds() - begin;
+        rt_json_writer json = rt_json_to(stdout);
+        rt_json_open(&json, NULL, '{');
+        rt_json_integer(&json, "step", stepper->position.step);
+        rt_json_boolean(&json, "warm_up", stepper->position.step == 0);
+        rt_json_integer(&json, "views", stepper->batch * stepper->view_count);
+        rt_json_real(&json, "seconds", seconds);
+        rt_json_close(&json, '}');
+        putchar('\n');
+        fflush(stdout);
+    }
+    return 0;
+}
+
 static int run(rt_stepper *stepper, const rt_options *options, const rt_dataset *dataset, rt_error *error) {
     int64_t steps = options->steps >= 0 ? options->steps : DEFAULT_STEPS;
     stepper->position = (rt_training_position){.steps_per_epoch = dataset->count / stepper->batch,
@@ -43,6 +63,8 @@ static int run(rt_stepper *stepper, const rt_options *options, const rt_dataset 
         rt_stepper_start(stepper, dataset, error) || rt_stepper_load(stepper, error) ||
         rt_loader_settle(stepper->loader, error))
         return -1;
+    if (options->views)
+        return time_views(stepper, error);
     time_steps(stepper, loss);
     return 0;
 }

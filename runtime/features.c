@@ -168,17 +168,26 @@ static int64_t elements_of(const rt_view *view) {
     return view->height ? (int64_t)view->channels * view->height * view->width : view->channels;
 }
 
-/* One source's part of every row. */
-static int take_source(const rt_session *session, const rt_view *view, const rt_dataset *dataset, float *out,
-                       int64_t row_width, rt_error *error) {
+/* One source's part of every row. The pictures come in the layout of embed's input, by way of its memory. */
+static int take_source(const rt_session *session, const rt_tensor *input, const rt_view *view,
+                       const rt_dataset *dataset, float *out, int64_t row_width, rt_error *error) {
     preparation p;
+    int64_t batch = input->dims[0], elements = elements_of(view);
+    float *dense = malloc((size_t)(batch * elements) * sizeof *dense);
     int result = preparation_start(&p, session, view, dataset, error);
-    int64_t plane = view->height ? (int64_t)view->height * view->width : 1;
-    p.out = out;
-    memcpy(p.strides, (int64_t[]){row_width, plane, view->width, 1}, sizeof p.strides);
-    if (result == 0)
-        result = prepare_batch(&p, session->frame.pool, 0, dataset->count, error);
+    if (result == 0 && !dense)
+        result = rt_fail(error, "no memory for the features");
+    memcpy(p.strides, input->strides, (size_t)input->rank * sizeof *p.strides);
+    p.out = (float *)(session->frame.arena + input->offset);
+    for (int64_t first = 0; first < dataset->count && result == 0; first += batch) {
+        int64_t count = dataset->count - first < batch ? dataset->count - first : batch;
+        result = prepare_batch(&p, session->frame.pool, first, count, error);
+        rt_tensor_gather(input, session->frame.arena, dense);
+        for (int64_t i = 0; i < count; i++)
+            memcpy(out + (first + i) * row_width, dense + i * elements, (size_t)elements * sizeof *dense);
+    }
     preparation_end(&p);
+    free(dense);
     return result;
 }
 
@@ -196,7 +205,7 @@ int rt_features_pixels(const rt_session *session, const rt_dataset *dataset, rt_
     int result = embed ? take_features(features, dataset, width, error) : -1;
     for (int i = 0; result == 0 && i < embed->input_count; i++) {
         const rt_view *view = rt_find_evaluation(manifest, embed->inputs[i].name);
-        result = take_source(session, view, dataset, features->values + begin, width, error);
+        result = take_source(session, &embed->inputs[i], view, dataset, features->values + begin, width, error);
         begin += elements_of(view);
     }
     if (result)

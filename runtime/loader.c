@@ -87,7 +87,7 @@ static int augment_views(const rt_loader *loader, const slot *batch, int64_t pla
     for (int v = 0; v < options->view_count; v++) {
         const rt_view *view = &options->views[v];
         int64_t begin = rt_profile_now(options->profile);
-        rt_augment_draw draws[64];
+        rt_augment_draw draws[RT_MOST_AUGMENTATIONS];
         int height, width;
         rt_augment_sides(view, options->dataset, index, &height, &width);
         for (int i = 0; i < view->op_count; i++) {
@@ -199,7 +199,7 @@ rt_loader *rt_loader_create(const rt_loader_options *options, rt_error *error) {
         return NULL;
     }
     for (int v = 0; v < options->view_count; v++)
-        if (options->views[v].op_count > 64) {
+        if (options->views[v].op_count > RT_MOST_AUGMENTATIONS) {
             rt_fail(error, "view '%s' has more than 64 augmentations", options->views[v].name);
             return NULL;
         }

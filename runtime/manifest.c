@@ -268,6 +268,8 @@ static int read_augment(reader *r) {
     if (r->manifest->view_count == 0)
         return rt_fail(r->error, "there is no view before it");
     rt_view *view = &r->manifest->views[r->manifest->view_count - 1];
+    if (view->op_count == RT_MOST_AUGMENTATIONS)
+        return rt_fail(r->error, "a view has at most %d augmentations", RT_MOST_AUGMENTATIONS);
     rt_augment_op *op = add(&view->ops, &view->op_count, sizeof *op);
     if (!op)
         return no_memory(r);

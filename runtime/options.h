@@ -12,7 +12,7 @@ typedef struct {
     const char *input;                                                          /* the argument without a flag */
     const char *data, *out, *resume, *checkpoint, *protocol, *baseline, *split; /* resume: "" means the default file */
     const char *validation;
-    int64_t test; /* 1 where the flag is given */
+    int64_t test, views; /* 1 where the flag is given */
     int64_t epochs, steps, seed, threads, eval_every, checkpoint_every, k;
     double temperature;
     const char *profile;

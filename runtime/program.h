@@ -47,6 +47,7 @@ typedef struct {
     const char *manifest; /* text, see rt_manifest_parse */
     int entry_count;
     const rt_entry *entries;
+    const rt_view_code *views; /* of each of the manifest's views in order */
 } rt_program;
 
 typedef enum { RT_F32, RT_I32, RT_BOOL } rt_dtype; /* 4, 4 and 1 bytes */

@@ -18,6 +18,8 @@ int rt_session_open(rt_session *session, const rt_program *program, int threads,
     rt_manifest *manifest = session->manifest;
     if (!manifest)
         return -1;
+    for (int i = 0; program->views && i < manifest->view_count; i++)
+        manifest->views[i].code = &program->views[i];
     if (*manifest->processor && rt_cpu_check(manifest->processor, error)) {
         rt_session_close(session);
         return -1;

@@ -304,7 +304,8 @@ static int due(const rt_training_position *position, int64_t every) {
     return position->step >= position->total_steps || position->step % (position->steps_per_epoch * every) == 0;
 }
 
-static int write_step(trainer *t, double loss, double seconds, rt_error *error) {
+/* `wait`: the part of the seconds in which there was no batch yet. */
+static int write_step(trainer *t, double loss, double seconds, double wait, rt_error *error) {
     const rt_training_position *position = &t->stepper.position;
     const rt_function_info *function = t->stepper.train_step;
     rt_metrics *metrics = &t->metrics;
@@ -313,6 +314,7 @@ static int write_step(trainer *t, double loss, double seconds, rt_error *error) 
     if (t->rate)
         rt_metrics_scalar(metrics, &json, "lr", rt_tensor_scalar(t->rate, t->session.frame.arena));
     rt_metrics_scalar(metrics, &json, "seconds", seconds);
+    rt_metrics_scalar(metrics, &json, "wait", wait);
     for (int i = 0; i < function->output_count; i++) {
         const rt_tensor *output = &function->outputs[i];
         if (output != t->loss && output != t->rate && output->rank == 0)
@@ -323,12 +325,14 @@ static int write_step(trainer *t, double loss, double seconds, rt_error *error) 
 
 /* ---- steps ---- */
 
-/* Takes the step's batch and runs the step. */
-static int compute(trainer *t, rt_error *error) {
+/* Takes the step's batch, after a wait of so many seconds, and runs the step. */
+static int compute(trainer *t, double *wait, rt_error *error) {
     int64_t begin = rt_profile_now(t->profile);
+    double asked = rt_seconds();
     rt_profile_step(t->profile);
     if (rt_stepper_load(&t->stepper, error))
         return -1;
+    *wait = rt_seconds() - asked;
     rt_profile_add(t->profile, 0, RT_SPAN_WAIT, 0, begin);
     int64_t loaded = rt_profile_now(t->profile);
     rt_stepper_fill(&t->stepper, t->stepper.train_step);
@@ -340,12 +344,12 @@ static int compute(trainer *t, rt_error *error) {
 
 static int step(trainer *t, rt_error *error) {
     rt_training_position *position = &t->stepper.position;
-    double begin = rt_seconds();
-    if (compute(t, error))
+    double begin = rt_seconds(), wait;
+    if (compute(t, &wait, error))
         return -1;
     double seconds = rt_seconds() - begin, loss = rt_tensor_scalar(t->loss, t->session.frame.arena);
     int64_t computed = rt_profile_now(t->profile);
-    if (write_step(t, loss, seconds, error))
+    if (write_step(t, loss, seconds, wait, error))
         return -1;
     rt_profile_add(t->profile, 0, RT_SPAN_LOG, 0, computed);
     if (!isfinite(loss)) {

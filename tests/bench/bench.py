@@ -71,6 +71,69 @@ def simclr(bench):
     }
 
 
+def timed_views(command):
+    """Microseconds a view on the first core alone, of the steps that a program prints."""
+
+    def run():
+        steps = [json.loads(line) for line in output_of(["taskset", "-c", "0"] + command).splitlines()]
+        return [1e6 * step["seconds"] / step["views"] for step in steps if not step["warm_up"]]
+
+    return run
+
+
+def smooth_picture(random, size):
+    from PIL import Image
+    coarse = random.integers(0, 256, (max(2, size // 16), max(2, size // 16), 3), dtype="uint8")
+    return Image.fromarray(coarse).resize((size, size), Image.BICUBIC)
+
+
+def write_records(path, count):
+    """A file in CIFAR-10's format."""
+    import numpy
+    random = numpy.random.default_rng(1)
+    with open(path, "wb") as file:
+        for number in range(count):
+            pixels = numpy.asarray(smooth_picture(random, 32)).transpose(2, 0, 1)
+            file.write(bytes([number % 10]) + pixels.tobytes())
+
+
+def write_jpegs(folder, count, size):
+    import numpy
+    random = numpy.random.default_rng(1)
+    for number in range(count):
+        name = os.path.join(folder, "train", f"class{number % 2}")
+        os.makedirs(name, exist_ok=True)
+        smooth_picture(random, size).save(os.path.join(name, f"{number}.jpg"), quality=90)
+
+
+def views(bench, data, torch_data, size, kernel, count):
+    program = os.path.join(bench.work, f"views{size}")
+    output_of([bench.cslc, f"{bench.source}/specs/bench/views.csl", "-D", f"batch={count}", "-D", f"size={size}"]
+              + ["-D", f"kernel={kernel}", "-o", program])
+    worker = os.path.join(bench.source, "tests/bench/views_torch.py")
+    torch = [sys.executable, worker, torch_data, "--size", str(size), "--kernel", str(kernel), "--count", str(count)]
+    return {
+        "cslc": timed_views([program, "time", "--views", "--data", data, "--steps", "5", "--threads", "1"]),
+        "torchvision": timed_views(torch + ["--steps", "2"]),
+    }
+
+
+def views_32(bench):
+    """microseconds a view of 32 px from 32 px in memory, one core: SimCLR's steps with a blur of 3 px"""
+    data = os.path.join(bench.work, "records")
+    os.makedirs(data)
+    write_records(os.path.join(data, "data_batch_1.bin"), 1024)
+    return views(bench, data, os.path.join(data, "data_batch_1.bin"), 32, 3, 256)
+
+
+def views_224(bench):
+    """microseconds a view of 224 px from JPEG files of 400 px, decoded for every two views, one core: SimCLR's steps with a
+    blur of 23 px"""
+    data = os.path.join(bench.work, "jpegs")
+    write_jpegs(data, 128, 400)
+    return views(bench, data, data, 224, 23, 32)
+
+
 def compile_time(bench):
     """seconds of cslc SPEC -o PROGRAM, to a linked executable"""
     target = os.path.join(bench.work, "compiled")
@@ -80,8 +143,8 @@ def compile_time(bench):
     }
 
 
-BENCHMARKS = {"simclr": simclr, "compile": compile_time}
-RIVALS = {"simclr": ("cslc", "PyTorch")}  # compared: the one, and the fastest of those whose names start so
+BENCHMARKS = {"simclr": simclr, "views-32": views_32, "views-224": views_224, "compile": compile_time}
+RIVALS = {"simclr": ("cslc", "PyTorch"), "views-32": ("cslc", "torchvision"), "views-224": ("cslc", "torchvision")}  # compared: the one, and the fastest of those whose names start so
 
 # ---- the machine
 

@@ -1,7 +1,8 @@
-"""Augmentations against torchvision on PIL pictures: augment.py PROGRAM
+"""Augmentations against torchvision on PIL pictures: augment.py PROGRAM [BACKEND:TARGET …]
 
 PROGRAM (augment_steps.c) applies single steps with given parameters and draws parameters; torchvision gets the same
-parameters, or says how they are distributed. Errors are counted in steps of 1/255.
+parameters, or says how they are distributed. Errors are counted in steps of 1/255. The program makes the pictures by the
+reference and by the code of every back end and target that is named.
 """
 import io
 import itertools
@@ -16,7 +17,7 @@ from PIL import Image
 from torchvision.transforms import InterpolationMode, RandomResizedCrop, RandomCrop, ColorJitter
 from torchvision.transforms import functional as F
 
-program = sys.argv[1]
+program, ways = sys.argv[1], [[]] + [way.split(":") for way in sys.argv[2:]]
 INTERPOLATIONS = {"bilinear": InterpolationMode.BILINEAR, "bicubic": InterpolationMode.BICUBIC}
 
 
@@ -72,13 +73,17 @@ class Comparison:
         self.wanted.append(None)
         return len(self.wanted) - 1
 
-    def run(self):
+    def run(self, way):
+        """False where the processor lacks the target."""
         requests = "\n".join(self.lines) + "\n"
-        done = subprocess.run([program], input=requests.encode(), stdout=subprocess.PIPE)
+        done = subprocess.run([program] + way, input=requests.encode(), stdout=subprocess.PIPE)
+        if done.returncode == 3:
+            return False
         if done.returncode != 0:
-            sys.exit(f"{program} failed with status {done.returncode}")
+            sys.exit(f"{program} {' '.join(way)} failed with status {done.returncode}")
         stream = io.BytesIO(done.stdout)
         self.results = [np.load(stream) for _ in self.wanted]
+        return True
 
     def report(self):
         worst = {}
@@ -325,8 +330,12 @@ def main():
             check_pipeline(test, image)
         check_panorama(test, random)
         asked = ask_for_draws(test)
-        test.run()
-    test.report()
+        for way in ways:
+            if test.run(way):
+                print(" ".join(way) or "reference")
+                test.report()
+            else:
+                print("skipped: this processor has no", way[-1])
     judge_draws(test, asked)
     print(f"{test.failures} failed")
     sys.exit(test.failures != 0)

@@ -7,9 +7,12 @@
  *                                  order=A,B,C,D, brightness, contrast, saturation, hue, sigma
  *   apply HEIGHT WIDTH             writes the steps' result [HEIGHT, WIDTH * 3], and forgets the steps
  *   draw COUNT HEIGHT WIDTH        draws for the last step from COUNT streams, writes [COUNT, 17] in the order of the
- *                                  keys above with `flip` behind `width`, and forgets the steps */
+ *                                  keys above with `flip` behind `width`, and forgets the steps
+ *
+ * augment_steps BACKEND TARGET makes pictures by compiled code (llvm or c, for avx512, avx2, portable; tcc, for
+ * scalar); without words, by the reference. It ends with status 3 where this processor lacks the target. */
 #include "runtime/archive.h"
-#include "runtime/augment.h"
+#include "tests/support/view_code.h"
 
 #include <stddef.h>
 #include <stdio.h>
@@ -23,6 +26,11 @@ static rt_augment_draw draws[MOST_STEPS];
 static int step_count;
 static rt_image picture;
 static rt_file bytes;
+
+typedef backend_code *(*compiler)(const kir_program *program, const kir_target *target, diag_list *diags);
+static compiler compile; /* NULL: the reference */
+static const char *target;
+static char lines[MOST_STEPS][LONGEST_LINE]; /* of the steps */
 
 static void stop(const char *message) {
     fprintf(stderr, "augment_steps: %s\n", message);
@@ -58,6 +66,7 @@ static void add_step(const char *line) {
     rt_error error;
     if (step_count == MOST_STEPS || rt_augment_parse(line, &steps[step_count], &error) != 0)
         stop(step_count == MOST_STEPS ? "too many steps" : error.text);
+    snprintf(lines[step_count], LONGEST_LINE, "%s", line);
     draws[step_count++] = (rt_augment_draw){.apply = 1};
 }
 
@@ -114,6 +123,58 @@ static float *append_draw(float *out, const rt_augment_draw *draw) {
     return out;
 }
 
+/* ---- code: compiled once for all pictures that have the same steps and size ---- */
+
+typedef struct {
+    char key[MOST_STEPS * LONGEST_LINE + 64];
+    view_code code;
+} compiled;
+
+static compiled *all_code;
+static int code_count;
+
+static const rt_view_code *code_of(const rt_view *view) {
+    if (!compile)
+        return &interp_view_code;
+    const char *texts[MOST_STEPS];
+    char key[sizeof all_code->key];
+    int length = snprintf(key, sizeof key, "%d %d", view->height, view->width);
+    for (int i = 0; i < step_count; i++) {
+        length += snprintf(key + length, sizeof key - (size_t)length, "\n%s", lines[i]);
+        texts[i] = lines[i];
+    }
+    for (int i = 0; i < code_count; i++)
+        if (strcmp(all_code[i].key, key) == 0)
+            return all_code[i].code.view;
+    all_code = realloc(all_code, (size_t)(code_count + 1) * sizeof *all_code);
+    if (!all_code)
+        stop("out of memory");
+    text_buffer message = {0};
+    compiled *made = &all_code[code_count++];
+    memcpy(made->key, key, sizeof key);
+    made->code = view_code_make(texts, step_count, view->height, view->width, true, target, compile, &message);
+    if (!made->code.view)
+        stop(message.data);
+    return made->code.view;
+}
+
+static backend_code *by_tcc(const kir_program *program, const kir_target *scalar, diag_list *diags) {
+    (void)scalar;
+    return tcc_compile(program, diags);
+}
+
+static void choose_way(int argc, char **argv) {
+    kir_target wanted;
+    if (argc == 1)
+        return;
+    if (argc != 3 || !kir_target_named(argv[2], &wanted))
+        stop("augment_steps [BACKEND TARGET]");
+    target = argv[2];
+    compile = strcmp(argv[1], "llvm") == 0 ? llvm_compile : strcmp(argv[1], "c") == 0 ? cgen_compile : by_tcc;
+    if (compile == llvm_compile && wanted.lanes > kir_target_host().lanes)
+        exit(3);
+}
+
 /* ---- results ---- */
 
 static void apply(const char *line) {
@@ -121,6 +182,7 @@ static void apply(const char *line) {
     rt_error error;
     if (sscanf(line, "%d %d", &view.height, &view.width) != 2)
         stop("apply HEIGHT WIDTH");
+    view.code = code_of(&view);
     int64_t size = rt_augment_workspace(&view, picture.height, picture.width);
     void *workspace = aligned_alloc(64, (size_t)(size + 63) / 64 * 64);
     float *out = calloc((size_t)(3 * view.height * view.width), sizeof *out);
@@ -153,8 +215,9 @@ static void draw_many(const char *line) {
     step_count = 0;
 }
 
-int main(void) {
+int main(int argc, char **argv) {
     char line[LONGEST_LINE];
+    choose_way(argc, argv);
     while (fgets(line, sizeof line, stdin)) {
         line[strcspn(line, "\n")] = 0;
         char *rest = strchr(line, ' ');

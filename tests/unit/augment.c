@@ -1,5 +1,5 @@
 /* Augmentations at the edges: what torchvision cannot be asked, and what no picture may break. */
-#include "runtime/augment.h"
+#include "backend/backend.h"
 
 #include <stdarg.h>
 #include <stddef.h>
@@ -18,7 +18,8 @@ typedef struct {
 
 /* The pipeline of up to MOST_STEPS texts, NULL behind the last. */
 static void make(pipeline *made, int height, int width, const char *const *texts) {
-    *made = (pipeline){.view = {.name = "v", .channels = 3, .height = height, .width = width}};
+    *made =
+        (pipeline){.view = {.name = "v", .channels = 3, .height = height, .width = width, .code = &interp_view_code}};
     made->view.ops = made->ops;
     for (; *texts; texts++) {
         rt_error error;

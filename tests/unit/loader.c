@@ -1,4 +1,5 @@
 /* Batches: the same whatever the threads, every picture once an epoch, and all from the seed. */
+#include "backend/backend.h"
 #include "runtime/loader.h"
 
 #include <stdarg.h>
@@ -30,7 +31,13 @@ static int open_pictures(void **state) {
     snprintf(path, sizeof path, "shapes:train=%d,test=2,size=%d,seed=4", COUNT, SIDE);
     pictures = rt_dataset_open(path, RT_SPLIT_TRAIN, &error);
     for (int v = 0; v < VIEWS; v++) {
-        views[v] = (rt_view){.name = "v", .op_count = 2, .ops = ops[v], .channels = 3, .height = SIDE, .width = SIDE};
+        views[v] = (rt_view){.name = "v",
+                             .op_count = 2,
+                             .ops = ops[v],
+                             .channels = 3,
+                             .height = SIDE,
+                             .width = SIDE,
+                             .code = &interp_view_code};
         for (int i = 0; i < 2; i++)
             if (rt_augment_parse(texts[v][i], &ops[v][i], &error) != 0)
                 return -1;

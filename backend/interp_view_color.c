@@ -1,5 +1,7 @@
 /* Steps that change colours. */
-#include "runtime/augment_steps.h"
+#include "backend/interp_view.h"
+
+#include "runtime/resample.h"
 
 #include <math.h>
 #include <string.h>
@@ -19,12 +21,12 @@ static uint8_t blend(int from, int to, float factor) {
     return (uint8_t)(value <= 0 ? 0 : value >= 255 ? 255 : (int)value);
 }
 
-void rt_brightness(rt_image *image, double factor) {
+void interp_brightness(rt_image *image, double factor) {
     for (int64_t i = 0; i < 3 * pixel_count(image); i++)
         image->pixels[i] = blend(0, image->pixels[i], (float)factor);
 }
 
-void rt_contrast(rt_image *image, double factor) {
+void interp_contrast(rt_image *image, double factor) {
     int64_t count = pixel_count(image), sum = 0;
     for (int64_t i = 0; i < count; i++)
         sum += luma(image->pixels + 3 * i);
@@ -33,7 +35,7 @@ void rt_contrast(rt_image *image, double factor) {
         image->pixels[i] = blend(mean, image->pixels[i], (float)factor);
 }
 
-void rt_saturation(rt_image *image, double factor) {
+void interp_saturation(rt_image *image, double factor) {
     for (int64_t i = 0; i < pixel_count(image); i++) {
         uint8_t *pixel = image->pixels + 3 * i;
         int grey = luma(pixel);
@@ -42,7 +44,7 @@ void rt_saturation(rt_image *image, double factor) {
     }
 }
 
-void rt_grayscale(rt_image *image) {
+void interp_grayscale(rt_image *image) {
     for (int64_t i = 0; i < pixel_count(image); i++)
         memset(image->pixels + 3 * i, luma(image->pixels + 3 * i), 3);
 }
@@ -77,7 +79,7 @@ static void from_hsv(hsv colour, uint8_t *pixel) {
     memcpy(pixel, colour.s == 0 ? (const uint8_t[]){top, top, top} : sectors[sector % 6], 3);
 }
 
-void rt_hue(rt_image *image, double shift) {
+void interp_hue(rt_image *image, double shift) {
     uint8_t turn = (uint8_t)(int)(shift * 255);
     for (int64_t i = 0; i < pixel_count(image); i++) {
         hsv colour = to_hsv(image->pixels + 3 * i);
@@ -90,15 +92,7 @@ void rt_hue(rt_image *image, double shift) {
  * ---------------------------------------------------------------------------------------------------------------------------
  */
 
-static int mirrored(int place, int size) {
-    if (size == 1)
-        return 0;
-    int period = 2 * (size - 1);
-    place = ((place % period) + period) % period;
-    return place < size ? place : period - place;
-}
-
-void rt_gaussian_blur(rt_image *image, int kernel, double sigma, float *work) {
+void interp_gaussian_blur(rt_image *image, int kernel, double sigma, float *work) {
     float weights[512], total = 0;
     for (int i = 0; i < kernel; i++) {
         double x = (i - (kernel - 1) * 0.5) / sigma;
@@ -112,14 +106,14 @@ void rt_gaussian_blur(rt_image *image, int kernel, double sigma, float *work) {
             for (int c = 0; c < 3; c++) {
                 float sum = 0;
                 for (int i = 0; i < kernel; i++)
-                    sum += weights[i] * image->pixels[((int64_t)y * width + mirrored(x + i - reach, width)) * 3 + c];
+                    sum += weights[i] * image->pixels[((int64_t)y * width + rt_mirrored(x + i - reach, width)) * 3 + c];
                 rows[((int64_t)y * width + x) * 3 + c] = sum / total;
             }
     for (int y = 0; y < height; y++)
         for (int x = 0; x < 3 * width; x++) {
             float sum = 0;
             for (int i = 0; i < kernel; i++)
-                sum += weights[i] * rows[(int64_t)mirrored(y + i - reach, height) * 3 * width + x];
+                sum += weights[i] * rows[(int64_t)rt_mirrored(y + i - reach, height) * 3 * width + x];
             image->pixels[(int64_t)y * 3 * width + x] = (uint8_t)lrintf(sum / total);
         }
 }
