@@ -122,6 +122,16 @@ static int run_kernel(const rt_view *view, const rt_augment_draw *draws, const r
     return 0;
 }
 
+rt_part rt_augment_part(const rt_view *view, const rt_augment_draw *draws, int height, int width) {
+    for (int i = 0; i < view->op_count; i++) {
+        if (view->ops[i].kind == RT_RANDOM_RESIZED_CROP)
+            return (rt_part){draws[i].top, draws[i].left, draws[i].height, draws[i].width};
+        if (view->ops[i].kind != RT_NORMALIZE)
+            break;
+    }
+    return (rt_part){0, 0, height, width};
+}
+
 /* The size that the steps leave. */
 static rt_size finished_size(const rt_view *view, const rt_image *source) {
     rt_size size = {source->height, source->width};

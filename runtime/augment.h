@@ -5,6 +5,7 @@
 
 #include "runtime/dataset.h"
 #include "runtime/error.h"
+#include "runtime/picture_reader.h"
 #include "runtime/random.h"
 
 #include <stddef.h>
@@ -105,9 +106,12 @@ int rt_augment_apply(const rt_view *view, const rt_augment_draw *draws, const rt
 void rt_augment_vector(const rt_view *view, const rt_augment_draw *draws, const float *source, float *out,
                        int64_t stride);
 
-/* Item `index` of the view's source in the set, by whichever of the two fits. */
+/* The part of the source that the view with these draws looks at. */
+rt_part rt_augment_part(const rt_view *view, const rt_augment_draw *draws, int height, int width);
+
+/* Item `index` of the view's source in the set, by whichever of the two fits; a picture comes by way of the reader. */
 int rt_augment_item(const rt_view *view, const rt_augment_draw *draws, const rt_dataset *dataset, int64_t index,
-                    void *workspace, float *out, const int64_t stride[3], rt_error *error);
+                    rt_picture_reader *reader, void *workspace, float *out, const int64_t stride[3], rt_error *error);
 
 /* The sides of the item in that source; 0, 0 for a vector. */
 void rt_augment_sides(const rt_view *view, const rt_dataset *dataset, int64_t index, int *height, int *width);

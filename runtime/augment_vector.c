@@ -34,12 +34,16 @@ void rt_augment_vector(const rt_view *view, const rt_augment_draw *draws, const 
 }
 
 int rt_augment_item(const rt_view *view, const rt_augment_draw *draws, const rt_dataset *dataset, int64_t index,
-                    void *workspace, float *out, const int64_t stride[3], rt_error *error) {
+                    rt_picture_reader *reader, void *workspace, float *out, const int64_t stride[3], rt_error *error) {
     const rt_dataset *source = rt_dataset_source(dataset, view->source);
-    if (source->kind == RT_IMAGES)
-        return rt_augment_apply(view, draws, &source->images[index], workspace, out, stride, error);
-    rt_augment_vector(view, draws, source->vectors[index], out, stride[0]);
-    return 0;
+    if (source->kind != RT_IMAGES) {
+        rt_augment_vector(view, draws, source->vectors[index], out, stride[0]);
+        return 0;
+    }
+    const rt_image *image = &source->images[index];
+    rt_part part = rt_augment_part(view, draws, image->height, image->width);
+    image = rt_picture_read(reader, source, index, part, error);
+    return image ? rt_augment_apply(view, draws, image, workspace, out, stride, error) : -1;
 }
 
 void rt_augment_sides(const rt_view *view, const rt_dataset *dataset, int64_t index, int *height, int *width) {

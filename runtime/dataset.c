@@ -104,12 +104,22 @@ static rt_dataset *select_one(const rt_dataset *dataset, const int64_t *indices,
     if (selected == NULL) {
         return NULL;
     }
+    if (dataset->files != NULL) {
+        selected->files = calloc((size_t)count + 1, sizeof *selected->files);
+        if (selected->files == NULL) {
+            rt_dataset_free(selected);
+            rt_fail(error, "%s: out of memory", description);
+            return NULL;
+        }
+    }
     selected->width = dataset->width;
     selected->borrowed = 1;
     for (int64_t i = 0; i < count; i++) {
         selected->labels[i] = dataset->labels[indices[i]];
         if (dataset->kind == RT_IMAGES) {
             selected->images[i] = dataset->images[indices[i]];
+            if (dataset->files != NULL)
+                selected->files[i] = dataset->files[indices[i]];
         } else {
             selected->vectors[i] = dataset->vectors[indices[i]];
         }
@@ -142,6 +152,10 @@ static void free_one(rt_dataset *dataset) {
     for (int i = 0; dataset->class_names != NULL && i < dataset->class_count; i++) {
         free(dataset->class_names[i]);
     }
+    for (int64_t i = 0; dataset->files != NULL && !dataset->borrowed && i < dataset->count; i++) {
+        free(dataset->files[i].path);
+    }
+    free(dataset->files);
     free(dataset->storage);
     free(dataset->class_names);
     free(dataset->labels);

@@ -1,4 +1,4 @@
-/* Labelled sets of images or vectors in memory, and the ways to cut them. */
+/* Labelled sets of images or vectors, and the ways to cut them. */
 #ifndef RT_DATASET_H
 #define RT_DATASET_H
 
@@ -17,6 +17,12 @@ typedef struct {
     uint8_t *pixels;
 } rt_image;
 
+/* Where an encoded picture lies. */
+typedef struct {
+    char *path;
+    int64_t bytes;
+} rt_picture_file;
+
 typedef struct rt_dataset rt_dataset;
 struct rt_dataset {
     char *description; /* e.g. "CIFAR-10 binary, train, 5000 images of 32x32" */
@@ -25,11 +31,12 @@ struct rt_dataset {
     int class_count; /* 0 where nothing has a label */
     char **class_names;
     int32_t *labels;       /* [count]; -1 where there is none */
-    rt_image *images;      /* [count]; NULL in a set of vectors */
+    rt_image *images;      /* [count]; NULL in a set of vectors. Without pixels where `files` has them */
+    rt_picture_file *files; /* [count]: decoded when they are needed; NULL where all pixels are in memory */
     const float **vectors; /* [count], of `width` numbers; NULL in a set of images */
     int64_t width;
     void *storage;    /* what pixels or numbers live in; NULL where each image owns its pixels */
-    int borrowed;     /* pixels or numbers belong to the set that this one was selected from, which outlives it */
+    int borrowed;     /* pixels, paths or numbers belong to the set that this one was selected from, which outlives it */
     rt_dataset *next; /* another source: its item i belongs to item i of this set; labels are in the first one */
 };
 

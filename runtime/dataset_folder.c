@@ -127,17 +127,25 @@ static int add_pictures_below(picture_list *list, const char *path, int32_t labe
     return result;
 }
 
-/* ---- decoding on all processors --------------------------------------------------------------------------------- */
+/* ---- measuring and decoding on all processors ------------------------------------------------------------------- */
+
+#define DECODED_BYTES ((int64_t)1 << 30) /* sets that take more are decoded picture by picture, when needed */
 
 typedef struct {
     const picture_list *list;
     rt_dataset *dataset;
+    int (*treat)(const char *path, rt_image *image, rt_picture_file *file, rt_error *error);
     pthread_mutex_t mutex;
     int64_t failed; /* the first picture that failed, or the count: the message does not depend on the threads */
     rt_error error;
-} decoding;
+} treatment;
 
-static int decode_file(const char *path, rt_image *image, rt_error *error) {
+static int measure_file(const char *path, rt_image *image, rt_picture_file *file, rt_error *error) {
+    return rt_picture_measure(path, image, &file->bytes, error);
+}
+
+static int decode_file(const char *path, rt_image *image, rt_picture_file *ignored, rt_error *error) {
+    (void)ignored;
     rt_file file;
     if (rt_file_read(path, &file, error) != 0) {
         return -1;
@@ -147,14 +155,14 @@ static int decode_file(const char *path, rt_image *image, rt_error *error) {
     return result;
 }
 
-static int fails_later(decoding *job, int64_t index) {
+static int fails_later(treatment *job, int64_t index) {
     pthread_mutex_lock(&job->mutex);
     int later = index > job->failed;
     pthread_mutex_unlock(&job->mutex);
     return later;
 }
 
-static void note_failure(decoding *job, int64_t index, const rt_error *error) {
+static void note_failure(treatment *job, int64_t index, const rt_error *error) {
     pthread_mutex_lock(&job->mutex);
     if (index < job->failed) {
         job->failed = index;
@@ -163,32 +171,78 @@ static void note_failure(decoding *job, int64_t index, const rt_error *error) {
     pthread_mutex_unlock(&job->mutex);
 }
 
-static void decode_range(void *context, int worker, int64_t begin, int64_t end) {
+static void treat_range(void *context, int worker, int64_t begin, int64_t end) {
     (void)worker;
-    decoding *job = context;
+    treatment *job = context;
     for (int64_t i = begin; i < end && !fails_later(job, i); i++) {
         rt_error error;
-        if (decode_file(job->list->paths[i], &job->dataset->images[i], &error) != 0) {
+        if (job->treat(job->list->paths[i], &job->dataset->images[i], &job->dataset->files[i], &error) != 0) {
             note_failure(job, i, &error);
         }
     }
 }
 
-static int decode_all(const picture_list *list, rt_dataset *dataset, const char *path, rt_error *error) {
+static int treat_all(treatment job, const char *path, rt_error *error) {
     rt_pool *pool = rt_pool_create(0);
     if (pool == NULL) {
         return rt_fail(error, "%s: cannot start threads to decode it", path);
     }
-    decoding job = {.list = list, .dataset = dataset, .failed = list->count};
+    job.failed = job.list->count;
     pthread_mutex_init(&job.mutex, NULL);
-    rt_pool_run(pool, list->count, decode_range, &job);
+    rt_pool_run(pool, job.list->count, treat_range, &job);
     pthread_mutex_destroy(&job.mutex);
     rt_pool_destroy(pool);
-    if (job.failed < list->count) {
+    if (job.failed < job.list->count) {
         *error = job.error;
         return -1;
     }
     return 0;
+}
+
+/* What decoded pictures may take: CSLC_PICTURE_MEMORY bytes where that is set. */
+static int64_t decoded_limit(void) {
+    const char *text = getenv("CSLC_PICTURE_MEMORY");
+    char *end;
+    long long number = text == NULL ? -1 : strtoll(text, &end, 10);
+    return number < 0 || *end != 0 ? DECODED_BYTES : number;
+}
+
+static int64_t decoded_bytes(const rt_dataset *dataset) {
+    int64_t bytes = 0;
+    for (int64_t i = 0; i < dataset->count; i++) {
+        bytes += 3 * (int64_t)dataset->images[i].width * dataset->images[i].height;
+    }
+    return bytes;
+}
+
+static int keep_paths(rt_dataset *dataset, const picture_list *list, const char *path, rt_error *error) {
+    for (int64_t i = 0; i < list->count; i++) {
+        dataset->files[i].path = strdup(list->paths[i]);
+        if (dataset->files[i].path == NULL) {
+            return rt_fail(error, "%s: out of memory", path);
+        }
+    }
+    return 0;
+}
+
+/* Sizes first: they say whether all pictures find room in memory. */
+static int read_all(const picture_list *list, rt_dataset *dataset, const char *path, rt_error *error) {
+    dataset->files = calloc((size_t)list->count + 1, sizeof *dataset->files);
+    if (dataset->files == NULL) {
+        return rt_fail(error, "%s: out of memory", path);
+    }
+    treatment job = {.list = list, .dataset = dataset, .treat = measure_file};
+    if (treat_all(job, path, error) != 0) {
+        return -1;
+    }
+    if (decoded_bytes(dataset) > decoded_limit()) {
+        return keep_paths(dataset, list, path, error);
+    }
+    job.treat = decode_file;
+    int result = treat_all(job, path, error);
+    free(dataset->files);
+    dataset->files = NULL;
+    return result;
 }
 
 /* "32x32" where all are of one size, else "up to 500x375". */
@@ -200,8 +254,9 @@ static int describe(rt_dataset *dataset, const char *kind, rt_error *error) {
         width = image->width > width ? image->width : width;
         height = image->height > height ? image->height : height;
     }
-    return rt_dataset_describe(dataset, error, "image folder, %s, %lld images of %s%dx%d", kind,
-                               (long long)dataset->count, same ? "" : "up to ", width, height);
+    return rt_dataset_describe(dataset, error, "image folder, %s, %lld images of %s%dx%d%s", kind,
+                               (long long)dataset->count, same ? "" : "up to ", width, height,
+                               dataset->files ? ", decoded when needed" : "");
 }
 
 /* The set of the listed pictures; `names` are the classes'. */
@@ -217,7 +272,7 @@ static rt_dataset *build(const picture_list *list, const name_list *names, const
         dataset->class_names[i] = strdup(names->names[i]);
         failed = dataset->class_names[i] == NULL ? rt_fail(error, "%s: out of memory", path) : 0;
     }
-    if (failed || decode_all(list, dataset, path, error) != 0 || describe(dataset, kind, error) != 0) {
+    if (failed || read_all(list, dataset, path, error) != 0 || describe(dataset, kind, error) != 0) {
         rt_dataset_free(dataset);
         return NULL;
     }

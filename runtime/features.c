@@ -14,9 +14,11 @@ typedef struct {
     float *out;
     int64_t strides[4];
     int64_t workspace_bytes;
+    int workers;
     char *workspaces; /* one for each worker */
     rt_augment_draw *draws;
-    rt_error *errors; /* one for each worker */
+    rt_picture_reader *readers; /* one for each worker, as the errors are */
+    rt_error *errors;
 } preparation;
 
 static void prepare_items(void *context, int worker, int64_t begin, int64_t end) {
@@ -28,8 +30,9 @@ static void prepare_items(void *context, int worker, int64_t begin, int64_t end)
         rt_random_sequence random = rt_random_begin(0, (uint64_t)(p->first + i));
         for (int op = 0; op < p->view->op_count; op++)
             draws[op] = rt_augment_draw_parameters(&p->view->ops[op], height, width, &random);
-        if (rt_augment_item(p->view, draws, p->dataset, p->first + i, p->workspaces + worker * p->workspace_bytes,
-                            p->out + i * p->strides[0], p->strides + 1, &p->errors[worker]))
+        if (rt_augment_item(p->view, draws, p->dataset, p->first + i, &p->readers[worker],
+                            p->workspaces + worker * p->workspace_bytes, p->out + i * p->strides[0], p->strides + 1,
+                            &p->errors[worker]))
             return;
     }
 }
@@ -46,13 +49,22 @@ static int preparation_start(preparation *p, const rt_session *session, const rt
     p->workspaces = malloc((size_t)(p->workspace_bytes * workers) + 1);
     p->draws = calloc((size_t)(workers * p->view->op_count) + 1, sizeof *p->draws);
     p->errors = calloc((size_t)workers, sizeof *p->errors);
-    return p->workspaces && p->draws && p->errors ? 0 : rt_fail(error, "no memory to prepare items");
+    p->readers = calloc((size_t)workers, sizeof *p->readers);
+    if (!p->workspaces || !p->draws || !p->errors || !p->readers)
+        return rt_fail(error, "no memory to prepare items");
+    for (; p->workers < workers; p->workers++)
+        if (rt_picture_reader_open(&p->readers[p->workers], dataset, error))
+            return -1;
+    return 0;
 }
 
 static void preparation_end(preparation *p) {
     free(p->workspaces);
     free(p->draws);
     free(p->errors);
+    for (int i = 0; i < p->workers; i++)
+        rt_picture_reader_close(&p->readers[i]);
+    free(p->readers);
 }
 
 static int prepare_batch(preparation *p, rt_pool *pool, int64_t first, int64_t count, rt_error *error) {

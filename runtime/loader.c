@@ -81,13 +81,25 @@ static void size_after(const rt_augment_op *op, int *height, int *width) {
     }
 }
 
-static int augment_views(const rt_loader *loader, const slot *batch, int64_t place, int64_t index, int64_t epoch,
-                         int64_t position, int track, void *workspace, rt_error *error) {
+/* What one thread works with. */
+typedef struct {
+    void *workspace;
+    rt_augment_draw *draws; /* [views][RT_MOST_AUGMENTATIONS] */
+    rt_picture_reader reader;
+    int track; /* of the profile */
+} worker;
+
+static rt_augment_draw *draws_of(const worker *hand, int view) {
+    return hand->draws + (int64_t)view * RT_MOST_AUGMENTATIONS;
+}
+
+/* Draws for all views of an item before any is made, so that its picture is decoded once and no more than they show. */
+static int draw_views(const rt_loader *loader, int64_t index, int64_t epoch, int64_t position, worker *hand,
+                      rt_error *error) {
     const rt_loader_options *options = &loader->options;
     for (int v = 0; v < options->view_count; v++) {
         const rt_view *view = &options->views[v];
-        int64_t begin = rt_profile_now(options->profile);
-        rt_augment_draw draws[RT_MOST_AUGMENTATIONS];
+        rt_augment_draw *draws = draws_of(hand, v);
         int height, width;
         rt_augment_sides(view, options->dataset, index, &height, &width);
         for (int i = 0; i < view->op_count; i++) {
@@ -96,17 +108,38 @@ static int augment_views(const rt_loader *loader, const slot *batch, int64_t pla
             draws[i] = rt_augment_draw_parameters(&view->ops[i], height, width, &random);
             size_after(&view->ops[i], &height, &width);
         }
-        const int64_t *strides = options->strides[v];
-        if (rt_augment_item(view, draws, options->dataset, index, workspace, batch->views[v] + place * strides[0],
-                            strides + 1, error) != 0)
+    }
+    const rt_dataset *source = options->dataset;
+    for (int number = 0; source; source = source->next, number++) {
+        rt_part part = {0};
+        for (int v = 0; source->files && v < options->view_count; v++) {
+            const rt_image *image = &source->images[index];
+            if (options->views[v].source == number)
+                part = rt_part_union(
+                    part, rt_augment_part(&options->views[v], draws_of(hand, v), image->height, image->width));
+        }
+        if (part.height > 0 && !rt_picture_read(&hand->reader, source, index, part, error))
             return -1;
-        rt_profile_add(options->profile, track, RT_SPAN_VIEW, v, begin);
+    }
+    return 0;
+}
+
+static int augment_views(const rt_loader *loader, const slot *batch, int64_t place, int64_t index, worker *hand,
+                         rt_error *error) {
+    const rt_loader_options *options = &loader->options;
+    for (int v = 0; v < options->view_count; v++) {
+        const int64_t *strides = options->strides[v];
+        int64_t begin = rt_profile_now(options->profile);
+        if (rt_augment_item(&options->views[v], draws_of(hand, v), options->dataset, index, &hand->reader,
+                            hand->workspace, batch->views[v] + place * strides[0], strides + 1, error) != 0)
+            return -1;
+        rt_profile_add(options->profile, hand->track, RT_SPAN_VIEW, v, begin);
     }
     return 0;
 }
 
 /* Fills one picture's place; the lock is held on entry and exit, not in between. */
-static void fill_one(rt_loader *loader, slot *batch, int track, void *workspace) {
+static void fill_one(rt_loader *loader, slot *batch, worker *hand) {
     int64_t place = batch->taken++, step = batch->step;
     int64_t epoch = step / loader->steps_per_epoch,
             position = step % loader->steps_per_epoch * loader->options.batch + place;
@@ -115,7 +148,9 @@ static void fill_one(rt_loader *loader, slot *batch, int track, void *workspace)
     batch->labels[place] = loader->options.dataset->labels ? loader->options.dataset->labels[index] : -1;
     batch->indices[place] = index;
     rt_error error = {{0}};
-    int status = augment_views(loader, batch, place, index, epoch, position, track, workspace, &error);
+    int status = draw_views(loader, index, epoch, position, hand, &error);
+    if (status == 0)
+        status = augment_views(loader, batch, place, index, hand, &error);
     pthread_mutex_lock(&loader->lock);
     if (status != 0 && !loader->failure.text[0])
         loader->failure = error;
@@ -123,29 +158,45 @@ static void fill_one(rt_loader *loader, slot *batch, int track, void *workspace)
         pthread_cond_broadcast(&loader->batch_ready);
 }
 
-static void *fill_batches(void *context) {
-    rt_loader *loader = context;
-    int track = rt_profile_take_track(loader->options.profile);
+static int open_worker(const rt_loader *loader, worker *hand, rt_error *error) {
+    const rt_loader_options *options = &loader->options;
     int64_t bytes = 64;
-    for (int v = 0; v < loader->options.view_count; v++) {
-        int64_t needed = rt_augment_workspace(&loader->options.views[v], loader->max_height, loader->max_width);
+    for (int v = 0; v < options->view_count; v++) {
+        int64_t needed = rt_augment_workspace(&options->views[v], loader->max_height, loader->max_width);
         bytes = needed > bytes ? needed : bytes;
     }
-    void *workspace = aligned_alloc(64, (size_t)(bytes + 63) / 64 * 64);
+    hand->workspace = aligned_alloc(64, (size_t)(bytes + 63) / 64 * 64);
+    hand->draws = malloc((size_t)options->view_count * RT_MOST_AUGMENTATIONS * sizeof *hand->draws + 1);
+    if (!hand->workspace || !hand->draws)
+        return rt_fail(error, "out of memory for augmenting items");
+    return rt_picture_reader_open(&hand->reader, options->dataset, error);
+}
+
+static void close_worker(worker *hand) {
+    free(hand->workspace);
+    free(hand->draws);
+    rt_picture_reader_close(&hand->reader);
+}
+
+static void *fill_batches(void *context) {
+    rt_loader *loader = context;
+    worker hand = {.track = rt_profile_take_track(loader->options.profile)};
+    rt_error error;
+    int status = open_worker(loader, &hand, &error);
     pthread_mutex_lock(&loader->lock);
-    if (!workspace && !loader->failure.text[0]) {
-        rt_fail(&loader->failure, "out of memory for augmenting items");
+    if (status != 0 && !loader->failure.text[0]) {
+        loader->failure = error;
         pthread_cond_broadcast(&loader->batch_ready);
     }
     while (!loader->stopping && !loader->failure.text[0]) {
         slot *batch = slot_with_work(loader);
         if (batch)
-            fill_one(loader, batch, track, workspace);
+            fill_one(loader, batch, &hand);
         else
             pthread_cond_wait(&loader->work_changed, &loader->lock);
     }
     pthread_mutex_unlock(&loader->lock);
-    free(workspace);
+    close_worker(&hand);
     return NULL;
 }
 

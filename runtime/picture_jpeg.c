@@ -17,6 +17,7 @@ typedef struct {
     rt_image *image;
     rt_error *error;
     uint8_t *row; /* one CMYK row */
+    rt_part part; /* what is wanted */
 } jpeg_job;
 
 static void leave_with_message(j_common_ptr info) {
@@ -45,9 +46,28 @@ static void convert_cmyk_row(const uint8_t *cmyk, int inverted, int width, uint8
     }
 }
 
+/* Leaves out columns, in whole blocks, and the rows above. A column's colours depend on its neighbours', so some more
+ * than wanted are decoded. Returns the first column. */
+static JDIMENSION skip_to_part(jpeg_job *job) {
+    enum { NEIGHBOURS = 4 };
+    struct jpeg_decompress_struct *decoder = &job->decoder;
+    int left = job->part.left - NEIGHBOURS, right = job->part.left + job->part.width + NEIGHBOURS;
+    left = left < 0 ? 0 : left;
+    right = right > job->image->width ? job->image->width : right;
+    JDIMENSION first = (JDIMENSION)left, width = (JDIMENSION)(right - left);
+    if (width < decoder->output_width) {
+        jpeg_crop_scanline(decoder, &first, &width);
+    }
+    if (job->part.top > 0) {
+        jpeg_skip_scanlines(decoder, (JDIMENSION)job->part.top);
+    }
+    return first;
+}
+
 static int read_rows(jpeg_job *job) {
     struct jpeg_decompress_struct *decoder = &job->decoder;
-    size_t row_bytes = (size_t)decoder->output_width * 3;
+    size_t row_bytes = (size_t)job->image->width * 3;
+    JDIMENSION first = skip_to_part(job), end = (JDIMENSION)(job->part.top + job->part.height);
     int cmyk = decoder->out_color_space == JCS_CMYK;
     if (cmyk) {
         job->row = malloc((size_t)decoder->output_width * 4);
@@ -55,8 +75,8 @@ static int read_rows(jpeg_job *job) {
             return rt_fail(job->error, "%s: out of memory", job->name);
         }
     }
-    while (decoder->output_scanline < decoder->output_height) {
-        uint8_t *target = job->image->pixels + decoder->output_scanline * row_bytes;
+    while (decoder->output_scanline < end) {
+        uint8_t *target = job->image->pixels + decoder->output_scanline * row_bytes + 3 * (size_t)first;
         JSAMPROW row = cmyk ? job->row : target;
         jpeg_read_scanlines(decoder, &row, 1);
         if (cmyk) {
@@ -66,7 +86,7 @@ static int read_rows(jpeg_job *job) {
     return 0;
 }
 
-static int decode(jpeg_job *job, const uint8_t *bytes, size_t size) {
+static int decode(jpeg_job *job, const uint8_t *bytes, size_t size, const rt_part *part) {
     struct jpeg_decompress_struct *decoder = &job->decoder;
     if (setjmp(job->escape) != 0) {
         return -1;
@@ -84,25 +104,48 @@ static int decode(jpeg_job *job, const uint8_t *bytes, size_t size) {
     if (rt_picture_allocate(job->name, decoder->image_width, decoder->image_height, job->image, job->error) != 0) {
         return -1;
     }
+    job->part = part ? *part : (rt_part){0, 0, job->image->height, job->image->width};
     jpeg_start_decompress(decoder);
     if (read_rows(job) != 0) {
         return -1;
     }
-    jpeg_finish_decompress(decoder);
+    if (decoder->output_scanline == decoder->output_height) {
+        jpeg_finish_decompress(decoder);
+    }
     return 0;
 }
 
-int rt_picture_decode_jpeg(const char *name, const uint8_t *bytes, size_t size, rt_image *image, rt_error *error) {
+static void handle_errors(jpeg_job *job) {
+    job->decoder.err = jpeg_std_error(&job->handler);
+    job->handler.error_exit = leave_with_message;
+    job->handler.emit_message = check_warning;
+}
+
+int rt_picture_decode_jpeg(const char *name, const uint8_t *bytes, size_t size, const rt_part *part, rt_image *image,
+                           rt_error *error) {
     jpeg_job job = {.name = name, .image = image, .error = error};
-    job.decoder.err = jpeg_std_error(&job.handler);
-    job.handler.error_exit = leave_with_message;
-    job.handler.emit_message = check_warning;
-    int result = decode(&job, bytes, size);
+    handle_errors(&job);
+    int result = decode(&job, bytes, size, part);
     jpeg_destroy_decompress(&job.decoder);
     free(job.row);
-    if (result != 0) {
-        free(image->pixels);
-        *image = (rt_image){0};
+    return result;
+}
+
+static int read_header(jpeg_job *job, FILE *file) {
+    if (setjmp(job->escape) != 0) {
+        return -1;
     }
+    jpeg_create_decompress(&job->decoder);
+    jpeg_stdio_src(&job->decoder, file);
+    jpeg_read_header(&job->decoder, TRUE);
+    *job->image = (rt_image){(int)job->decoder.image_width, (int)job->decoder.image_height, NULL};
+    return 0;
+}
+
+int rt_picture_measure_jpeg(const char *name, FILE *file, rt_image *image, rt_error *error) {
+    jpeg_job job = {.name = name, .image = image, .error = error};
+    handle_errors(&job);
+    int result = read_header(&job, file);
+    jpeg_destroy_decompress(&job.decoder);
     return result;
 }

@@ -90,9 +90,5 @@ int rt_picture_decode_png(const char *name, const uint8_t *bytes, size_t size, r
     int result = job.info == NULL ? rt_fail(error, "%s: out of memory", name) : decode(&job);
     png_destroy_read_struct(&job.decoder, &job.info, NULL);
     free(job.rows);
-    if (result != 0) {
-        free(image->pixels);
-        *image = (rt_image){0};
-    }
     return result;
 }
