@@ -23,7 +23,8 @@ typedef struct {
     arena *memory;
     scope *scopes;
     int scope_count, scope_capacity;
-    home *homes; /* by register */
+    home *homes;   /* by register */
+    bool *touched; /* by argument: some instruction reaches it */
     int current, visited, depth;
 } writer;
 
@@ -59,6 +60,8 @@ static void note_block(writer *write, const kir_block *block);
 static void note_node(writer *write, const kir_node *node) {
     for (int i = 0; i < 3; i++)
         note_use(write, node->operands[i]);
+    if (node->argument >= 0)
+        write->touched[node->argument] = true;
     if (node->kind == KIR_INSTRUCTION) {
         note_index(write, &node->index);
         note_use(write, node->result);
@@ -85,6 +88,7 @@ static void find_homes(writer *write) {
     write->homes = arena_alloc(write->memory, (size_t)write->kernel->register_count * sizeof *write->homes);
     for (int reg = 0; reg < write->kernel->register_count; reg++)
         write->homes[reg].home = -1;
+    write->touched = arena_alloc(write->memory, (size_t)write->kernel->argument_count + 1);
     note_block(write, &write->kernel->body);
 }
 
@@ -172,17 +176,22 @@ static void write_block(writer *write, const kir_block *block) {
     write->current = outer;
 }
 
-static void write_arguments(const kir_kernel *kernel, text_buffer *out) {
+static void write_arguments(const writer *write) {
+    const kir_kernel *kernel = write->kernel;
+    text_buffer *out = write->out;
     int bound = 0;
     for (int i = 0; i < kernel->argument_count; i++) {
         const kir_argument *argument = &kernel->arguments[i];
         const char *type = cgen_memory_type(argument->element);
+        bound += !argument->scratch;
+        if (!write->touched[i])
+            continue;
         text_append(out, "    %s%s *restrict ", argument->writes ? "" : "const ", type);
         cgen_argument(kernel, i, out);
         if (argument->scratch)
             text_append(out, " = (%s *)(scratch + %" PRId64 ");\n", type, kir_scratch_offset(kernel, i));
         else
-            text_append(out, " = args[%d];\n", bound++);
+            text_append(out, " = args[%d];\n", bound - 1);
     }
 }
 
@@ -205,7 +214,7 @@ void cgen_kernel(const kir_kernel *kernel, text_buffer *out) {
     find_homes(&write);
     text_append(out, "static void k_%s(void *const *args, char *scratch, int64_t begin, int64_t end) {\n",
                 kernel->name);
-    write_arguments(kernel, out);
+    write_arguments(&write);
     text_append(out, "    (void)scratch;\n    for (int64_t r0 = begin; r0 < end; r0++) {\n");
     write_block(&write, &kernel->body);
     text_append(out, "    }\n}\n\n");

@@ -219,6 +219,10 @@ static bool add_view(fe_context *context, const char *name, const fe_data_source
     steps = to_steps(context, steps, span);
     if (steps.kind != FE_VALUE_AUGMENTS || !steps_fit(context, source, &steps))
         return false;
+    if (steps.item_count > RT_MOST_AUGMENTATIONS) {
+        fe_fail(context, span, "a view has at most %d augmentations", RT_MOST_AUGMENTATIONS);
+        return false;
+    }
     ir_view view = {.name = name, .source = source->name, .span = span, .channels = source->dims[0]};
     view.height = source->dims[1];
     view.width = source->dims[2];

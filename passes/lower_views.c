@@ -122,7 +122,9 @@ static void add_luma(const kir_builder *b, const sweep *s, const view_pixels *pi
 
 static void sweep_row(const kir_builder *b, sweep *s, kir_reg y) {
     const view_writer *w = s->w;
-    kir_reg row = kir_op2(b, KIR_mul, y, kir_value(b, s->from.pitch)), sums = -1;
+    kir_reg row = -1, sums = -1; /* where the row begins in a picture between sweeps */
+    if (s->segment > 0 || !s->final)
+        row = kir_op2(b, KIR_mul, y, kir_value(b, s->from.pitch));
     if (s->segment == 0 && stage_of(s)->blur)
         view_blur_begin_row(b, w, &s->from, y);
     else if (s->segment == 0)
@@ -229,6 +231,15 @@ static void find_strides(const pass_context *context, view_plan *plan) {
         plan->strides[i] = strides[i + 1];
 }
 
+/* What the runtime takes (rt_manifest_parse). */
+static bool is_sensible(pass_context *context, const ir_view *view) {
+    enum { MOST_SIDE = 1 << 15 };
+    if (view->channels == 3 && view->height <= MOST_SIDE && view->width > 0 && view->width <= MOST_SIDE)
+        return true;
+    diag_error(context->diags, view->span, "a view of images has 3 channels and sides of at most %d", MOST_SIDE);
+    return false;
+}
+
 bool pass_lower_views(pass_context *context) {
     kir_program *program = context->program;
     if (!program) {
@@ -242,6 +253,8 @@ bool pass_lower_views(pass_context *context) {
         program->views[i] = (kir_view){.kernel = -1};
         if (view->height == 0) /* vectors are the runtime's */
             continue;
+        if (!is_sensible(context, view))
+            return false;
         view_plan *plan = view_plan_make(context->memory, view);
         find_strides(context, plan);
         memcpy(program->views[i].strides, plan->strides, sizeof plan->strides);

@@ -149,31 +149,31 @@ static void turn_hue(const kir_builder *b, const view_writer *w, kir_reg turn, v
 
 /* ---- the steps of a segment ---- */
 
-static void write_step(const kir_builder *b, const view_writer *w, int kind, factor by, view_pixels *pixels) {
-    if (kind == STEP_BRIGHTNESS)
-        blend_all(b, w, view_real(b, w, 0), by, pixels);
+static void write_step(const kir_builder *b, const view_writer *w, int kind, kir_index place, view_pixels *pixels) {
+    if (kind == STEP_HUE)
+        turn_hue(b, w, kir_splat(b, kir_load(b, VIEW_FACTORS, place, 1, 1), w->lanes), pixels);
     else if (kind == STEP_SATURATION)
-        blend_all(b, w, view_luma(b, w, pixels), by, pixels);
+        blend_all(b, w, view_luma(b, w, pixels), load_factor(b, w, place), pixels);
     else
-        turn_hue(b, w, by.high, pixels);
+        blend_all(b, w, view_real(b, w, 0), load_factor(b, w, place), pixels);
 }
 
 /* One branch for each kind that the view may have: all pixels of a picture take the same one. */
-static void write_kinds(const kir_builder *b, const view_writer *w, int kinds, kir_reg kind, factor by,
+static void write_kinds(const kir_builder *b, const view_writer *w, int kinds, kir_reg kind, kir_index place,
                         view_pixels *pixels) {
     for (int i = STEP_BRIGHTNESS; i <= STEP_HUE; i++) {
         if (!(kinds & 1 << i))
             continue;
         kinds &= ~(1 << i);
         if (!kinds) {
-            write_step(b, w, i, by, pixels);
+            write_step(b, w, i, place, pixels);
             return;
         }
         kir_builder yes, no;
         kir_reg wanted = kir_op2(b, KIR_equal, kind, kir_number(b, kir_scalar_type(KIR_I32), i));
         kir_if(b, wanted, &yes, &no);
-        write_step(&yes, w, i, by, pixels);
-        write_kinds(&no, w, kinds, kind, by, pixels);
+        write_step(&yes, w, i, place, pixels);
+        write_kinds(&no, w, kinds, kind, place, pixels);
         return;
     }
 }
@@ -187,7 +187,8 @@ void view_steps(const kir_builder *b, const view_writer *w, int stage, int segme
     kir_builder body;
     kir_reg step = kir_loop(b, first_step(b, block, segment), end, 1, &body);
     kir_index place = kir_plus(kir_plus(kir_at(2 + info->contrasts), 1, block), 1, step);
-    kir_reg kind = kir_load(&body, VIEW_NUMBERS, place, 1, 1);
-    factor by = load_factor(&body, w, kir_plus(kir_plus(kir_at(2 * info->contrasts), 1, factors), 2, step));
-    write_kinds(&body, w, info->steps, kind, by, pixels);
+    bool several = (info->steps & (info->steps - 1)) != 0;
+    kir_reg kind = several ? kir_load(&body, VIEW_NUMBERS, place, 1, 1) : -1;
+    place = kir_plus(kir_plus(kir_at(2 * info->contrasts), 1, factors), 2, step);
+    write_kinds(&body, w, info->steps, kind, place, pixels);
 }

@@ -60,11 +60,12 @@ static void add_sampling(arena *memory, view_plan *plan, const ir_augment *augme
     if (stage->blur || stage->coloured || (stage->resizes && is_resize(augment)))
         stage = add_stage(memory, plan, false);
     stage->resizes |= is_resize(augment);
-    double height = number_of(augment, "size", 0, 0);
-    if (height > 0) {
+    enum { MOST_SIDE = 1 << 14 };
+    double height = number_of(augment, "size", 0, 0), width = number_of(augment, "size", 1, 0);
+    if (height >= 1 && height <= MOST_SIDE && width >= 1 && width <= MOST_SIDE) {
         stage->sized = true;
         stage->height = (int64_t)height;
-        stage->width = (int64_t)number_of(augment, "size", 1, 0);
+        stage->width = (int64_t)width;
     }
 }
 

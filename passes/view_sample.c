@@ -127,14 +127,14 @@ void view_sample_prepare(const kir_builder *b, view_writer *w, int stage, view_s
     find_size(b, &w->plan->stages[stage], SAMPLE_HEIGHT, from);
     kir_reg top = view_number(b, from->block, SAMPLE_TOP), left = view_number(b, from->block, SAMPLE_LEFT);
     kir_reg pitch = view_number(b, from->block, SAMPLE_PITCH);
-    kir_reg columns = view_number(b, from->block, SAMPLE_COLUMNS), zero = kir_value(b, kir_at(0));
+    kir_reg columns = stage == 0 ? view_number(b, from->block, SAMPLE_COLUMNS) : -1;
     kir_builder rows, body;
     kir_reg y = kir_loop(b, kir_at(0), index_of(view_number(b, from->block, SAMPLE_ROWS)), 1, &rows);
     kir_reg place = kir_op2(&rows, KIR_mul, kir_value(&rows, sum_of(top, y)), pitch);
     kir_reg row = kir_value(&rows, sum_of(place, left));
     if (stage == 0) {
         pack_row(&rows, w, kir_value(&rows, kir_plus(kir_at(0), 3, row)), columns);
-        row = zero;
+        row = kir_value(&rows, kir_at(0));
     }
     kir_reg narrow_row = kir_op2(&rows, KIR_mul, y, kir_value(&rows, from->pitch));
     kir_reg x = kir_loop(&rows, kir_at(0), from->width, w->lanes, &body);
