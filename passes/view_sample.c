@@ -193,7 +193,9 @@ static kir_reg weight_of(const kir_builder *b, const view_writer *w, const view_
 
 /* Column x of channel c in the row in work. */
 static kir_index place_in_row(const kir_builder *b, const view_source *from, int c, kir_reg x) {
-    kir_index place = kir_plus(kir_at(0), c, view_number(b, from->block, BLUR_PLANE));
+    kir_index place = kir_at(0);
+    if (c > 0)
+        place = kir_plus(place, c, view_number(b, from->block, BLUR_PLANE));
     return kir_plus(kir_plus(place, 1, view_number(b, from->block, BLUR_START)), 1, x);
 }
 

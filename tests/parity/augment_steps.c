@@ -171,7 +171,7 @@ static void choose_way(int argc, char **argv) {
         stop("augment_steps [BACKEND TARGET]");
     target = argv[2];
     compile = strcmp(argv[1], "llvm") == 0 ? llvm_compile : strcmp(argv[1], "c") == 0 ? cgen_compile : by_tcc;
-    if (compile == llvm_compile && wanted.lanes > kir_target_host().lanes)
+    if (compile == llvm_compile && wanted.lanes > backend_target_host().lanes)
         exit(3);
 }
 

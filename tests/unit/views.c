@@ -212,9 +212,9 @@ static void every_colour_turns(void **state) {
     add_step(&made, steps[0]);
     text_buffer message = {0};
     view_code code = view_code_make(steps, 1, SIDE, SIDE, false,
-                                    kir_target_host().lanes >= 16  ? "avx512"
-                                    : kir_target_host().lanes >= 8 ? "avx2"
-                                                                   : "portable",
+                                    backend_target_host().lanes >= 16  ? "avx512"
+                                    : backend_target_host().lanes >= 8 ? "avx2"
+                                                                       : "portable",
                                     llvm_compile, &message);
     if (!code.view)
         fail_msg("%s", message.data);
