@@ -238,7 +238,7 @@ def print_result(result):
               f"{len(figure['seconds']):5d}")
     ratio = result["comparison"]
     if ratio:
-        print(f"  {ratio['of']} / {ratio['to']} (the rival's fastest setting): {ratio['ratio']:.2f}")
+        print(f"  {ratio['of']} / {ratio['to']} (the rival's fastest setting): {ratio['ratio']:.3g}")
 
 
 class Bench:
