@@ -116,7 +116,7 @@ static LLVMValueRef splat_lane(const llvm_kernel *write, LLVMValueRef floats, in
 static LLVMValueRef multiply_rows(const llvm_kernel *write, const kir_node *node) {
     LLVMBuilderRef builder = write->unit->builder;
     kir_type product = type_of(write, node->result);
-    int columns = product.lanes, pairs = type_of(write, node->operands[0]).lanes / 2;
+    int columns = product.lanes, pairs = type_of(write, node->operands[1]).rows;
     LLVMValueRef left = llvm_get(write, node->operands[0]), right = llvm_get(write, node->operands[1]);
     LLVMValueRef tile = llvm_get(write, node->operands[2]);
     for (int row = 0; row < product.rows; row++) {

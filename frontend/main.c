@@ -39,8 +39,8 @@ const driver_command driver_commands[] = {
 const int driver_command_count = sizeof driver_commands / sizeof *driver_commands;
 
 static int unknown_target(const char *name) {
-    static const char *const names[] = {"native", "amx",    "avx512",    "avx2",     "portable",
-                                        "scalar", "x86-64", "x86-64-v3", "x86-64-v4"};
+    static const char *const names[] = {"native",   "amx",    "avx512-bf16", "avx512",    "avx2",
+                                        "portable", "scalar", "x86-64",      "x86-64-v3", "x86-64-v4"};
     return driver_usage_error("no target '%s'", name, diag_suggest(name, names, sizeof names / sizeof *names));
 }
 
@@ -54,7 +54,7 @@ int main(int count, char **arguments) {
     if (status < 0 && driver_begin(&work, &options)) {
         if (options.target && !backend_target_named(options.target, &work.passes.target))
             status = unknown_target(options.target);
-        else
+        else if ((status = driver_choose_precision(&work)) < 0)
             status = options.command->run(&work);
         status = driver_end(&work, status);
     }

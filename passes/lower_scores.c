@@ -6,6 +6,7 @@
 #include "passes/score_tile.h"
 
 #include "passes/register_tile.h"
+#include "passes/score_pairs.h"
 
 #include <assert.h>
 
@@ -142,7 +143,7 @@ static void choose_tiles(score_plan *plan) {
     const kir_target *cpu = &plan->context->pass->target;
     plan->lanes = cpu->lanes;
     plan->panel_columns = 2 * cpu->lanes;
-    plan->panel_rows = cpu->vector_registers >= 32 ? 8 : 6;
+    plan->panel_rows = plan->parts && cpu->matrix_units ? 2 * cpu->lanes : cpu->vector_registers >= 32 ? 8 : 6;
     int64_t unit = common_multiple(plan->panel_rows, plan->panel_columns);
     plan->tile_rows = tile_size(plan, unit, plan->rows, FEWEST_BLOCKS);
     plan->tile_columns =
@@ -235,14 +236,21 @@ static void restore_repeated(const score_plan *plan, const int *kept) {
 static void prepare_operands(score_plan *plan) {
     for (int i = 0; i < plan->product_count; i++) {
         score_product *product = &plan->products[i];
+        if (plan->parts) {
+            product->left = score_pairs_rows(plan, product->row_vectors);
+            product->packed = score_pairs_columns(plan, product->column_vectors);
+            continue;
+        }
         product->left =
             with_room(plan->context, product->row_vectors, rounded_up(plan->rows, plan->panel_rows) * product->length);
         product->packed = packed_vectors(plan, product->column_vectors);
     }
     for (int i = 0; i < plan->output_count; i++) {
         score_output *output = &plan->outputs[i];
-        if (output->kind == SCORE_MULTIPLY)
-            output->vectors = lower_buffer_in_layout(plan->context, output->value->operands[1], ir_layout_identity());
+        const ir_value *vectors = output->kind == SCORE_MULTIPLY ? output->value->operands[1] : NULL;
+        if (vectors)
+            output->vectors = plan->parts ? score_pairs_vectors(plan, vectors)
+                                          : lower_buffer_in_layout(plan->context, vectors, ir_layout_identity());
     }
 }
 
@@ -433,7 +441,7 @@ static void fit_chunks(score_plan *plan) {
 }
 
 bool lower_scores(lower_context *context, int group) {
-    score_plan plan = {.context = context, .group = group};
+    score_plan plan = {.context = context, .group = group, .parts = context->pass->product_parts};
     for (const ir_value *value = context->source->first; value; value = value->next) {
         if (value->group != group)
             continue;

@@ -12,6 +12,7 @@ typedef struct {
     ir_module *module;
     kir_program *program;  /* NULL until `lower` has run */
     bool library_products; /* `lower` has products of matrices computed by the runtime's library */
+    int product_parts;     /* bf16 parts of each number in the products of fused scores: 1 to 3, or 0 for plain f32 */
     bool remarks;          /* passes say in `diags` what they did and what they could not do */
 } pass_context;
 

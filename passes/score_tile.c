@@ -2,6 +2,7 @@
 
 #include "passes/kernel_math.h"
 #include "passes/register_tile.h"
+#include "passes/score_pairs.h"
 
 #include <assert.h>
 #include <math.h>
@@ -67,6 +68,10 @@ static void emit_panel(lower_kernel *kernel, const score_plan *plan, const score
 }
 
 static void emit_product(lower_kernel *kernel, const score_plan *plan, const score_place *place, int number) {
+    if (plan->parts) {
+        score_pairs_product(kernel, plan, place, number);
+        return;
+    }
     kir_builder outer = kernel->builder, over_rows, over_columns;
     kir_reg column = kir_loop(&outer, kir_at(0), place->column_end, plan->panel_columns, &over_columns);
     kir_reg row = kir_loop(&over_columns, kir_at(0), place->row_end, plan->panel_rows, &over_rows);
@@ -367,6 +372,10 @@ static void emit_multiply(kir_builder *builder, kir_index first, int64_t columns
 /* output rows += weights x vectors (by_row), or output columns += weights^T x vectors. */
 static void multiply(lower_kernel *kernel, const score_plan *plan, const score_place *place, const score_output *output,
                      int weights, bool by_row) {
+    if (plan->parts) {
+        score_pairs_multiply(kernel, plan, place, output, weights, by_row);
+        return;
+    }
     multiplication work = {.plan = plan, .weights = weights, .length = output->length};
     work.vectors = lower_argument(kernel, output->vectors, false);
     work.target = lower_argument(kernel, output->total, true);

@@ -15,7 +15,7 @@ typedef struct {
     const ir_value *row_vectors, *column_vectors; /* its operands, by the tile's sides */
     int64_t length;                               /* of the vectors */
     int left;                                     /* buffer [rows, length], the rows rounded up to whole panels */
-    int packed; /* buffer [panel][length][panel's columns], zeros beyond the last column */
+    int packed; /* buffer [panel][length][panel's columns], zeros beyond the last column; both else in pairs */
 } score_product;
 
 typedef enum { SCORE_SUM, SCORE_MAX, SCORE_LOGSUMEXP, SCORE_MULTIPLY } score_result_kind;
@@ -27,7 +27,7 @@ typedef struct {
     bool by_row;      /* one result a row, else one a column */
     int total;        /* buffer: what has been added up, or the largest; [whole tiles], of a product [rows, length] */
     int exponentials; /* of a log-sum-exp: buffer of the sums of e^(score - largest) */
-    int vectors;      /* of a product: buffer of what scores are multiplied by, [columns or rows, length] */
+    int vectors;      /* of a product: buffer of what scores are multiplied by, [columns or rows, length], or pairs */
     int64_t length;
     int weights; /* of a product: which of the plan's weights */
 } score_output;
@@ -39,6 +39,7 @@ typedef struct {
     bool symmetric;                 /* half of the tiles are computed and used both ways */
     bool exchanged;                 /* the tile's rows are the scores' columns: the longer side is not rearranged */
     bool fresh_rows, fresh_columns; /* the first tile that adds to a total of rows (columns) sets it */
+    int parts;                      /* bf16 parts of each number in products (score_pairs.h); 0 for f32 as it is */
     int64_t chunks;                 /* above 0: the rows are split, and each part has column totals of its own */
     score_product products[SCORE_MAX_PRODUCTS];
     int product_count;

@@ -57,6 +57,7 @@ int driver_bench(driver_session *work) {
                            .sources = &work->sources,
                            .machine = machine_processor(work->memory),
                            .threads = threads,
+                           .precision = options->precision ? options->precision : "f32",
                            .peak = machine_peak_flops(work, threads)};
     if (report.peak == 0 || !measure_groups(work, sides, &report))
         return STATUS_FAILED;

@@ -30,7 +30,8 @@ typedef struct {
     const source_table *sources;
     const char *machine; /* the processor's name */
     int threads;
-    double peak; /* floating-point operations a second of all threads, measured */
+    const char *precision; /* of the fused sides' products */
+    double peak;           /* floating-point operations a second of all threads, measured */
     bench_group *groups;
     int count, capacity;
 } bench_report;
