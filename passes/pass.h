@@ -51,6 +51,7 @@ bool pass_common_subexpressions(pass_context *context);
 bool pass_dead_code(pass_context *context);
 bool pass_differentiate(pass_context *context);
 bool pass_squeeze(pass_context *context);
+bool pass_expand_distances(pass_context *context);
 bool pass_sink_gathers(pass_context *context);
 bool pass_fuse_contrastive(pass_context *context);
 bool pass_expand(pass_context *context);
