@@ -364,7 +364,7 @@ void score_pairs_product(lower_kernel *kernel, const score_plan *plan, const sco
     kir_reg row = kir_loop(&over_columns, kir_at(0), place->row_end, plan->panel_rows, &over_rows);
     work.left_at = kir_plus_index(kir_at(0), pairs, kir_plus(place->row, 1, row));
     work.right_at = kir_plus_index(kir_at(0), pairs, kir_plus(place->column, 1, column));
-    work.target_at = kir_plus(kir_plus(kir_at(0), plan->tile_stride, row), 1, column);
+    work.target_at = kir_plus(kir_plus(kernel->scores->origin, plan->tile_stride, row), 1, column);
     emit_panel(&over_rows, &work);
 }
 

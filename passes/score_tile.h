@@ -49,6 +49,9 @@ typedef struct {
     int weight_count;
     int lanes, panel_rows, panel_columns; /* of one register tile */
     int64_t tile_rows, tile_columns;
+    int kept;            /* buffer [row of tiles][tile][rows][stride] of the product for a later group, or -1 */
+    bool reuses;         /* an earlier group has filled it */
+    bool shares;         /* one of the two is so */
     int64_t tile_stride; /* between rows in memory: not a power of 2, which would crowd few sets of the caches */
 } score_plan;
 
@@ -61,6 +64,12 @@ typedef struct {
     bool mirrored; /* symmetric scores off the diagonal: also the tile with rows and columns exchanged */
 } score_place;
 
+/* score_plan.c: what the group holds, without tiles. */
+score_plan score_plan_of(lower_context *context, int group);
+/* The same product in another group, where it takes no more memory than its vectors: it is computed once and kept for
+ * both. NULL if there is none. */
+const ir_value *score_plan_share(score_plan *plan);
+
 /* score_totals.c: buffers for what tiles add up, filled where the first tile does not; afterwards the results. */
 void score_totals_prepare(score_plan *plan);
 void score_totals_finish(const score_plan *plan);
@@ -69,7 +78,8 @@ void score_totals_finish(const score_plan *plan);
 typedef struct score_reader {
     const score_plan *plan;
     const score_place *place;
-    int tiles[SCORE_MAX_PRODUCTS]; /* scratch arguments */
+    int tiles[SCORE_MAX_PRODUCTS]; /* arguments: scratch, or what is kept */
+    kir_index origin;              /* of the tile in them */
     kir_reg *known;                /* by 2 * id + (rows run along the lanes): computed in this very place, or -1 */
 } score_reader;
 

@@ -13,7 +13,7 @@ typedef enum {
     RT_CPU_LEVEL_COUNT
 } rt_cpu_level;
 
-/* "portable", "avx2", "avx512", "amx". */
+/* "portable", "avx2", "avx512", "avx512-bf16", "amx". */
 const char *rt_cpu_level_name(rt_cpu_level level);
 
 /* The highest level whose features this processor and its operating system all have, but none above the one that the
