@@ -38,7 +38,7 @@ static int count_groups(arena *memory, const ir_function *function) {
 
 static explain_plan read_plan(driver_session *work) {
     const kir_program *program = work->passes.program;
-    explain_plan plan = {.state_bytes = program->state_bytes, .kernels = program->kernel_count};
+    explain_plan plan = {.remarks = work->diags, .state_bytes = program->state_bytes, .kernels = program->kernel_count};
     for (int i = 0; i < program->kernel_count; i++) {
         int64_t bytes = kir_scratch_bytes(program->kernels[i]);
         plan.scratch_bytes = bytes > plan.scratch_bytes ? bytes : plan.scratch_bytes;
@@ -123,10 +123,12 @@ int driver_explain(driver_session *work) {
     const driver_options *options = work->options;
     explanation method;
     pass_options passes = driver_pass_options(options, NULL);
+    work->passes.remarks = true;
     if (!explain_method(work, options->inputs.items[0], &options->definitions, &method) ||
         !pass_run_pipeline(&work->passes, &passes))
         return STATUS_FAILED;
     explain_plan plan = read_plan(work);
+    work->diags.count = 0; /* remarks become a part of what is explained */
     text_buffer text = {0};
     int status = STATUS_GOOD;
     if (!options->json) {

@@ -21,6 +21,7 @@ typedef struct {
     int64_t arena_bytes, peak_bytes, unshared_bytes; /* of train_step */
     int64_t state_bytes, scratch_bytes;
     int kernels, launches, groups; /* of the program; of train_step; of its fused groups */
+    diag_list remarks;             /* what became of the scores, and why */
 } explain_plan;
 
 /* Compiles `path` under the definitions and gathers everything that does not depend on passes; false after reporting.

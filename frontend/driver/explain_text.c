@@ -292,6 +292,20 @@ static void write_plan(const explanation *method, const explain_plan *plan, text
                 explain_count(memory, plan->groups));
 }
 
+/* What became of the scores, and why. */
+static void write_remarks(const explanation *method, const diag_list *remarks, text_buffer *out) {
+    for (int i = 0; i < remarks->count; i++) {
+        const diag_entry *remark = &remarks->entries[i];
+        text_append(out, "%-14s%s (%s)", i ? "" : "fusion", remark->message, explain_place(method, remark->span));
+        for (int n = 0; n < remark->note_count; n++)
+            text_append(out, "; %s", remark->notes[n]);
+        for (int l = 0; l < remark->label_count; l++)
+            text_append(out, "\n%-14s  %s (%s)", "", remark->labels[l].text,
+                        explain_place(method, remark->labels[l].span));
+        text_append(out, "\n");
+    }
+}
+
 void explain_write_text(const explanation *method, const explain_plan *plan, bool all_layers, text_buffer *out) {
     text_append(out, "%-12s%-9smethod %s, %s\n", "component", "lines", method->module->name,
                 method->sources->files[method->description.source].path);
@@ -304,4 +318,5 @@ void explain_write_text(const explanation *method, const explain_plan *plan, boo
     write_scores(method, out);
     write_work(method, out);
     write_plan(method, plan, out);
+    write_remarks(method, &plan->remarks, out);
 }
