@@ -22,6 +22,7 @@ typedef struct {
     double difference; /* largest of the outputs', relative to the output's largest element; -1 with one side only */
     bool has_pytorch;
     double pytorch_forward, pytorch_together;
+    double compiled_forward, compiled_together; /* by torch.compile; 0 where the installed version has none */
     int64_t pytorch_bytes;
 } bench_group;
 
@@ -39,7 +40,8 @@ typedef struct {
 /* Measures one group; false after reporting. `sides`: which. */
 bool bench_measure(driver_session *work, ir_function *function, ir_value *product, const bool sides[BENCH_SIDES],
                    bench_group *group);
-/* Runs the group's forward part in PyTorch, eagerly, and its gradients; false after saying what is wrong. */
+/* Runs the group's forward part in PyTorch and its gradients, eagerly and, where it can, compiled; false after saying
+ * what is wrong. */
 bool bench_pytorch(driver_session *work, ir_function *function, ir_value *product, bench_group *group);
 
 void bench_write_text(const bench_report *report, text_buffer *out);

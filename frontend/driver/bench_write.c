@@ -61,6 +61,9 @@ static void write_group(const bench_report *report, const bench_group *group, te
         else
             text_append(out, " %12s", "");
     text_append(out, "\n");
+    if (group->compiled_together > 0)
+        text_append(out, "  compiled by PyTorch: forward %.3f ms, together %.3f ms\n", 1e3 * group->compiled_forward,
+                    1e3 * group->compiled_together);
     if (group->difference >= 0)
         text_append(out, "  both sides agree within %.2g of each result's largest element\n", group->difference);
 }
@@ -95,6 +98,10 @@ static void write_json_group(const bench_report *report, const bench_group *grou
         rt_json_real(json, "pytorch_seconds", group->pytorch_together);
         rt_json_real(json, "pytorch_forward_seconds", group->pytorch_forward);
         rt_json_integer(json, "pytorch_bytes", group->pytorch_bytes);
+    }
+    if (group->compiled_together > 0) {
+        rt_json_real(json, "pytorch_compiled_seconds", group->compiled_together);
+        rt_json_real(json, "pytorch_compiled_forward_seconds", group->compiled_forward);
     }
     rt_json_real(json, "gflops", 1e-9 * flops_of(shown));
     rt_json_real(json, "peak_share", flops_of(shown) / report->peak);
