@@ -391,7 +391,7 @@ static void remark_drawn(pass_context *context, const ir_function *function) {
         diag_entry *entry = diag_add(context->diags, DIAG_REMARK, value->span,
                                      "scores of %lld x %lld are stored: %.4g MB", (long long)value->type.dims[0],
                                      (long long)value->type.dims[1], 1e-6 * (double)ir_type_bytes(&value->type));
-        diag_add_label(context->diags, entry, vectors->span, "each row meets vectors of its own, which are drawn here");
+        diag_add_label(context->diags, entry, vectors->span, "each row draws vectors of its own");
     }
 }
 

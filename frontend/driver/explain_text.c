@@ -292,16 +292,13 @@ static void write_plan(const explanation *method, const explain_plan *plan, text
                 explain_count(memory, plan->groups));
 }
 
-/* What became of the scores, and why. */
+/* What became of the scores, a line each; of those that stay, why. */
 static void write_remarks(const explanation *method, const diag_list *remarks, text_buffer *out) {
     for (int i = 0; i < remarks->count; i++) {
         const diag_entry *remark = &remarks->entries[i];
         text_append(out, "%-14s%s (%s)", i ? "" : "fusion", remark->message, explain_place(method, remark->span));
-        for (int n = 0; n < remark->note_count; n++)
-            text_append(out, "; %s", remark->notes[n]);
-        for (int l = 0; l < remark->label_count; l++)
-            text_append(out, "\n%-14s  %s (%s)", "", remark->labels[l].text,
-                        explain_place(method, remark->labels[l].span));
+        if (remark->label_count == 1)
+            text_append(out, ": %s (%s)", remark->labels[0].text, explain_place(method, remark->labels[0].span));
         text_append(out, "\n");
     }
 }
