@@ -292,13 +292,14 @@ static void write_plan(const explanation *method, const explain_plan *plan, text
                 explain_count(memory, plan->groups));
 }
 
-/* What became of the scores, a line each; of those that stay, why. */
+/* What became of the scores; of those that stay, why. */
 static void write_remarks(const explanation *method, const diag_list *remarks, text_buffer *out) {
     for (int i = 0; i < remarks->count; i++) {
         const diag_entry *remark = &remarks->entries[i];
         text_append(out, "%-14s%s (%s)", i ? "" : "fusion", remark->message, explain_place(method, remark->span));
         if (remark->label_count == 1)
-            text_append(out, ": %s (%s)", remark->labels[0].text, explain_place(method, remark->labels[0].span));
+            text_append(out, "\n%-14s  %s (%s)", "", remark->labels[0].text,
+                        explain_place(method, remark->labels[0].span));
         text_append(out, "\n");
     }
 }
