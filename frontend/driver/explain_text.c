@@ -292,16 +292,20 @@ static void write_plan(const explanation *method, const explain_plan *plan, text
                 explain_count(memory, plan->groups));
 }
 
-/* What became of the scores; of those that stay, why. */
+/* What became of the first scores; of those that stay, why, said once. --remarks and --json tell of all. */
 static void write_remarks(const explanation *method, const diag_list *remarks, text_buffer *out) {
-    for (int i = 0; i < remarks->count; i++) {
+    enum { SHOWN = 2 };
+    const char *reason = "";
+    for (int i = 0; i < remarks->count && i < SHOWN; i++) {
         const diag_entry *remark = &remarks->entries[i];
-        text_append(out, "%-14s%s (%s)", i ? "" : "fusion", remark->message, explain_place(method, remark->span));
-        if (remark->label_count == 1)
-            text_append(out, "\n%-14s  %s (%s)", "", remark->labels[0].text,
-                        explain_place(method, remark->labels[0].span));
-        text_append(out, "\n");
+        text_append(out, "%-14s%s (%s)\n", i ? "" : "fusion", remark->message, explain_place(method, remark->span));
+        if (remark->label_count == 1 && strcmp(remark->labels[0].text, reason) != 0) {
+            reason = remark->labels[0].text;
+            text_append(out, "%-14s  %s (%s)\n", "", reason, explain_place(method, remark->labels[0].span));
+        }
     }
+    if (remarks->count > SHOWN)
+        text_append(out, "%-14sand %d more, of which --remarks tells\n", "", remarks->count - SHOWN);
 }
 
 void explain_write_text(const explanation *method, const explain_plan *plan, bool all_layers, text_buffer *out) {
