@@ -52,6 +52,7 @@ static const option options_table[] = {
     {"--right", "NAME=VALUE", "set a parameter of the second spec alone", "diff ", OPTION_LIST, AT(right)},
     {"--vary", "NAME=A,B", "a parameter and the values that it takes in turn", "sweep ", OPTION_LIST, AT(vary)},
     {"--out", "FOLDER", "where runs and results go (default: sweep)", "sweep ", OPTION_TEXT, AT(out)},
+    {"--dry-run", NULL, "list the runs and how far they are, and run nothing", "sweep ", OPTION_FLAG, AT(dry_run)},
 };
 #undef AT
 enum { OPTION_COUNT = sizeof options_table / sizeof *options_table };
