@@ -37,7 +37,10 @@ const driver_command driver_commands[] = {
      "\nEach group of scores that fuse-contrastive fuses, forward and with gradients, by itself on random vectors: "
      "fused,\n"
      "and with the pass off (products by OpenBLAS, everything between them fused), taking turns in one run.\n"
-     "GFLOP/s count the products that were executed, of symmetric scores half of them.\n",
+     "GFLOP/s count the products that were executed, of symmetric scores half of them.\n"
+     "With --plot the spec's parameter n doubles from 64 on, up to the n of -D if that is given; a side is measured "
+     "as\n"
+     "long as its next run may be expected to take less than 5 seconds and half of the memory.\n",
      1, 1, driver_bench},
     {"profile", "profile SPEC [options]", "which kernels, lines and components take a step's time",
      "\nTraining steps on one batch after the other, nothing running beside them: the time of every kernel, the\n"
