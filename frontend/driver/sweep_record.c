@@ -87,12 +87,12 @@ static bool read_record(const sweep_plan *plan, const sweep_cell *cell, record *
 static const char *difference(arena *memory, const record *then, const record *now) {
     if (strcmp(then->method, now->method) != 0)
         return strcmp(then->settings, now->settings) != 0
-                   ? arena_printf(memory, "settings '%s', now '%s'", then->settings, now->settings)
-                   : "a spec that says something else now";
+                   ? arena_printf(memory, "settings '%s', not '%s'", then->settings, now->settings)
+                   : "another text of the spec";
     if (strcmp(then->compiler, now->compiler) != 0)
-        return arena_printf(memory, "%s, now %s", then->compiler, now->compiler);
+        return arena_printf(memory, "%s, not %s", then->compiler, now->compiler);
     if (strcmp(then->arguments, now->arguments) != 0)
-        return arena_printf(memory, "'%s', now '%s'", then->arguments, now->arguments);
+        return arena_printf(memory, "'%s', not '%s'", then->arguments, now->arguments);
     return NULL;
 }
 

@@ -128,11 +128,11 @@ cmp grid/table.csv before/table.csv || fail "another table the second time"
 
 # ---- another program or other arguments in the same folder
 status 1 "--steps 30" $sweep tiny.csl --vary kernel=3 --vary temperature=0.2 --out grid -- train --data $data --steps 30
-status 1 "'kernel=3 temperature=0.2', now 'lr=0.2 kernel=3 temperature=0.2'" $sweep tiny.csl -D lr=0.2 --vary kernel=3 --vary temperature=0.2 --out grid -- train --data $data
-status 1 "now backend llvm" "$build/cslc" sweep tiny.csl --vary kernel=3 --vary temperature=0.2 --out grid -- train --data $data
+status 1 "'kernel=3 temperature=0.2', not 'lr=0.2 kernel=3 temperature=0.2'" $sweep tiny.csl -D lr=0.2 --vary kernel=3 --vary temperature=0.2 --out grid -- train --data $data
+status 1 "not backend llvm" "$build/cslc" sweep tiny.csl --vary kernel=3 --vary temperature=0.2 --out grid -- train --data $data
 sed 's/mean(logsumexp/2 * mean(logsumexp/' tiny.csl >changed.csl
 mkdir other && mv changed.csl other/tiny.csl
-status 1 "a spec that says something else now" $sweep other/tiny.csl --vary kernel=3 --vary temperature=0.2 --out grid -- train --data $data
+status 1 "another text of the spec" $sweep other/tiny.csl --vary kernel=3 --vary temperature=0.2 --out grid -- train --data $data
 status 0 "(done before)" $sweep tiny.csl -D lr=1/10 --vary kernel=3 --vary temperature=0.2 --out grid -- train --data $data
 mkdir foreign
 cp -r grid/tiny-kernel=3-temperature=0.2 foreign/
