@@ -16,22 +16,21 @@ static int check_arguments(const driver_options *options) {
     if (options->program_argument_count == 0 || strcmp(options->program_arguments[0], "train") != 0)
         return driver_usage_error("sweep needs -- train ARGUMENTS%s at its end",
                                   options->program_argument_count ? ", not another command," : "", NULL);
-    for (int i = 1; i < options->program_argument_count; i++)
-        for (size_t k = 0; k < sizeof own / sizeof *own; k++)
-            if (strcmp(options->program_arguments[i], own[k]) == 0)
-                return driver_usage_error("a sweep gives its runs no '%s': every cell has its own folder", own[k],
-                                          NULL);
+    for (size_t k = 0; k < sizeof own / sizeof *own; k++)
+        if (sweep_is_given(options, own[k]))
+            return driver_usage_error("a sweep gives its runs no '%s': every cell has its own folder", own[k], NULL);
     return -1;
 }
 
-/* The folder, locked against a second sweep as long as the descriptor is open; -1 after saying what is wrong. */
+/* The folder, locked against a second sweep as long as the descriptor is open, here or in a run that outlives this
+ * process; -1 after saying what is wrong. */
 static int open_folder(const char *folder) {
     rt_error error;
     if (rt_make_folders(folder, &error)) {
         fprintf(stderr, "cslc: error: %s\n", error.text);
         return -1;
     }
-    int descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int descriptor = open(folder, O_RDONLY | O_DIRECTORY);
     if (descriptor < 0) {
         fprintf(stderr, "cslc: error: cannot open the folder %s: %s\n", folder, strerror(errno));
     } else if (flock(descriptor, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK) {

@@ -67,6 +67,8 @@ bool sweep_write_record(const sweep_plan *plan, const sweep_cell *cell, bool don
 /* Runs the cell and waits; an interrupt is passed on and waited for. Sets state and message. Returns -1 to go on with
  * other cells, or the exit status after saying why that makes no sense. */
 int sweep_run_cell(const sweep_plan *plan, sweep_cell *cell);
+/* Whether the program's arguments hold --flag or --flag=value. */
+bool sweep_is_given(const driver_options *options, const char *flag);
 /* The arguments of that process, ending with NULL. */
 const char **sweep_arguments(const sweep_plan *plan, const sweep_cell *cell, int *count);
 

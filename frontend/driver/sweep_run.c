@@ -32,10 +32,13 @@ static void add_pair(command_line *line, const char *name, const char *value) {
     }
 }
 
-static bool is_given(const driver_options *options, const char *flag) {
-    for (int i = 0; i < options->program_argument_count; i++)
-        if (strcmp(options->program_arguments[i], flag) == 0)
+bool sweep_is_given(const driver_options *options, const char *flag) {
+    size_t length = strlen(flag);
+    for (int i = 0; i < options->program_argument_count; i++) {
+        const char *word = options->program_arguments[i];
+        if (strncmp(word, flag, length) == 0 && (word[length] == 0 || word[length] == '='))
             return true;
+    }
     return false;
 }
 
@@ -54,7 +57,7 @@ const char **sweep_arguments(const sweep_plan *plan, const sweep_cell *cell, int
     add(&line, "--");
     for (int i = 0; i < options->program_argument_count; i++)
         add(&line, options->program_arguments[i]);
-    if (cell->evaluates && !is_given(options, "--test"))
+    if (cell->evaluates && !sweep_is_given(options, "--test"))
         add(&line, "--test");
     add_pair(&line, "--out", cell->folder);
     if (cell->begun)

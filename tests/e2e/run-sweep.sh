@@ -199,6 +199,7 @@ status 2 "sweep needs -- train ARGUMENTS" $sweep tiny.csl --vary kernel=3 --out 
 status 2 "sweep needs -- train ARGUMENTS" $sweep tiny.csl --vary kernel=3 --out wrong -- eval --data $data
 status 2 "a sweep gives its runs no '--out'" $sweep tiny.csl --vary kernel=3 --out wrong $train --out x
 status 2 "a sweep gives its runs no '--resume'" $sweep tiny.csl --vary kernel=3 --out wrong $train --resume
+status 2 "a sweep gives its runs no '--out'" $sweep tiny.csl --vary kernel=3 --out wrong $train --out=x
 status 2 "did you mean '--vary'" $sweep tiny.csl --vray kernel=3 --out wrong $train
 status 2 "no back end 'gcc'" "$build/cslc" sweep tiny.csl --backend=gcc --vary kernel=3 --out wrong $train
 status 2 "'sweep' takes no option '--json'" $sweep tiny.csl --json --vary kernel=3 --out wrong $train
