@@ -99,8 +99,11 @@ static void add_views(diff_report *report) {
         text_buffer text = {0};
         const ir_view *view;
         for (int i = 0; (view = training_view(report->sides[side]->module, i)); i++)
-            text_append(&text, "%s%s %lldx%lldx%lld", i ? ", " : "", view->name, (long long)view->channels,
-                        (long long)view->height, (long long)view->width);
+            if (view->height > 0)
+                text_append(&text, "%s%s %lldx%lldx%lld", i ? ", " : "", view->name, (long long)view->channels,
+                            (long long)view->height, (long long)view->width);
+            else
+                text_append(&text, "%s%s %lld", i ? ", " : "", view->name, (long long)view->channels);
         add_item(report->memory, &sides[side], "views", take_text(report->memory, &text));
     }
     add_component(report, "augment", sides);
@@ -181,8 +184,9 @@ static void add_encoder(diff_report *report) {
         add_item(report->memory, &sides[side], "parameters",
                  explain_count(report->memory, (double)method->layers.parameters));
         add_item(report->memory, &sides[side], "multiply-adds",
-                 arena_printf(report->memory, "%s an image",
-                              explain_count(report->memory, explain_multiply_adds(method) / (double)method->batch)));
+                 arena_printf(report->memory, "%s an %s",
+                              explain_count(report->memory, explain_multiply_adds(method) / (double)method->batch),
+                              explain_item(method)));
     }
     add_component(report, "encoder", sides);
 }
