@@ -44,6 +44,10 @@ bool bench_measure(driver_session *work, ir_function *function, ir_value *produc
  * what is wrong. */
 bool bench_pytorch(driver_session *work, ir_function *function, ir_value *product, bench_group *group);
 
+/* Measures all groups together while the spec's parameter n doubles, until a side takes too long or too much memory,
+ * and writes the options' plot. Returns the exit status. */
+int bench_plot(const driver_session *work, const bool sides[BENCH_SIDES], const bench_report *report);
+
 void bench_write_text(const bench_report *report, text_buffer *out);
 /* Appends the document; false without memory. */
 bool bench_write_json(const bench_report *report, text_buffer *out);

@@ -20,8 +20,8 @@ typedef struct {
     const driver_command *command;
     driver_list inputs, definitions, folders, disabled, left, right, vary;
     const char *output, *emit, *backend, *target, *passes, *print_after, *out, *only, *against, *precision, *steps,
-        *data;
-    bool time_passes, remarks, verify, json, layers, all;
+        *data, *plot;
+    bool time_passes, remarks, verify, json, layers, all, dry_run;
     bool has_program_arguments; /* whether there was a -- */
     char **program_arguments;   /* after it */
     int program_argument_count;

@@ -94,6 +94,13 @@ source_span explain_batch_place(const explanation *method) {
     return (source_span){0};
 }
 
+const char *explain_item(const explanation *method) {
+    for (int i = 0; i < method->module->view_count; i++)
+        if (method->module->views[i].height > 0)
+            return "image";
+    return "item";
+}
+
 double explain_multiply_adds(const explanation *method) {
     double sum = method->layers.mixed_multiply_adds;
     for (int i = 0; i < method->module->view_count; i++)

@@ -40,6 +40,8 @@ const char *explain_bytes(arena *memory, int64_t bytes); /* 1.2 MB */
 const char *explain_place(const explanation *method, source_span span);
 /* The batch's own setting. */
 source_span explain_batch_place(const explanation *method);
+/* What a batch is made of: "image", or "item" where all views are vectors. */
+const char *explain_item(const explanation *method);
 double explain_multiply_adds(const explanation *method); /* of the layers in a step's forward part */
 
 /* ---- growing text read back from a stream, for the JSON writer ---- */

@@ -70,7 +70,8 @@ static void write_views(rt_json_writer *json, const explanation *method) {
             continue;
         rt_json_open(json, NULL, '{');
         rt_json_text(json, "name", view->name);
-        ir_type type = ir_type_make(IR_F32, 3, (int64_t[]){view->channels, view->height, view->width});
+        ir_type type =
+            ir_type_make(IR_F32, view->height > 0 ? 3 : 1, (int64_t[]){view->channels, view->height, view->width});
         write_type(json, "shape", &type);
         rt_json_integer(json, "multiply_adds", (int64_t)method->layers.view_multiply_adds[i]);
         rt_json_text(json, "place", explain_place(method, view->span));

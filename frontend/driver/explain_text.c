@@ -201,14 +201,17 @@ static void write_layers(const explanation *method, bool all, text_buffer *out) 
 
 static void write_batch(const explanation *method, text_buffer *out) {
     int last_file = -1;
-    text_append(out, "%-14s%s images (%s)\n%-14s", "batch", explain_count(method->memory, (double)method->batch),
-                explain_place(method, explain_batch_place(method)), "views");
+    text_append(out, "%-14s%s %ss (%s)\n%-14s", "batch", explain_count(method->memory, (double)method->batch),
+                explain_item(method), explain_place(method, explain_batch_place(method)), "views");
     for (int i = 0, shown = 0; i < method->module->view_count; i++) {
         const ir_view *view = &method->module->views[i];
         if (strcmp(view->name, "evaluate") == 0)
             continue;
-        text_append(out, "%s%s %lldx%lld ", shown++ ? ", " : "", view->name, (long long)view->height,
-                    (long long)view->width);
+        text_append(out, "%s%s ", shown++ ? ", " : "", view->name);
+        if (view->height > 0)
+            text_append(out, "%lldx%lld ", (long long)view->height, (long long)view->width);
+        else
+            text_append(out, "%lld ", (long long)view->channels);
         if (view->span.file == last_file)
             text_append(out, "(:%d)", view->span.line);
         else
@@ -274,7 +277,7 @@ static void write_work(const explanation *method, text_buffer *out) {
     write_views(method, out);
     if (layers->mixed_multiply_adds > 0)
         text_append(out, "%s of several, ", explain_count(memory, layers->mixed_multiply_adds / batch));
-    text_append(out, "%s an image", explain_count(memory, explain_multiply_adds(method) / batch));
+    text_append(out, "%s an %s", explain_count(memory, explain_multiply_adds(method) / batch), explain_item(method));
     if (layers->scores_multiply_adds > 0)
         text_append(out, "; %s for the scores", explain_count(memory, layers->scores_multiply_adds / batch));
     text_append(out, "\n");

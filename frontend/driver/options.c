@@ -47,11 +47,13 @@ static const option options_table[] = {
     {"--data", "PATH", "data for the steps, as train takes it (default: made-up items)", "profile ", OPTION_TEXT,
      AT(data)},
     {"--all", NULL, "every kernel and spec line", "profile ", OPTION_FLAG, AT(all)},
+    {"--plot", "FILE.svg", "draw time and memory against the spec's parameter n", "bench ", OPTION_TEXT, AT(plot)},
     {"--layers", NULL, "one row a layer, however many there are", "explain ", OPTION_FLAG, AT(layers)},
     {"--left", "NAME=VALUE", "set a parameter of the first spec alone", "diff ", OPTION_LIST, AT(left)},
     {"--right", "NAME=VALUE", "set a parameter of the second spec alone", "diff ", OPTION_LIST, AT(right)},
     {"--vary", "NAME=A,B", "a parameter and the values that it takes in turn", "sweep ", OPTION_LIST, AT(vary)},
     {"--out", "FOLDER", "where runs and results go (default: sweep)", "sweep ", OPTION_TEXT, AT(out)},
+    {"--dry-run", NULL, "list the runs and how far they are, and run nothing", "sweep ", OPTION_FLAG, AT(dry_run)},
 };
 #undef AT
 enum { OPTION_COUNT = sizeof options_table / sizeof *options_table };
