@@ -1,5 +1,5 @@
-/* dot: batched matrix products. The operands are brought into the orders [batch, m, k] (or [batch, k, m]) and [batch,
- * k, n]; a launch's iteration computes a block of rows. */
+/* dot: batched matrix products. The left operand is brought into the order [batch, m, k] or [batch, k, m], the right
+ * one into panels of columns; a launch's iteration computes a block of rows. */
 #include "passes/lower_contraction.h"
 
 #include <string.h>
@@ -8,10 +8,16 @@ typedef struct {
     int64_t batch, m, n, k;
     int64_t left_row, left_step; /* strides of m and k in the left operand */
     int left, right, target;     /* arguments */
-    int rows;
+    int64_t rows;                /* of a block */
+    bool in_panels;              /* the right operand is; else its rows are n long */
     const kir_target *cpu;
     kir_index left_base, right_base, target_base; /* of the block of rows */
+    kir_index columns_first;
+    int64_t columns;
 } product;
+
+/* Blocks of a few register tiles, which read a panel while it is in the second cache, if enough of them remain. */
+enum { TILES_OF_BLOCK = 8, ENOUGH_BLOCKS = 16, FEWEST_ROWS_FOR_PANELS = 48 };
 
 static int append_free(const ir_type *type, const ir_attr *batch, const ir_attr *contract, int8_t *axes, int count) {
     for (int axis = 0; axis < type->rank; axis++) {
@@ -53,22 +59,31 @@ static int64_t product_of(const ir_type *type, const ir_attr *axes) {
     return size;
 }
 
-static void emit_columns(kir_builder *builder, kir_index first, int64_t columns, void *user) {
+static void emit_rows(kir_builder *builder, kir_index first, int64_t size, void *user) {
     const product *work = user;
-    register_tile tile = tile_new(builder, work->cpu, work->rows, columns);
+    register_tile tile = tile_new(builder, work->cpu, (int)size, work->columns);
     tile_clear(builder, &tile);
     kir_index rows[TILE_MAX_ROWS], targets[TILE_MAX_ROWS];
     kir_builder body;
     kir_reg k = kir_loop(builder, kir_at(0), kir_at(work->k), 1, &body);
-    for (int r = 0; r < work->rows; r++) {
-        rows[r] = kir_plus(work->left_base, work->left_step, k);
+    for (int r = 0; r < size; r++) {
+        rows[r] = kir_plus_index(kir_plus(work->left_base, work->left_step, k), work->left_row, first);
         rows[r].base += r * work->left_row;
-        targets[r] = kir_plus_index(work->target_base, 1, first);
+        targets[r] = kir_plus_index(kir_plus_index(work->target_base, 1, work->columns_first), work->n, first);
         targets[r].base += r * work->n;
     }
-    kir_index right = kir_plus(kir_plus_index(work->right_base, 1, first), work->n, k);
+    kir_index right = kir_plus(kir_plus_index(work->right_base, work->in_panels ? work->k : 1, work->columns_first),
+                               work->in_panels ? work->columns : work->n, k);
     tile_multiply(&body, &tile, work->left, rows, work->right, right);
     tile_store(builder, &tile, work->target, targets);
+}
+
+static void emit_columns(kir_builder *builder, kir_index first, int64_t size, void *user) {
+    product *work = user;
+    work->columns_first = first;
+    work->columns = size;
+    int64_t limit = tile_rows_for(work->cpu, (int)((size + work->cpu->lanes - 1) / work->cpu->lanes));
+    tile_blocks(builder, work->rows, tile_even_size(work->rows, limit), emit_rows, work);
 }
 
 /* One launch for all blocks of `rows` rows from row `first` on. */
@@ -119,6 +134,45 @@ static void launch_library(lower_context *context, const product *work, bool lef
     lower_launch(context, kernel, (work->m + library->block - 1) / library->block, buffers, value->span);
 }
 
+/* The strides of a run of axes as one: false if they are not evenly spaced. */
+static bool merged_stride(const ir_type *type, const int64_t *strides, const int8_t *axes, int count, int64_t *stride) {
+    *stride = 0;
+    for (int i = count - 1; i >= 0; i--) {
+        if (type->dims[axes[i]] == 1)
+            continue;
+        int64_t size = 1;
+        for (int j = i + 1; j < count; j++)
+            size *= type->dims[axes[j]];
+        if (*stride && strides[axes[i]] != *stride * size)
+            return false;
+        if (!*stride)
+            *stride = strides[axes[i]];
+    }
+    return true;
+}
+
+/* The right operand as panels, from wherever it lies. Few rows do not repay that: they read it where it is. */
+static int right_operand(lower_context *context, product *work, const ir_value *value) {
+    const ir_value *right = value->operands[1];
+    const ir_attr *batch = ir_attr_get(value, IR_ATTR_rhs_batch), *contract = ir_attr_get(value, IR_ATTR_rhs_contract);
+    ir_layout order = operand_order(value, 1, false), layout = right->layout;
+    int64_t panel = (int64_t)tile_vectors_for(work->cpu, work->n) * work->cpu->lanes, strides[IR_MAX_RANK];
+    work->in_panels = panel < work->n && work->m >= FEWEST_ROWS_FOR_PANELS;
+    if (!work->in_panels)
+        return lower_buffer_in_layout(context, right, order);
+    panel_matrix matrix = {.batch = work->batch, .outer = 1, .inner = work->k, .columns = work->n, .panel = panel};
+    int used = batch->count + contract->count;
+    for (int attempt = 0; attempt < 2; attempt++, layout = order) {
+        ir_strides(&right->type, &layout, strides);
+        if (merged_stride(&right->type, strides, order.axis, batch->count, &matrix.batch_stride) &&
+            merged_stride(&right->type, strides, order.axis + batch->count, contract->count, &matrix.inner_stride) &&
+            merged_stride(&right->type, strides, order.axis + used, right->type.rank - used, &matrix.column_stride))
+            break;
+    }
+    return lower_pack_panels(context, &matrix, lower_buffer_in_layout(context, right, layout),
+                             ir_type_elements(&right->type), value->span);
+}
+
 bool lower_dot(lower_context *context, const ir_value *value) {
     const ir_value *left = value->operands[0], *right = value->operands[1];
     product work = {.cpu = &context->pass->target};
@@ -136,21 +190,23 @@ bool lower_dot(lower_context *context, const ir_value *value) {
     ir_layout by_column = operand_order(value, 1, true);
     bool right_transposed = by_library && lower_same_memory(&right->type, &right->layout, &by_column);
     int buffers[] = {lower_buffer_in_layout(context, left, transposed ? by_step : by_row),
-                     lower_buffer_in_layout(context, right, operand_order(value, 1, right_transposed)),
+                     by_library ? lower_buffer_in_layout(context, right, operand_order(value, 1, right_transposed))
+                                : right_operand(context, &work, value),
                      lower_result_buffer_in_layout(context, value, identity)};
     if (by_library) {
         launch_library(context, &work, transposed, right_transposed, buffers, value);
         lower_finish_result(context, value, identity, buffers[2]);
         return true;
     }
-    int rows = tile_rows_for(work.cpu, tile_vectors_for(work.cpu, work.n));
-    int64_t blocks = work.m / rows;
-    work.rows = rows;
-    if (blocks > 0)
-        launch_rows(context, work, buffers, 0, blocks, value);
-    work.rows = (int)(work.m - blocks * rows);
-    if (work.rows > 0)
-        launch_rows(context, work, buffers, blocks * rows, 1, value);
+    int64_t rows = tile_rows_for(work.cpu, tile_vectors_for(work.cpu, work.n)), tiles = TILES_OF_BLOCK;
+    while (tiles > 1 && work.batch * (work.m / (rows * tiles)) < ENOUGH_BLOCKS)
+        tiles--;
+    work.rows = tile_even_size(work.m, rows * tiles);
+    int64_t blocks = work.m / work.rows, rest = work.m - blocks * work.rows;
+    launch_rows(context, work, buffers, 0, blocks, value);
+    work.rows = rest;
+    if (rest > 0)
+        launch_rows(context, work, buffers, work.m - rest, 1, value);
     lower_finish_result(context, value, identity, buffers[2]);
     return true;
 }

@@ -129,11 +129,59 @@ static void check_shape(const char *target_name, int number) {
     ir_case_free(this);
 }
 
+/* ---- products of matrices -------------------------------------------------------------------------------------------
+ */
+
+/* Sizes of [batch, m, k] times [batch, k, n]; whether the operands lie the other way round. */
+static const struct {
+    int batch, m, n, k;
+    bool left_turned, right_turned;
+} products[] = {
+    {1, 1, 1, 1, false, false},    {1, 1, 70, 33, false, true},  {1, 13, 100, 20, true, false},
+    {3, 50, 40, 17, false, false}, {2, 61, 130, 31, true, true}, {1, 200, 96, 130, false, true},
+    {1, 256, 64, 48, true, false}, {5, 49, 49, 64, false, true}, {1, 300, 7, 5, true, true},
+};
+enum { PRODUCTS = sizeof products / sizeof *products };
+
+static void append_product(text_buffer *text, int number) {
+    int batch = products[number].batch, m = products[number].m, n = products[number].n, k = products[number].k;
+    bool left = products[number].left_turned, right = products[number].right_turned;
+    text_append(text, "module @products\nfunc @dot {\n");
+    text_append(text, "  %%0 = input @a : f32[%d,%d,%d]\n", batch, left ? k : m, left ? m : k);
+    text_append(text, "  %%1 = input @b : f32[%d,%d,%d]\n", batch, right ? n : k, right ? k : n);
+    text_append(text,
+                "  %%2 = dot %%0, %%1 {lhs_batch=[0], rhs_batch=[0], lhs_contract=[%d], rhs_contract=[%d]} : "
+                "f32[%d,%d,%d]\n  output @r, %%2\n}\n",
+                left ? 1 : 2, right ? 2 : 1, batch, m, n);
+}
+
+static void check_product(const char *target_name, int number) {
+    kir_target target;
+    assert_true(kir_target_named(target_name, &target));
+    text_buffer text = {0};
+    append_product(&text, number);
+    ir_case *this = ir_case_parse("products", &text);
+    text_free(&text);
+    tensor_list given = {.memory = this->memory}, wanted = given, got = given;
+    give_inputs(this, (uint64_t)number, &given);
+    ir_case_interpret(this, "dot", &given, &wanted);
+    const kir_program *program;
+    backend_code *code = ir_case_compile(this, target_name, &target, &program);
+    compiled_run(program, code, "dot", &given, &got);
+    char what[80];
+    snprintf(what, sizeof what, "product %d for %s", number, target_name);
+    check_close(what, tensor_find(&wanted, false, "r"), tensor_elements(&got, false, "r"));
+    backend_free(code);
+    ir_case_free(this);
+}
+
 static void check_target(const char *name, int lanes) {
     if (lanes > backend_target_host().lanes)
         skip();
     for (int number = 0; number < SHAPES; number++)
         check_shape(name, number);
+    for (int number = 0; number < PRODUCTS; number++)
+        check_product(name, number);
 }
 
 static void avx512_agrees_with_the_interpreter(void **state) {
