@@ -5,7 +5,8 @@
 typedef struct {
     const panel_matrix *matrix;
     int source, target, lanes;
-    kir_index from, to; /* of the row; `to` is the batch's first element */
+    int64_t rows_at_once; /* columns far apart: the neighbours of each in as many rows are read while they are near */
+    kir_index from, to;   /* of the first row; `to` is the batch's first element */
     kir_index row;
 } panel_copy;
 
@@ -18,10 +19,17 @@ static void emit_panel(kir_builder *builder, kir_index first, int64_t size, void
     kir_index from = kir_plus_index(copy->from, matrix->column_stride, first);
     for (int64_t column = 0; column < size; column += copy->lanes) {
         int count = (int)(size - column < copy->lanes ? size - column : copy->lanes);
+        kir_builder body = *builder;
+        kir_index here = from, there = to;
+        if (copy->rows_at_once > 1) {
+            kir_reg row = kir_loop(builder, kir_at(0), kir_at(copy->rows_at_once), 1, &body);
+            here = kir_plus(here, matrix->inner_stride, row);
+            there = kir_plus(there, size, row);
+        }
         kir_reg value = matrix->column_stride == 1
-                            ? kir_load(builder, copy->source, from, copy->lanes, count)
-                            : kir_load_strided(builder, copy->source, from, copy->lanes, count, matrix->column_stride);
-        kir_store(builder, copy->target, to, value, count);
+                            ? kir_load(&body, copy->source, here, copy->lanes, count)
+                            : kir_load_strided(&body, copy->source, here, copy->lanes, count, matrix->column_stride);
+        kir_store(&body, copy->target, there, value, count);
         from.base += copy->lanes * matrix->column_stride;
         to.base += copy->lanes;
     }
@@ -49,7 +57,8 @@ int lower_pack_panels(lower_context *context, const panel_matrix *matrix, int bu
     copy.target = kir_argument_add(memory, kernel, "panels", KIR_F32, elements, false, true);
     kir_builder builder = {memory, kernel, &kernel->body, span};
     kir_index batch = kir_at(0), outer, inner;
-    copy.row = kir_plus(kir_at(0), 1, 0);
+    copy.rows_at_once = matrix->column_stride != 1 && matrix->inner % copy.lanes == 0 ? copy.lanes : 1;
+    copy.row = kir_plus(kir_at(0), copy.rows_at_once, 0);
     if (matrix->batch > 1)
         divide(&builder, copy.row, rows, &batch, &copy.row);
     divide(&builder, copy.row, matrix->inner, &outer, &inner);
@@ -60,6 +69,6 @@ int lower_pack_panels(lower_context *context, const panel_matrix *matrix, int bu
     copy.to = kir_plus_index(kir_at(0), rows * matrix->columns, batch);
     tile_blocks(&builder, matrix->columns, matrix->panel, emit_panel, &copy);
     int panels = lower_temporary(context, "panels", KIR_F32, elements, span);
-    lower_launch(context, kernel, matrix->batch * rows, (int[]){buffer, panels}, span);
+    lower_launch(context, kernel, matrix->batch * rows / copy.rows_at_once, (int[]){buffer, panels}, span);
     return panels;
 }

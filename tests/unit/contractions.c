@@ -33,7 +33,13 @@ static const shape shapes[] = {
     {1, 32, 80, {25, 34}, {3, 3}, {1, 1}, SAME(1), {1, 1}, 1},
     {2, 32, 32, {13, 30}, {3, 3}, {1, 1}, SAME(0), {1, 1}, 1},
     {5, 64, 32, {9, 8}, {3, 3}, {1, 1}, {0, 2, 2, 1}, {1, 1}, 1},
-    {33, 160, 192, {3, 3}, {3, 3}, {1, 1}, SAME(1), {1, 1}, 1},
+    {31, 224, 192, {3, 3}, {3, 3}, {1, 1}, SAME(1), {1, 1}, 1},
+    /* the same at stride 2 */
+    {5, 32, 48, {16, 15}, {3, 3}, {2, 2}, SAME(1), {1, 1}, 1},
+    {3, 48, 32, {25, 18}, {3, 3}, {2, 2}, {1, 0, 1, 1}, {1, 1}, 1},
+    {2, 32, 80, {31, 24}, {3, 3}, {2, 2}, SAME(0), {1, 1}, 1},
+    {2, 32, 32, {23, 26}, {3, 3}, {2, 2}, SAME(2), {1, 1}, 1},
+    {17, 224, 192, {8, 8}, {3, 3}, {2, 2}, SAME(1), {1, 1}, 1},
 };
 enum { SHAPES = sizeof shapes / sizeof *shapes };
 
@@ -137,9 +143,10 @@ static const struct {
     int batch, m, n, k;
     bool left_turned, right_turned;
 } products[] = {
-    {1, 1, 1, 1, false, false},    {1, 1, 70, 33, false, true},  {1, 13, 100, 20, true, false},
-    {3, 50, 40, 17, false, false}, {2, 61, 130, 31, true, true}, {1, 200, 96, 130, false, true},
-    {1, 256, 64, 48, true, false}, {5, 49, 49, 64, false, true}, {1, 300, 7, 5, true, true},
+    {1, 1, 1, 1, false, false},    {1, 1, 70, 33, false, true},     {1, 13, 100, 20, true, false},
+    {3, 50, 40, 17, false, false}, {2, 61, 130, 31, true, true},    {1, 200, 96, 130, false, true},
+    {1, 256, 64, 48, true, false}, {1, 100, 90, 1100, true, false}, {1, 30, 20, 600, false, false},
+    {5, 49, 49, 64, false, true},  {1, 300, 7, 5, true, true},
 };
 enum { PRODUCTS = sizeof products / sizeof *products };
 
