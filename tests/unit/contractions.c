@@ -73,14 +73,10 @@ static void append_function(text_buffer *text, const shape *at, int direction) {
     text_append(text, "  output @r, %%2\n}\n");
 }
 
-static ir_case *shape_case(const shape *at) {
-    text_buffer text = {0};
-    text_append(&text, "module @convolutions\n");
+static void append_shape(text_buffer *text, const shape *at) {
+    text_append(text, "module @convolutions\n");
     for (int direction = 0; direction < 3; direction++)
-        append_function(&text, at, direction);
-    ir_case *this = ir_case_parse("convolutions", &text);
-    text_free(&text);
-    return this;
+        append_function(text, at, direction);
 }
 
 /* Numbers for the inputs of all functions, with the precision that memory has. */
@@ -110,29 +106,58 @@ static void check_close(const char *what, const tensor *wanted, const double *go
                  sqrt(errors / (double)count) / size, largest / size, size);
 }
 
-static void check_shape(const char *target_name, int number) {
-    const shape *at = &shapes[number];
+typedef struct {
+    const char *name;
+    int lanes;
+} target_case;
+static const target_case targets[] = {{"scalar", 1}, {"portable", 4}, {"avx2", 8}, {"avx512", 16}};
+
+/* Compiles the case for a target and compares its functions' results with those `wanted`. */
+static void check_target(const text_buffer *text, const target_case *which, const tensor_list *given,
+                         const tensor_list *wanted, const char *name) {
     kir_target target;
-    assert_true(kir_target_named(target_name, &target));
-    ir_case *this = shape_case(at);
-    tensor_list given = {.memory = this->memory};
-    give_inputs(this, (uint64_t)number, &given);
-    tensor_list wanted[3];
-    for (int direction = 0; direction < 3; direction++) {
-        wanted[direction] = (tensor_list){.memory = this->memory};
-        ir_case_interpret(this, directions[direction], &given, &wanted[direction]);
-    }
+    assert_true(kir_target_named(which->name, &target));
+    if (which->lanes > backend_target_host().lanes)
+        return;
+    ir_case *this = ir_case_parse(name, text);
     const kir_program *program;
-    backend_code *code = ir_case_compile(this, target_name, &target, &program);
-    for (int direction = 0; direction < 3; direction++) {
+    backend_code *code = ir_case_compile(this, name, &target, &program);
+    for (int f = 0; f < this->module->function_count; f++) {
+        const char *function = this->module->functions[f]->name;
         tensor_list got = {.memory = this->memory};
-        compiled_run(program, code, directions[direction], &given, &got);
+        compiled_run(program, code, function, given, &got);
         char what[160];
-        snprintf(what, sizeof what, "shape %d, %s for %s", number, directions[direction], target_name);
-        check_close(what, tensor_find(&wanted[direction], false, "r"), tensor_elements(&got, false, "r"));
+        snprintf(what, sizeof what, "%s: %s for %s", name, function, which->name);
+        check_close(what, tensor_find(&wanted[f], false, "r"), tensor_elements(&got, false, "r"));
     }
     backend_free(code);
     ir_case_free(this);
+}
+
+/* Interprets the functions of a module once and compares the code for all targets. */
+static void check_module(const text_buffer *text, uint64_t seed, const char *name) {
+    ir_case *this = ir_case_parse(name, text);
+    tensor_list given = {.memory = this->memory}, wanted[3];
+    give_inputs(this, seed, &given);
+    for (int f = 0; f < this->module->function_count; f++) {
+        wanted[f] = (tensor_list){.memory = this->memory};
+        ir_case_interpret(this, this->module->functions[f]->name, &given, &wanted[f]);
+    }
+    for (size_t t = 0; t < sizeof targets / sizeof *targets; t++)
+        check_target(text, &targets[t], &given, wanted, name);
+    ir_case_free(this);
+}
+
+static void convolutions_agree_with_the_interpreter(void **state) {
+    (void)state;
+    for (int number = 0; number < SHAPES; number++) {
+        char name[32];
+        snprintf(name, sizeof name, "shape %d", number);
+        text_buffer text = {0};
+        append_shape(&text, &shapes[number]);
+        check_module(&text, (uint64_t)number, name);
+        text_free(&text);
+    }
 }
 
 /* ---- products of matrices -------------------------------------------------------------------------------------------
@@ -162,61 +187,22 @@ static void append_product(text_buffer *text, int number) {
                 left ? 1 : 2, right ? 2 : 1, batch, m, n);
 }
 
-static void check_product(const char *target_name, int number) {
-    kir_target target;
-    assert_true(kir_target_named(target_name, &target));
-    text_buffer text = {0};
-    append_product(&text, number);
-    ir_case *this = ir_case_parse("products", &text);
-    text_free(&text);
-    tensor_list given = {.memory = this->memory}, wanted = given, got = given;
-    give_inputs(this, (uint64_t)number, &given);
-    ir_case_interpret(this, "dot", &given, &wanted);
-    const kir_program *program;
-    backend_code *code = ir_case_compile(this, target_name, &target, &program);
-    compiled_run(program, code, "dot", &given, &got);
-    char what[80];
-    snprintf(what, sizeof what, "product %d for %s", number, target_name);
-    check_close(what, tensor_find(&wanted, false, "r"), tensor_elements(&got, false, "r"));
-    backend_free(code);
-    ir_case_free(this);
-}
-
-static void check_target(const char *name, int lanes) {
-    if (lanes > backend_target_host().lanes)
-        skip();
-    for (int number = 0; number < SHAPES; number++)
-        check_shape(name, number);
-    for (int number = 0; number < PRODUCTS; number++)
-        check_product(name, number);
-}
-
-static void avx512_agrees_with_the_interpreter(void **state) {
+static void products_agree_with_the_interpreter(void **state) {
     (void)state;
-    check_target("avx512", 16);
-}
-
-static void avx2_agrees_with_the_interpreter(void **state) {
-    (void)state;
-    check_target("avx2", 8);
-}
-
-static void portable_code_agrees_with_the_interpreter(void **state) {
-    (void)state;
-    check_target("portable", 4);
-}
-
-static void scalar_code_agrees_with_the_interpreter(void **state) {
-    (void)state;
-    check_target("scalar", 1);
+    for (int number = 0; number < PRODUCTS; number++) {
+        char name[32];
+        snprintf(name, sizeof name, "product %d", number);
+        text_buffer text = {0};
+        append_product(&text, number);
+        check_module(&text, (uint64_t)number, name);
+        text_free(&text);
+    }
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(avx512_agrees_with_the_interpreter),
-        cmocka_unit_test(avx2_agrees_with_the_interpreter),
-        cmocka_unit_test(portable_code_agrees_with_the_interpreter),
-        cmocka_unit_test(scalar_code_agrees_with_the_interpreter),
+        cmocka_unit_test(convolutions_agree_with_the_interpreter),
+        cmocka_unit_test(products_agree_with_the_interpreter),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
