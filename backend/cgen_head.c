@@ -49,6 +49,14 @@ static const char scalar_helpers[] =
     "static inline uint16_t bf16_of(float x) {\n"
     "    uint32_t bits = (uint32_t)bits_of(x);\n"
     "    return (uint16_t)(x != x ? bits >> 16 | 64 : (bits + 32767 + (bits >> 16 & 1)) >> 16);\n"
+    "}\n"
+    "static inline int32_t pair(float x, float y) {\n"
+    "    return (int32_t)((uint32_t)bf16_of(x) | (uint32_t)bf16_of(y) << 16);\n"
+    "}\n"
+    "static inline float dot_pairs(int32_t x, int32_t y, float sum) {\n"
+    "    sum += float_of((int32_t)((uint32_t)x << 16)) * float_of((int32_t)((uint32_t)y << 16));\n"
+    "    return sum + float_of((int32_t)((uint32_t)x & 0xffff0000u)) * float_of((int32_t)((uint32_t)y & "
+    "0xffff0000u));\n"
     "}\n\n";
 
 /* Vectors, in templates: $ is the number of lanes, @ the element as in f32, # its C type. */
@@ -115,6 +123,19 @@ static const char f32_vectors[] =
     "    near = (f32x$)((i32x$)near | ((i32x$)x & (int32_t)0x80000000)); /* floor(-0) is -0 */\n"
     "    return f32x$_select(small, near, x);\n"
     "}\n";
+
+/* Pairs of bf16 numbers in 32 bits. */
+static const char pair_vectors[] = "static inline i32x$ i32x$_pair(f32x$ x, f32x$ y) {\n"
+                                   "    i32x$ result;\n"
+                                   "    for (int lane = 0; lane < $; lane++)\n"
+                                   "        result[lane] = pair(x[lane], y[lane]);\n"
+                                   "    return result;\n"
+                                   "}\n"
+                                   "static inline f32x$ f32x$_dot_pairs(i32x$ x, i32x$ y, f32x$ sum) {\n"
+                                   "    i32x$ upper = i32x$_splat((int32_t)0xffff0000);\n"
+                                   "    sum += (f32x$)(x << 16) * (f32x$)(y << 16);\n"
+                                   "    return sum + (f32x$)(x & upper) * (f32x$)(y & upper);\n"
+                                   "}\n\n";
 
 static const char f32_function[] = "static inline f32x$ f32x$_@(f32x$ x) {\n"
                                    "    f32x$ result;\n"
@@ -202,7 +223,18 @@ static const char tile_type[] = "typedef struct { # row[&][$]; } tile_@_&x$;\n"
                                 "        memcpy(to + row * stride, tile.row[row], sizeof tile.row[row]);\n"
                                 "}\n\n";
 
-/* The product of & rows and $ columns; the two operands meet in pairs of numbers, as the matrix units take them. */
+/* The product of & rows and $ columns of tiles whose elements are pairs. */
+static const char tile_dot_start[] = "static inline tile_f32_&x$ tile_dot_&x$x";
+static const char tile_dot_rest[] =
+    "    for (int row = 0; row < &; row++)\n"
+    "        for (int pair = 0; pair < pairs; pair++)\n"
+    "            for (int column = 0; column < $; column++)\n"
+    "                sum.row[row][column] = dot_pairs(left.row[row][pair], right.row[pair][column], "
+    "sum.row[row][column]);\n"
+    "    return sum;\n"
+    "}\n\n";
+
+/* The same of bf16 numbers, which meet in pairs. */
 static const char tile_multiply_start[] = "static inline tile_f32_&x$ tile_multiply_&x$x";
 static const char tile_multiply_rest[] = "    for (int row = 0; row < &; row++)\n"
                                          "        for (int pair = 0; pair < pairs; pair++)\n"
@@ -327,6 +359,7 @@ static void lanes_helpers(const type_list *types, int lanes, text_buffer *out) {
     fill(i32_vectors, values, out);
     vector_helpers(KIR_F32, lanes, out);
     f32_helpers(lanes, out);
+    fill(pair_vectors, values, out);
     fill(truth_vectors, values, out);
     if (has_vector(types, KIR_I64, lanes)) {
         vector_helpers(KIR_I64, lanes, out);
@@ -355,8 +388,21 @@ static void tile_multiply(kir_type product, int depth, text_buffer *out) {
     fill_tile(tile_multiply_rest, values, out);
 }
 
+static void tile_dot(kir_type product, int pairs, text_buffer *out) {
+    filling values = filling_of(product);
+    int rows = product.rows, columns = product.lanes;
+    fill_tile(tile_dot_start, values, out);
+    text_append(out, "%d(tile_i32_%dx%d left, tile_i32_%dx%d right, tile_f32_%dx%d sum) {\n    enum { pairs = %d };\n",
+                pairs, rows, pairs, pairs, columns, rows, columns, pairs);
+    fill_tile(tile_dot_rest, values, out);
+}
+
 /* Every product of this type that the other tile types allow. */
 static void tile_products(const type_list *types, kir_type product, text_buffer *out) {
+    for (int pairs = 1; pairs <= 16; pairs++)
+        if (has_type(types, kir_tile_type(KIR_I32, product.rows, pairs)) &&
+            has_type(types, kir_tile_type(KIR_I32, pairs, product.lanes)))
+            tile_dot(product, pairs, out);
     for (int depth = 2; depth <= 32; depth += 2)
         if (has_type(types, kir_tile_type(KIR_BF16, product.rows, depth)) &&
             has_type(types, kir_tile_type(KIR_BF16, depth / 2, 2 * product.lanes)))

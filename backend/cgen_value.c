@@ -299,6 +299,17 @@ static void write_bitcast(const writer *write, kir_type type) {
         text_append(write->out, "%s(r%d)", type.element == KIR_F32 ? "float_of" : "bits_of", a);
 }
 
+/* pair and dot_pairs: helpers of the type, or of scalars. */
+static void write_pairs(const writer *write, kir_type type, const char *helper) {
+    if (type.lanes > 1)
+        open_helper(write, type, helper);
+    else
+        text_append(write->out, "%s(", helper);
+    for (int i = 0; i < kir_op_operands(write->node->opcode); i++)
+        text_append(write->out, i ? ", r%d" : "r%d", write->node->operands[i]);
+    text_append(write->out, ")");
+}
+
 static void write_splat(const writer *write, kir_type type) {
     kir_reg a = write->node->operands[0];
     if (type.lanes == 1) {
@@ -364,8 +375,9 @@ static void write_tile_move(const writer *write, kir_type type, const char *help
 static void write_tile_multiply(const writer *write) {
     const kir_reg *r = write->node->operands;
     kir_type product = type_of(write, r[2]);
-    text_append(write->out, "tile_multiply_%dx%dx%d(r%d, r%d, r%d)", product.rows, product.lanes,
-                type_of(write, r[0]).lanes, r[0], r[1], r[2]);
+    kir_type left = type_of(write, r[0]);
+    text_append(write->out, "tile_%s_%dx%dx%d(r%d, r%d, r%d)", left.element == KIR_I32 ? "dot" : "multiply",
+                product.rows, product.lanes, left.lanes, r[0], r[1], r[2]);
 }
 
 /* ---- all of them ----------------------------------------------------------------------------------------------- */
@@ -397,6 +409,8 @@ static void write_value(const writer *write) {
     case KIR_shift_left: write_shift_left(write, type); break;
     case KIR_convert: write_convert(write, type); break;
     case KIR_bitcast: write_bitcast(write, type); break;
+    case KIR_pair:
+    case KIR_dot_pairs: write_pairs(write, type, kir_op_name(node->opcode)); break;
     case KIR_splat: write_splat(write, type); break;
     case KIR_lane: write_lane(write); break;
     case KIR_iota: write_iota(write, type); break;

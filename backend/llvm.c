@@ -25,10 +25,16 @@ static const char pipeline[] =
 
 static const struct {
     const char *cpu, *features;
-} machines[] = {{"x86-64-v4", "+amx-tile,+amx-bf16,+avx512bf16"}, {"x86-64-v4", ""}, {"x86-64-v3", ""}, {"x86-64", ""}};
+} machines[] = {{"x86-64-v4", "+amx-tile,+amx-bf16,+avx512bf16"},
+                {"x86-64-v4", "+avx512bf16"},
+                {"x86-64-v4", ""},
+                {"x86-64-v3", ""},
+                {"x86-64", ""}};
 
 static int machine_of(const kir_target *target) {
-    return target->matrix_units ? 0 : target->lanes >= 16 ? 1 : target->lanes >= 8 ? 2 : 3;
+    if (target->matrix_units || target->pair_products)
+        return target->matrix_units ? 0 : 1;
+    return target->lanes >= 16 ? 2 : target->lanes >= 8 ? 3 : 4;
 }
 
 /* ---- units

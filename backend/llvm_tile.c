@@ -93,30 +93,34 @@ static void store_rows(const llvm_kernel *write, const kir_node *node, kir_type 
     }
 }
 
+/* The number in every lane; a row of one lane is a vector, too. */
+static LLVMValueRef in_lanes(const llvm_unit *unit, int number, int columns) {
+    LLVMValueRef lanes[64];
+    for (int i = 0; i < columns; i++)
+        lanes[i] = llvm_i32(unit, number);
+    return LLVMConstVector(lanes, (unsigned)columns);
+}
+
 /* The even or odd lanes of a row of bf16 numbers, as floats. */
 static LLVMValueRef part_of_pairs(const llvm_kernel *write, LLVMValueRef row, int columns, int part) {
     llvm_unit *unit = write->unit;
     LLVMTypeRef words = LLVMVectorType(unit->i32, (unsigned)columns);
     LLVMValueRef pairs = LLVMBuildBitCast(unit->builder, row, words, "");
-    kir_type i32 = kir_vector_type(KIR_I32, columns);
-    pairs = part ? LLVMBuildAnd(unit->builder, pairs, llvm_number(unit, i32, (double)(int32_t)0xffff0000), "")
-                 : LLVMBuildShl(unit->builder, pairs, llvm_number(unit, i32, 16), "");
+    pairs = part ? LLVMBuildAnd(unit->builder, pairs, in_lanes(unit, (int)0xffff0000, columns), "")
+                 : LLVMBuildShl(unit->builder, pairs, in_lanes(unit, 16, columns), "");
     return LLVMBuildBitCast(unit->builder, pairs, LLVMVectorType(unit->f32, (unsigned)columns), "");
 }
 
 static LLVMValueRef splat_lane(const llvm_kernel *write, LLVMValueRef floats, int lane, int columns) {
     llvm_unit *unit = write->unit;
-    LLVMValueRef lanes[64];
-    for (int i = 0; i < columns; i++)
-        lanes[i] = llvm_i32(unit, lane);
     return LLVMBuildShuffleVector(unit->builder, floats, LLVMGetPoison(LLVMTypeOf(floats)),
-                                  LLVMConstVector(lanes, (unsigned)columns), "");
+                                  in_lanes(unit, lane, columns), "");
 }
 
 static LLVMValueRef multiply_rows(const llvm_kernel *write, const kir_node *node) {
     LLVMBuilderRef builder = write->unit->builder;
     kir_type product = type_of(write, node->result);
-    int columns = product.lanes, pairs = type_of(write, node->operands[0]).lanes / 2;
+    int columns = product.lanes, pairs = type_of(write, node->operands[1]).rows;
     LLVMValueRef left = llvm_get(write, node->operands[0]), right = llvm_get(write, node->operands[1]);
     LLVMValueRef tile = llvm_get(write, node->operands[2]);
     for (int row = 0; row < product.rows; row++) {

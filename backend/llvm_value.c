@@ -203,6 +203,56 @@ static LLVMValueRef write_convert(const llvm_kernel *write, const kir_node *node
     return LLVMBuildIntCast2(builder, a, type, !is_unsigned(from.element), "");
 }
 
+/* ---- pairs of bf16 numbers ------------------------------------------------------------------------------------------
+ */
+
+/* The 16 bits of each lane's bf16 number in 32. */
+static LLVMValueRef words_of_bf16(const llvm_kernel *write, LLVMValueRef a, int lanes) {
+    llvm_unit *unit = write->unit;
+    LLVMValueRef half;
+    if (unit->target->pair_products && lanes == 16)
+        half = LLVMBuildBitCast(unit->builder,
+                                llvm_intrinsic(unit, "llvm.x86.avx512bf16.cvtneps2bf16.512", NULL, 0, &a, 1),
+                                like(unit->i16, lanes), "");
+    else
+        half = bf16_of_f32(write, a, lanes);
+    return LLVMBuildZExt(unit->builder, half, like(unit->i32, lanes), "");
+}
+
+static LLVMValueRef write_pair(const llvm_kernel *write, const kir_node *node) {
+    LLVMBuilderRef builder = write->unit->builder;
+    kir_type type = type_of(write, node->result);
+    LLVMValueRef upper = words_of_bf16(write, operand(write, node, 1), type.lanes);
+    upper = LLVMBuildShl(builder, upper, llvm_number(write->unit, type, 16), "");
+    return LLVMBuildOr(builder, words_of_bf16(write, operand(write, node, 0), type.lanes), upper, "");
+}
+
+static LLVMValueRef half_of_pairs(const llvm_kernel *write, LLVMValueRef pairs, kir_type type, bool upper) {
+    llvm_unit *unit = write->unit;
+    LLVMValueRef bits =
+        upper ? LLVMBuildAnd(unit->builder, pairs, llvm_number(unit, type, (double)(int32_t)0xffff0000), "")
+              : LLVMBuildShl(unit->builder, pairs, llvm_number(unit, type, 16), "");
+    return LLVMBuildBitCast(unit->builder, bits, like(unit->f32, type.lanes), "");
+}
+
+static LLVMValueRef write_dot_pairs(const llvm_kernel *write, const kir_node *node) {
+    llvm_unit *unit = write->unit;
+    kir_type type = type_of(write, node->operands[0]);
+    LLVMValueRef a = operand(write, node, 0), b = operand(write, node, 1), sum = operand(write, node, 2);
+    if (unit->target->pair_products && type.lanes == 16) {
+        LLVMTypeRef pairs = LLVMVectorType(LLVMBFloatTypeInContext(unit->context), 32);
+        LLVMValueRef operands[] = {sum, LLVMBuildBitCast(unit->builder, a, pairs, ""),
+                                   LLVMBuildBitCast(unit->builder, b, pairs, "")};
+        return llvm_intrinsic(unit, "llvm.x86.avx512bf16.dpbf16ps.512", NULL, 0, operands, 3);
+    }
+    for (int upper = 0; upper < 2; upper++) {
+        LLVMValueRef product = LLVMBuildFMul(unit->builder, half_of_pairs(write, a, type, upper),
+                                             half_of_pairs(write, b, type, upper), "");
+        sum = contractible(write, LLVMBuildFAdd(unit->builder, contractible(write, product), sum, ""));
+    }
+    return sum;
+}
+
 /* ---- lanes ----------------------------------------------------------------------------------------------------------
  */
 
@@ -295,6 +345,8 @@ static LLVMValueRef write_value(const llvm_kernel *write, const kir_node *node) 
                                "");
     case KIR_convert: return write_convert(write, node);
     case KIR_bitcast: return LLVMBuildBitCast(unit->builder, operand(write, node, 0), llvm_value_type(unit, kind), "");
+    case KIR_pair: return write_pair(write, node);
+    case KIR_dot_pairs: return write_dot_pairs(write, node);
     case KIR_splat: return write_splat(write, node);
     case KIR_lane: return write_lane(write, node);
     case KIR_iota: return write_iota(write, node);

@@ -22,11 +22,25 @@ const driver_command driver_commands[] = {
      "sizes as numbers and N for the batch, not how they say it. Between the sides stands = for the same,\n"
      "| for another, < and > for what one side alone has. With one SPEC, --left and --right tell its sides apart.\n",
      1, 2, driver_diff},
+    {"sweep", "sweep SPEC… --vary NAME=A,B -- train …", "train and evaluate under all combinations of settings",
+     "\nOne run for each SPEC and each combination of the values of --vary, everything between commas outside of\n"
+     "brackets being a value. Each is compiled, trained and evaluated by its evaluate section in a process and a "
+     "folder\n"
+     "of its own. Called again, the same sweep goes on: runs that are done stay, those that were cut off continue\n"
+     "from their checkpoint, those that failed are tried again. A run that fails stops no other one; a second folder\n"
+     "is wanted for other settings. Results: table.md, table.csv and plot.svg; of each run log.txt, metrics.jsonl and\n"
+     "last.safetensors. Ends with status 1 when a run failed.\n"
+     "\n  cslc sweep specs/simclr.csl --vary encoder=resnet18,resnet34 --vary temperature=0.1,0.5 --out study \\\n"
+     "      -- train --data cifar-10-binary.tar.gz --epochs 20\n",
+     1, 100, driver_sweep},
     {"bench", "bench SPEC [options]", "fused scores against the same scores stored",
      "\nEach group of scores that fuse-contrastive fuses, forward and with gradients, by itself on random vectors: "
      "fused,\n"
      "and with the pass off (products by OpenBLAS, everything between them fused), taking turns in one run.\n"
-     "GFLOP/s count the products that were executed, of symmetric scores half of them.\n",
+     "GFLOP/s count the products that were executed, of symmetric scores half of them.\n"
+     "With --plot the spec's parameter n doubles from 64 on, up to the n of -D if that is given; a side is measured "
+     "as\n"
+     "long as its next run may be expected to take less than 5 seconds and half of the memory.\n",
      1, 1, driver_bench},
     {"profile", "profile SPEC [options]", "which kernels, lines and components take a step's time",
      "\nTraining steps on one batch after the other, nothing running beside them: the time of every kernel, the\n"
@@ -39,8 +53,8 @@ const driver_command driver_commands[] = {
 const int driver_command_count = sizeof driver_commands / sizeof *driver_commands;
 
 static int unknown_target(const char *name) {
-    static const char *const names[] = {"native", "amx",    "avx512",    "avx2",     "portable",
-                                        "scalar", "x86-64", "x86-64-v3", "x86-64-v4"};
+    static const char *const names[] = {"native",   "amx",    "avx512-bf16", "avx512",    "avx2",
+                                        "portable", "scalar", "x86-64",      "x86-64-v3", "x86-64-v4"};
     return driver_usage_error("no target '%s'", name, diag_suggest(name, names, sizeof names / sizeof *names));
 }
 
@@ -54,7 +68,7 @@ int main(int count, char **arguments) {
     if (status < 0 && driver_begin(&work, &options)) {
         if (options.target && !backend_target_named(options.target, &work.passes.target))
             status = unknown_target(options.target);
-        else
+        else if ((status = driver_choose_precision(&work)) < 0)
             status = options.command->run(&work);
         status = driver_end(&work, status);
     }

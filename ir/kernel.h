@@ -154,6 +154,7 @@ typedef struct {
     bool fma;
     int vector_registers; /* 32 with AVX-512, else 16 */
     bool matrix_units;    /* AMX */
+    bool pair_products;   /* AVX512-BF16: dot_pairs and pair are instructions */
 } kir_target;
 
 /* What makes a picture of a view: a kernel with the arguments that docs/kernel-ir.md lists, which is never launched
@@ -178,10 +179,11 @@ typedef struct {
     int64_t state_bytes;
 } kir_program;
 
-/* Targets by name: "amx", "avx512", "avx2", "portable" (4 lanes), "scalar", and the processor levels "x86-64-v4",
- * "x86-64-v3" and "x86-64"; false for another name. */
+/* Targets by name: "amx", "avx512-bf16", "avx512", "avx2", "portable" (4 lanes), "scalar", and the processor levels
+ * "x86-64-v4", "x86-64-v3" and "x86-64"; false for another name. */
 bool kir_target_named(const char *name, kir_target *target);
-/* The least processor that runs code for the target: "amx", "avx512", "avx2" or "portable" (any). */
+/* The least processor that runs code for the target: "amx", "avx512-bf16", "avx512", "avx2" or "portable"
+ * (any). */
 const char *kir_target_processor(const kir_target *target);
 
 /* ---- building: a builder points at the end of a block ---------------------------------------------------------------

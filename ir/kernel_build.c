@@ -131,6 +131,8 @@ static kir_type result_type(const kir_builder *builder, kir_opcode opcode, const
     case KIR_less_equal: type.element = KIR_BOOL; return type;
     case KIR_bitcast: type.element = type.element == KIR_F32 ? KIR_I32 : KIR_F32; return type;
     case KIR_select: return type_of(builder, operands[1]);
+    case KIR_pair: type.element = KIR_I32; return type;
+    case KIR_dot_pairs:
     case KIR_tile_multiply: return type_of(builder, operands[2]);
     case KIR_sum_lanes:
     case KIR_max_lanes:

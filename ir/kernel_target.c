@@ -8,7 +8,8 @@ static const struct {
     kir_target target;
 } named_targets[] = {
     {"avx512", {.lanes = 16, .fma = true, .vector_registers = 32}},
-    {"amx", {.lanes = 16, .fma = true, .vector_registers = 32, .matrix_units = true}},
+    {"avx512-bf16", {.lanes = 16, .fma = true, .vector_registers = 32, .pair_products = true}},
+    {"amx", {.lanes = 16, .fma = true, .vector_registers = 32, .matrix_units = true, .pair_products = true}},
     {"avx2", {.lanes = 8, .fma = true, .vector_registers = 16}},
     {"portable", {.lanes = 4, .vector_registers = 16}},
     {"scalar", {.lanes = 1, .vector_registers = 16}},
@@ -28,5 +29,9 @@ bool kir_target_named(const char *name, kir_target *target) {
 }
 
 const char *kir_target_processor(const kir_target *target) {
-    return target->matrix_units ? "amx" : target->lanes >= 16 ? "avx512" : target->lanes >= 8 ? "avx2" : "portable";
+    return target->matrix_units    ? "amx"
+           : target->pair_products ? "avx512-bf16"
+           : target->lanes >= 16   ? "avx512"
+           : target->lanes >= 8    ? "avx2"
+                                   : "portable";
 }

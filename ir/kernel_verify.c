@@ -99,6 +99,8 @@ typedef enum {
     RULE_SELECT,
     RULE_CONVERT, /* lanes stay, elements change */
     RULE_BITCAST,
+    RULE_PAIR,
+    RULE_DOT_PAIRS,
     RULE_SPLAT,
     RULE_LANES, /* vector to scalar of its element */
     RULE_AFFINE,
@@ -144,6 +146,8 @@ static const struct {
     [KIR_select] = {RULE_SELECT, BOOL},
     [KIR_convert] = {RULE_CONVERT, ANY},
     [KIR_bitcast] = {RULE_BITCAST, F32 | I32},
+    [KIR_pair] = {RULE_PAIR, F32},
+    [KIR_dot_pairs] = {RULE_DOT_PAIRS, I32},
     [KIR_splat] = {RULE_SPLAT, ANY},
     [KIR_lane] = {RULE_LANES, ANY},
     [KIR_iota] = {RULE_SAME, NUMBER},
@@ -156,10 +160,10 @@ static const struct {
     [KIR_store_strided] = {RULE_STORE, ANY},
     [KIR_random_uniform] = {RULE_RANDOM, I32},
     [KIR_random_normal] = {RULE_RANDOM, I32},
-    [KIR_tile_zero] = {RULE_TILE, F32 | BF16},
-    [KIR_tile_load] = {RULE_TILE, F32 | BF16},
-    [KIR_tile_store] = {RULE_TILE, F32 | BF16},
-    [KIR_tile_multiply] = {RULE_TILE_MULTIPLY, BF16},
+    [KIR_tile_zero] = {RULE_TILE, F32 | BF16 | I32},
+    [KIR_tile_load] = {RULE_TILE, F32 | BF16 | I32},
+    [KIR_tile_store] = {RULE_TILE, F32 | BF16 | I32},
+    [KIR_tile_multiply] = {RULE_TILE_MULTIPLY, BF16 | I32},
 };
 
 typedef struct {
@@ -175,8 +179,14 @@ static bool same_rule(const kir_node *node, const node_types *t) {
 }
 
 static bool multiply_rule(const node_types *t) {
-    return t->b.element == KIR_BF16 && t->c.element == KIR_F32 && type_equal(t->c, t->result) && t->a.rows > 0 &&
-           t->a.rows == t->c.rows && t->a.lanes == 2 * t->b.rows && t->b.lanes == 2 * t->c.lanes;
+    int each = t->a.element == KIR_BF16 ? 2 : 1; /* lanes that make a pair */
+    return t->b.element == t->a.element && t->c.element == KIR_F32 && type_equal(t->c, t->result) && t->a.rows > 0 &&
+           t->a.rows == t->c.rows && t->a.lanes == each * t->b.rows && t->b.lanes == each * t->c.lanes;
+}
+
+static bool dot_rule(const node_types *t) {
+    return t->a.rows == 0 && type_equal(t->a, t->b) && type_is(t->c, KIR_F32, t->a.lanes) &&
+           type_equal(t->c, t->result);
 }
 
 static bool tile_rule(const kir_node *node, const node_types *t) {
@@ -191,6 +201,8 @@ static bool rule_holds(const kir_node *node, const node_types *t) {
         return type_is(t->a, KIR_BOOL, t->result.lanes) && type_equal(t->b, t->result) && type_equal(t->c, t->result);
     case RULE_CONVERT: return t->a.rows == 0 && type_is(t->result, t->result.element, t->a.lanes);
     case RULE_BITCAST: return type_is(t->result, t->a.element == KIR_F32 ? KIR_I32 : KIR_F32, t->a.lanes);
+    case RULE_PAIR: return t->a.rows == 0 && type_equal(t->a, t->b) && type_is(t->result, KIR_I32, t->a.lanes);
+    case RULE_DOT_PAIRS: return dot_rule(t);
     case RULE_SPLAT: return type_is(t->a, t->result.element, 1) && t->result.rows == 0;
     case RULE_LANES: return t->a.rows == 0 && type_is(t->result, t->a.element, 1);
     case RULE_AFFINE: return type_is(t->result, KIR_I64, 1);

@@ -321,7 +321,25 @@ static void remark_obstacle(pass_context *context, const score_space *space) {
         diag_add_label(context->diags, entry, space->obstacle_span, "%s", space->obstacle);
 }
 
-static void remark_fused(pass_context *context, const score_space *space, bool symmetric) {
+/* Multiplications and additions of products: where the scores are stored, and as they are fused. */
+static void count_products(const score_space *space, bool symmetric, double *stored, double *fused) {
+    double each = 2 * (double)space->rows * (double)space->columns, lengths = 0, results = 0, joined = 0;
+    for (const ir_value *value = space->function->first; value; value = value->next)
+        if (score_is_wide(space, value) && value->opcode == IR_OP_dot)
+            lengths += (double)ir_cost(value) / each;
+    for (int i = 0; i < space->result_count; i++) {
+        const score_result *result = &space->results[i];
+        double length = result->other ? (double)ir_type_elements(&result->other->type) /
+                                            (double)(result->kept == SCORE_ROWS ? space->columns : space->rows)
+                                      : 0;
+        results += length;
+        joined += result->value ? length : 0;
+    }
+    *stored = each * (lengths + results);
+    *fused = each * (lengths * space->stage_count * (symmetric ? 0.5 : 1) + joined);
+}
+
+static void remark_fused(pass_context *context, const score_space *space, bool symmetric, double stored, double fused) {
     diag_entry *entry = remark(context, space,
                                arena_printf(context->memory,
                                             "scores of %lld x %lld are never stored: %.4g MB less, %d pass%s over them",
@@ -332,6 +350,7 @@ static void remark_fused(pass_context *context, const score_space *space, bool s
         return;
     if (symmetric)
         diag_add_note(context->diags, entry, "they are symmetric: half of them are computed");
+    diag_add_note(context->diags, entry, "%.4g GFLOP of products in place of %.4g", 1e-9 * fused, 1e-9 * stored);
     for (int i = 0; i < space->result_count; i++)
         if (space->results[i].value)
             diag_add_label(
@@ -351,17 +370,34 @@ static bool fuse(pass_context *context, ir_function *function, ir_value *product
     bool symmetric = is_symmetric(&space);
     if (symmetric)
         join_twins(&space);
+    double stored, fused;
+    count_products(&space, symmetric, &stored, &fused);
     for (int stage = 0; stage < space.stage_count; stage++)
         write_stage(&space, stage);
     sweep_unused(function);
     ir_sort_groups(function);
-    remark_fused(context, &space, symmetric);
+    remark_fused(context, &space, symmetric, stored, fused);
     return true;
+}
+
+/* Scores of each row with vectors of its own, which stay as they are. */
+static void remark_drawn(pass_context *context, const ir_function *function) {
+    for (const ir_value *value = function->first; value; value = value->next) {
+        const ir_value *vectors = value->opcode == IR_OP_dot ? value->operands[1] : NULL;
+        if (!vectors || vectors->opcode != IR_OP_gather || value->type.rank != 2 ||
+            ir_attr_get(value, IR_ATTR_rhs_batch)->count == 0 ||
+            ir_int(value, IR_ATTR_rhs_contract) != vectors->type.rank - 1)
+            continue;
+        diag_entry *entry = diag_add(context->diags, DIAG_REMARK, value->span,
+                                     "scores of %lld x %lld are stored: %.4g MB", (long long)value->type.dims[0],
+                                     (long long)value->type.dims[1], 1e-6 * (double)ir_type_bytes(&value->type));
+        diag_add_label(context->diags, entry, vectors->span, "each row draws vectors of its own");
+    }
 }
 
 static void fuse_function(pass_context *context, ir_function *function) {
     bool *seen = arena_alloc(context->memory, (size_t)function->next_id);
-    int seen_limit = function->next_id;
+    int seen_limit = function->next_id, remarks = context->diags->count;
     for (ir_value *value = function->first; value;) {
         bool fresh = value->id < seen_limit && !seen[value->id] && score_is_pairwise(function, value);
         if (value->id < seen_limit)
@@ -369,6 +405,12 @@ static void fuse_function(pass_context *context, ir_function *function) {
         /* Fusing rewrites and sorts the function: start again. */
         value = fresh && fuse(context, function, value) ? function->first : value->next;
     }
+    if (!context->remarks || strcmp(function->name, "train_step") != 0)
+        return;
+    remark_drawn(context, function);
+    if (context->diags->count == remarks)
+        diag_add(context->diags, DIAG_REMARK, function->span,
+                 "no scores of pairs are reduced: there is nothing to fuse");
 }
 
 bool pass_fuse_contrastive(pass_context *context) {

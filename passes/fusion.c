@@ -47,7 +47,6 @@ fusion_group *fusion_group_new(fusion *work) {
 void fusion_group_add(fusion *work, fusion_group *group, ir_value *value) {
     fusion_node *node = fusion_node_of(value);
     node->group = group;
-    group->last_order = node->order > group->last_order ? node->order : group->last_order;
     ARENA_PUSH(work->memory, group->members, group->count, group->capacity, value);
 }
 
@@ -123,10 +122,11 @@ static bool group_reaches(fusion *work, fusion_group *group, const fusion_group 
     return false;
 }
 
-/* Whether a way leads from a user of the value to the goal. Nothing behind the goal can lead back to it. */
+/* Whether a way leads from a user of the value to the goal. A value behind the goal can lead back to it, through a group
+ * whose other members stand before. */
 static bool reaches(fusion *work, const ir_value *value, const fusion_group *goal) {
     fusion_node *node = fusion_node_of(value);
-    if (node->visit == work->visits || node->order > goal->last_order)
+    if (node->visit == work->visits)
         return false;
     node->visit = work->visits;
     for (const fusion_use *use = node->users; use; use = use->next) {

@@ -22,7 +22,6 @@ typedef struct {
     ir_value **members;
     int count, capacity;
     int results;
-    int last_order;            /* of its members */
     const ir_value *space;     /* a value whose dims and layout are those of all elements */
     const ir_value *reduction; /* one of its reductions, or NULL */
     bool closed;               /* takes no further results */

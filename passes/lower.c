@@ -79,6 +79,8 @@ static void lower_output(function_lowering *work, const ir_value *value) {
 
 static bool lower_value(function_lowering *work, const ir_value *value) {
     lower_context *context = work->context;
+    if (lower_is_read_in_place(context, value))
+        return true;
     switch (value->opcode) {
     case IR_OP_input: lower_input(work, value); return true;
     case IR_OP_read: context->buffer_of[value->id] = state_buffer(work, state_index(work, value)); return true;

@@ -7,7 +7,7 @@ enum { SCRATCH_BYTES = 512 << 10, ENOUGH_ITERATIONS = 16 };
 
 bool lower_contraction(lower_context *context, const ir_value *value) {
     switch (value->opcode) {
-    case IR_OP_dot: return lower_dot(context, value);
+    case IR_OP_dot: return lower_dot_in_place(context, value) || lower_dot(context, value);
     case IR_OP_conv2d: return lower_conv_forward(context, value);
     case IR_OP_conv2d_input_grad: return lower_conv_input_grad(context, value);
     case IR_OP_conv2d_weight_grad: return lower_conv_weight_grad(context, value);

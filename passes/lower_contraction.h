@@ -41,4 +41,17 @@ void lower_move_elements(kir_builder *builder, int to, kir_index target, int fro
                          int lanes);
 void lower_clear_elements(kir_builder *builder, int to, kir_index target, int64_t length, int lanes);
 
+/* A batch of matrices and where their elements are in a source: row (o, i) of outer x inner ones, column c at
+ * batch * batch_stride + o * outer_stride + i * inner_stride + c * column_stride. */
+typedef struct {
+    int64_t batch, outer, inner, columns;
+    int64_t batch_stride, outer_stride, inner_stride, column_stride;
+    int64_t panel; /* columns of a whole panel: of one register tile */
+} panel_matrix;
+
+/* Emits the launch that rearranges them to [batch][panel][row][column of the panel]: column c of a panel that begins at
+ * column f and has s of them is at ((batch * columns + f) * rows + row * s + c - f. Returns the temporary buffer. */
+int lower_pack_panels(lower_context *context, const panel_matrix *matrix, int buffer, int64_t source_elements,
+                      source_span span);
+
 #endif

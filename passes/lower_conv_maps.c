@@ -22,8 +22,8 @@ typedef struct {
     int64_t target_size[2], target_channels;
     int64_t out_step[2], in_steps[2]; /* between neighbouring places, in target and source */
     int64_t group_in, group_out;      /* channels of a group in source and target */
-    int64_t weight_row, weight_group; /* stride of a source channel; offset of a group */
-    int64_t weight_tap;               /* elements of one tap's matrix */
+    int64_t panel;                    /* target channels of a register tile */
+    int64_t weight_rows;              /* taps times source channels: of a panel of the weights */
     int64_t kernel_columns;
     const phase_axis *phase[2];
     /* what the nested emitters are at */
@@ -64,11 +64,13 @@ static void emit_tile(kir_builder *builder, conv_core *core) {
                 rows[r * core->tile_columns + c].base +=
                     r * strides[0] * core->in_steps[0] + c * strides[1] * core->in_steps[1];
             }
-        kir_index weights = kir_plus_index(kir_at(core->group * core->weight_group), 1, core->columns_first);
-        weights = kir_plus(weights, core->weight_row, channel);
-        weights.base += (vertical->weight * core->kernel_columns + horizontal->weight) * core->weight_tap;
-        weights = kir_plus(weights, vertical->weight_step * core->kernel_columns * core->weight_tap, tap[0]);
-        weights = kir_plus(weights, horizontal->weight_step * core->weight_tap, tap[1]);
+        kir_index tap_number = kir_at(vertical->weight * core->kernel_columns + horizontal->weight);
+        tap_number = kir_plus(tap_number, vertical->weight_step * core->kernel_columns, tap[0]);
+        tap_number = kir_plus(tap_number, horizontal->weight_step, tap[1]);
+        kir_index weights = kir_plus_index(kir_at(core->group * core->weight_rows * core->group_out), core->weight_rows,
+                                           core->columns_first);
+        weights = kir_plus_index(weights, core->columns * core->group_in, tap_number);
+        weights = kir_plus(weights, core->columns, channel);
         tile_multiply(&inner, &tile, core->maps.argument, rows, core->weights, weights);
     }
     int64_t pixel = core->target_channels, line = core->target_size[1] * pixel;
@@ -122,9 +124,8 @@ static void emit_images(kir_builder *builder, kir_index first, int64_t size, voi
 }
 
 static void emit_phase(kir_builder *builder, conv_core *core) {
-    int64_t block = (int64_t)tile_vectors_for(core->cpu, core->group_out) * core->cpu->lanes;
     for (core->group = 0; core->group < core->shape.groups; core->group++)
-        tile_blocks(builder, core->group_out, block, emit_images, core);
+        tile_blocks(builder, core->group_out, core->panel, emit_images, core);
 }
 
 static int64_t larger(int64_t a, int64_t b) {
@@ -182,6 +183,21 @@ static void launch_core(lower_context *context, conv_core *core, const int64_t s
     lower_launch(context, kernel, shape->n / core->maps.images, buffers, value->span);
 }
 
+/* The weights as panels of a group's target channels; `matrix` says how they lie. */
+static int pack_weights(lower_context *context, conv_core *core, panel_matrix matrix, const ir_value *value) {
+    const ir_value *w = value->operands[1];
+    core->panel = (int64_t)tile_vectors_for(core->cpu, core->group_out) * core->cpu->lanes;
+    core->kernel_columns = core->shape.kernel[1];
+    core->weight_rows = core->shape.kernel[0] * core->shape.kernel[1] * core->group_in;
+    matrix.batch = core->shape.groups;
+    matrix.outer = core->shape.kernel[0] * core->shape.kernel[1];
+    matrix.inner = core->group_in;
+    matrix.columns = core->group_out;
+    matrix.panel = core->panel;
+    return lower_pack_panels(context, &matrix, lower_buffer_in_layout(context, w, lower_conv_weight()),
+                             ir_type_elements(&w->type), value->span);
+}
+
 /* ---- the two directions
  * ---------------------------------------------------------------------------------------------------------------- */
 
@@ -212,12 +228,12 @@ bool lower_conv_forward(lower_context *context, const ir_value *value) {
     core.target_channels = shape->filters;
     core.group_in = shape->channels / shape->groups;
     core.group_out = shape->filters / shape->groups;
-    core.weight_row = shape->filters;
-    core.weight_group = core.group_out;
-    core.weight_tap = core.group_in * shape->filters;
-    core.kernel_columns = shape->kernel[1];
+    panel_matrix weights = {.batch_stride = core.group_out,
+                            .outer_stride = core.group_in * shape->filters,
+                            .inner_stride = shape->filters,
+                            .column_stride = 1};
     ir_layout map = lower_channels_last();
-    int buffers[] = {lower_buffer_in_layout(context, x, map), lower_buffer_in_layout(context, w, lower_conv_weight()),
+    int buffers[] = {lower_buffer_in_layout(context, x, map), pack_weights(context, &core, weights, value),
                      lower_result_buffer_in_layout(context, value, map)};
     const phase_axis *phases[2] = {&axes[0], &axes[1]};
     launch_core(context, &core, shape->size, shape->channels, phases, (int64_t[]){1, 1}, buffers,
@@ -268,12 +284,12 @@ bool lower_conv_input_grad(lower_context *context, const ir_value *value) {
     core.target_channels = shape->channels;
     core.group_in = shape->filters / shape->groups;
     core.group_out = shape->channels / shape->groups;
-    core.weight_row = core.group_out;
-    core.weight_group = core.group_in * core.group_out;
-    core.weight_tap = shape->filters * core.group_out;
-    core.kernel_columns = shape->kernel[1];
-    ir_layout map = lower_channels_last(), turned = {.axis = {2, 3, 0, 1}};
-    int buffers[] = {lower_buffer_in_layout(context, y, map), lower_buffer_in_layout(context, w, turned),
+    panel_matrix weights = {.batch_stride = core.group_in,
+                            .outer_stride = core.group_out * shape->filters,
+                            .inner_stride = 1,
+                            .column_stride = shape->filters};
+    ir_layout map = lower_channels_last();
+    int buffers[] = {lower_buffer_in_layout(context, y, map), pack_weights(context, &core, weights, value),
                      lower_result_buffer_in_layout(context, value, map)};
     const phase_axis *phases[2] = {axes[0], axes[1]};
     launch_core(context, &core, shape->out, shape->filters, phases, shape->stride, buffers,

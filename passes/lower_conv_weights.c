@@ -2,80 +2,168 @@
  * places of all images. A fixed number of chunks of images is summed apart, in parallel, and then joined in order. */
 #include "passes/winograd.h"
 
-enum { PARTIAL_BYTES = 64 << 20, MAX_CHUNKS = 16, LARGE_WEIGHTS = 1 << 20 };
+enum { PARTIAL_BYTES = 32 << 20, MAX_CHUNKS = 16, LARGE_WEIGHTS = 1 << 20, SCRATCH_BYTES = 512 << 10, FOLDED = 64 };
+
+/* A few images of a map as [panel of channels][image][row][column][channel of the panel], with a margin of zeros:
+ * places next to each other lie next to each other however many channels there are. */
+typedef struct {
+    int source, argument;             /* argument: the scratch, or the map itself where that is the same */
+    int64_t size[2], channels, panel; /* of the map; channels of a whole panel */
+    int64_t margin[2], padded[2];     /* above and left; rows and columns with the margins */
+    int64_t images;                   /* copied at once */
+    bool direct;
+} panel_maps;
 
 typedef struct {
     const kir_target *cpu;
     conv_shape shape;
-    int source, gradient, target; /* arguments */
-    padded_maps maps;
-    kir_index source_base, first_image, target_base;
-    int64_t group, group_in, group_out;
-    kir_index tap_row, tap_column;
-    kir_index columns_first;
-    int64_t columns;
+    panel_maps x, dy;
+    int target; /* argument */
+    kir_index first_image, target_base;
+    int64_t group_in, group_out;
+    int64_t kernel_columns, rows; /* of a tile: taps of a row that lie together count as channels */
+    kir_index group, tap_row, tap_column;
+    kir_index columns_first, rows_first;
+    int64_t columns, panel_rows;
     bool split_taps; /* an iteration computes one row of taps */
 } weight_core;
 
-/* Sums of rows_count input channels times a block of output channels over the images of this group. */
+/* ---- copies ---------------------------------------------------------------------------------------------------------
+ */
+
+static int64_t places_of(const panel_maps *maps) {
+    return maps->padded[0] * maps->padded[1];
+}
+
+/* What is copied from and to at one place. */
+typedef struct {
+    const panel_maps *maps;
+    kir_index from, place, group;
+    int lanes;
+} panel_copy;
+
+static void emit_copied_panel(kir_builder *builder, kir_index first, int64_t size, void *user) {
+    const panel_copy *copy = user;
+    kir_index channel = kir_plus_index(copy->group, 1, first);
+    kir_index to = kir_plus_index(kir_plus_index(kir_at(0), copy->maps->images * places_of(copy->maps), channel), size,
+                                  copy->place);
+    kir_index from = kir_plus_index(copy->from, 1, channel);
+    for (int64_t at = 0; at < size; at += copy->lanes) {
+        int count = (int)(size - at < copy->lanes ? size - at : copy->lanes);
+        kir_store(builder, copy->maps->argument, to, kir_load(builder, copy->maps->source, from, copy->lanes, count),
+                  count);
+        from.base += copy->lanes;
+        to.base += copy->lanes;
+    }
+}
+
+/* A loop over groups of `channels` channels: the first channel of the one it is at. */
+static kir_index emit_groups(kir_builder *builder, int64_t groups, int64_t channels, kir_builder *body) {
+    *body = *builder;
+    if (groups == 1)
+        return kir_at(0);
+    return kir_plus(kir_at(0), 1, kir_loop(builder, kir_at(0), kir_at(groups * channels), channels, body));
+}
+
+/* The margins have been cleared before. */
+static void emit_copy(kir_builder *builder, const panel_maps *maps, kir_index first_image, int64_t groups, int lanes) {
+    if (maps->direct)
+        return;
+    kir_builder images, rows, columns, body;
+    kir_reg image = kir_loop(builder, kir_at(0), kir_at(maps->images), 1, &images);
+    kir_reg row = kir_loop(&images, kir_at(0), kir_at(maps->size[0]), 1, &rows);
+    kir_reg column = kir_loop(&rows, kir_at(0), kir_at(maps->size[1]), 1, &columns);
+    int64_t line = maps->size[1] * maps->channels;
+    panel_copy copy = {.maps = maps, .lanes = lanes};
+    copy.from = kir_plus_index(kir_at(0), maps->size[0] * line, kir_plus(first_image, 1, image));
+    copy.from = kir_plus(kir_plus(copy.from, line, row), maps->channels, column);
+    copy.place = kir_plus(kir_at(maps->margin[0] * maps->padded[1] + maps->margin[1]), places_of(maps), image);
+    copy.place = kir_plus(kir_plus(copy.place, maps->padded[1], row), 1, column);
+    copy.group = emit_groups(&columns, groups, maps->channels / groups, &body);
+    tile_blocks(&body, maps->channels / groups, maps->panel, emit_copied_panel, &copy);
+}
+
+/* Where a panel's elements at the first place of an image of this step begin. */
+static kir_index panel_base(const panel_maps *maps, kir_index first_image, kir_reg image, kir_index channel,
+                            int64_t panel) {
+    if (maps->direct)
+        return kir_plus_index(kir_at(0), places_of(maps) * maps->channels, kir_plus(first_image, 1, image));
+    return kir_plus(kir_plus_index(kir_at(0), maps->images * places_of(maps), channel), places_of(maps) * panel, image);
+}
+
+/* ---- sums -----------------------------------------------------------------------------------------------------------
+ */
+
+/* Sums of rows_count input channels times a panel of output channels over the images of this step. */
 static void emit_channels(kir_builder *builder, kir_index first, int64_t size, void *user) {
     weight_core *core = user;
     const conv_shape *shape = &core->shape;
+    int64_t step = core->panel_rows / (shape->kernel[1] / core->kernel_columns); /* between places of a panel */
     register_tile tile = tile_new(builder, core->cpu, (int)size, core->columns);
     kir_index targets[TILE_MAX_ROWS], rows[TILE_MAX_ROWS];
-    kir_index target = kir_plus_index(core->target_base, 1, core->columns_first);
-    target.base += core->group * core->group_out;
-    target =
-        kir_plus_index(target, core->group_in * shape->filters,
-                       kir_plus_index(kir_plus_index(kir_at(0), shape->kernel[1], core->tap_row), 1, core->tap_column));
-    target = kir_plus_index(target, shape->filters, first);
+    kir_index target =
+        kir_plus_index(core->target_base, 1, kir_plus_index(core->columns_first, core->group_out, core->group));
+    kir_index tap = kir_plus_index(kir_plus_index(kir_at(0), shape->kernel[1], core->tap_row), 1, core->tap_column);
+    target = kir_plus_index(target, core->group_in * shape->filters, tap);
+    target = kir_plus_index(target, shape->filters, kir_plus_index(core->rows_first, 1, first));
     for (int64_t r = 0; r < size; r++) {
         targets[r] = target;
         targets[r].base += r * shape->filters;
     }
     tile_load(builder, &tile, core->target, targets);
     kir_builder image_body, row_body, column_body;
-    kir_reg image = kir_loop(builder, kir_at(0), kir_at(core->maps.images), 1, &image_body);
+    kir_reg image = kir_loop(builder, kir_at(0), kir_at(core->x.images), 1, &image_body);
     kir_reg row = kir_loop(&image_body, kir_at(0), kir_at(shape->out[0]), 1, &row_body);
     kir_reg column = kir_loop(&row_body, kir_at(0), kir_at(shape->out[1]), 1, &column_body);
-    kir_index source = kir_plus_index(kir_plus(core->source_base, core->maps.image, image), 1, first);
-    source.base += core->group * core->group_in;
-    source = kir_plus(kir_plus_index(source, core->maps.row * shape->dilation[0], core->tap_row),
-                      core->maps.row * shape->stride[0], row);
-    source = kir_plus(kir_plus_index(source, core->maps.channels * shape->dilation[1], core->tap_column),
-                      core->maps.channels * shape->stride[1], column);
+    kir_index channel = kir_plus_index(core->rows_first, core->group_in, core->group);
+    kir_index source = kir_plus_index(panel_base(&core->x, core->first_image, image, channel, step), 1, first);
+    int64_t line = core->x.padded[1] * step;
+    source = kir_plus(kir_plus_index(source, line * shape->dilation[0], core->tap_row), line * shape->stride[0], row);
+    source =
+        kir_plus(kir_plus_index(source, step * shape->dilation[1], core->tap_column), step * shape->stride[1], column);
     for (int64_t r = 0; r < size; r++) {
         rows[r] = source;
         rows[r].base += r;
     }
-    int64_t line = shape->out[1] * shape->filters;
-    kir_index gradient = kir_plus_index(kir_at(core->group * core->group_out), 1, core->columns_first);
-    gradient = kir_plus_index(gradient, shape->out[0] * line, kir_plus(core->first_image, 1, image));
-    gradient = kir_plus(kir_plus(gradient, line, row), shape->filters, column);
-    tile_multiply(&column_body, &tile, core->maps.argument, rows, core->gradient, gradient);
+    kir_index filter = kir_plus_index(core->columns_first, core->group_out, core->group);
+    kir_index gradient = panel_base(&core->dy, core->first_image, image, filter, core->columns);
+    gradient = kir_plus(kir_plus(gradient, shape->out[1] * core->columns, row), core->columns, column);
+    tile_multiply(&column_body, &tile, core->x.argument, rows, core->dy.argument, gradient);
     tile_store(builder, &tile, core->target, targets);
+}
+
+/* All taps for a panel of input channels and one of output channels. */
+static void emit_taps(kir_builder *builder, kir_index first, int64_t size, void *user) {
+    weight_core *core = user;
+    core->rows_first = first;
+    core->panel_rows = size;
+    kir_builder body = *builder, inner;
+    if (!core->split_taps) {
+        kir_reg row = kir_loop(builder, kir_at(0), kir_at(core->shape.kernel[0]), 1, &body);
+        core->tap_row = kir_plus(kir_at(0), 1, row);
+    }
+    core->tap_column = kir_at(0);
+    inner = body;
+    if (core->kernel_columns > 1)
+        core->tap_column = kir_plus(kir_at(0), 1, kir_loop(&body, kir_at(0), kir_at(core->kernel_columns), 1, &inner));
+    int64_t limit = tile_rows_for(core->cpu, (int)((core->columns + core->cpu->lanes - 1) / core->cpu->lanes));
+    tile_blocks(&inner, size, tile_even_size(size, limit), emit_channels, core);
 }
 
 static void emit_filters(kir_builder *builder, kir_index first, int64_t size, void *user) {
     weight_core *core = user;
     core->columns_first = first;
     core->columns = size;
-    int64_t rows = tile_rows_for(core->cpu, tile_vectors_for(core->cpu, size));
-    tile_blocks(builder, core->group_in, rows, emit_channels, core);
+    tile_blocks(builder, core->rows, core->kernel_columns == core->shape.kernel[1] ? core->x.panel : core->rows,
+                emit_taps, core);
 }
 
-static void emit_taps(kir_builder *builder, weight_core *core) {
-    const conv_shape *shape = &core->shape;
-    kir_builder body = *builder, inner;
-    if (!core->split_taps) {
-        kir_reg row = kir_loop(builder, kir_at(0), kir_at(shape->kernel[0]), 1, &body);
-        core->tap_row = kir_plus(kir_at(0), 1, row);
-    }
-    kir_reg column = kir_loop(&body, kir_at(0), kir_at(shape->kernel[1]), 1, &inner);
-    core->tap_column = kir_plus(kir_at(0), 1, column);
-    int64_t block = (int64_t)tile_vectors_for(core->cpu, core->group_out) * core->cpu->lanes;
-    for (core->group = 0; core->group < shape->groups; core->group++)
-        tile_blocks(&inner, core->group_out, block, emit_filters, core);
+static void emit_products(kir_builder *builder, weight_core *core) {
+    kir_builder body = *builder;
+    core->group = kir_at(0);
+    if (core->shape.groups > 1)
+        core->group = kir_plus(kir_at(0), 1, kir_loop(builder, kir_at(0), kir_at(core->shape.groups), 1, &body));
+    tile_blocks(&body, core->group_out, core->dy.panel, emit_filters, core);
 }
 
 /* Sets an iteration's part of the partial sums to zero: all taps, or its row of them. */
@@ -87,6 +175,9 @@ static void emit_clear(kir_builder *builder, const weight_core *core, int64_t el
         start = kir_plus_index(start, count, core->tap_row);
     lower_clear_elements(builder, core->target, start, count, core->cpu->lanes);
 }
+
+/* ---- chunks ---------------------------------------------------------------------------------------------------------
+ */
 
 static int64_t chunk_count(int64_t n, int64_t images, int64_t bytes) {
     int64_t limit = PARTIAL_BYTES / bytes;
@@ -141,27 +232,62 @@ static void join_chunks(lower_context *context, int partial, int target, int64_t
     }
 }
 
+/* The panels of both maps, and how many of `n` images are copied at once. */
+static void add_maps(weight_core *core, arena *memory, kir_kernel *kernel, int x, int dy, int64_t n) {
+    const conv_shape *shape = &core->shape;
+    int lanes = core->cpu->lanes;
+    core->x = (panel_maps){.source = x, .channels = shape->channels};
+    core->dy = (panel_maps){.source = dy, .channels = shape->filters};
+    bool margins = false;
+    for (int i = 0; i < 2; i++) {
+        int64_t before = shape->padding[2 * i] > 0 ? shape->padding[2 * i] : 0,
+                after = shape->padding[2 * i + 1] > 0 ? shape->padding[2 * i + 1] : 0;
+        core->x.size[i] = shape->size[i];
+        core->x.margin[i] = before;
+        core->x.padded[i] = before + shape->size[i] + after;
+        core->dy.size[i] = core->dy.padded[i] = shape->out[i];
+        margins |= before > 0 || after > 0;
+    }
+    core->kernel_columns = shape->kernel[1];
+    core->rows = core->group_in;
+    core->x.panel = (int64_t)tile_vectors_for(core->cpu, core->group_in) * lanes;
+    core->dy.panel = (int64_t)tile_vectors_for(core->cpu, core->group_out) * lanes;
+    if (shape->groups == 1 && shape->dilation[1] == 1 && shape->channels * shape->kernel[1] <= FOLDED) {
+        core->kernel_columns = 1;
+        core->rows = shape->channels * shape->kernel[1];
+        core->x.panel = shape->channels;
+    }
+    core->x.direct = !margins && core->x.panel >= shape->channels && shape->groups == 1;
+    core->dy.direct = core->dy.panel >= shape->filters && shape->groups == 1;
+    int64_t bytes = 4 * (places_of(&core->x) * shape->channels + places_of(&core->dy) * shape->filters);
+    int64_t images = 1;
+    for (int64_t more = 2; more <= n && more * bytes <= SCRATCH_BYTES; more++)
+        images = n % more == 0 ? more : images;
+    panel_maps *both[] = {&core->x, &core->dy};
+    for (int i = 0; i < 2; i++) {
+        both[i]->images = images;
+        both[i]->argument = both[i]->direct ? both[i]->source
+                                            : kir_scratch_add(memory, kernel, i ? "dy_panels" : "x_panels", KIR_F32,
+                                                              images * places_of(both[i]) * both[i]->channels);
+    }
+}
+
 static void launch_weights(lower_context *context, weight_core *core, const int buffers[3], int64_t elements,
-                           const ir_value *value, int64_t *chunks) {
+                           const ir_value *value, int64_t chunks) {
     arena *memory = context->memory;
     const conv_shape *shape = &core->shape;
+    int lanes = core->cpu->lanes;
     const char *name =
         arena_printf(memory, "conv2d_weight_grad_%lldx%lld_%lldx%lld", (long long)shape->channels,
                      (long long)shape->filters, (long long)shape->kernel[0], (long long)shape->kernel[1]);
     kir_kernel *kernel = kir_kernel_new(memory, name, value->span);
-    core->source =
-        kir_argument_add(memory, kernel, "x", KIR_F32, ir_type_elements(&value->operands[0]->type), true, false);
-    core->gradient =
-        kir_argument_add(memory, kernel, "dy", KIR_F32, ir_type_elements(&value->operands[1]->type), true, false);
-    core->target = kir_argument_add(memory, kernel, "dw", KIR_F32, *chunks * elements, true, true);
-    int64_t margin[4];
-    for (int i = 0; i < 4; i++)
-        margin[i] = shape->padding[i];
-    core->maps =
-        lower_padded_maps(memory, kernel, core->source, shape->n / *chunks, shape->size, shape->channels, margin);
+    int x = kir_argument_add(memory, kernel, "x", KIR_F32, ir_type_elements(&value->operands[0]->type), true, false);
+    int dy = kir_argument_add(memory, kernel, "dy", KIR_F32, ir_type_elements(&value->operands[1]->type), true, false);
+    core->target = kir_argument_add(memory, kernel, "dw", KIR_F32, chunks * elements, true, true);
+    add_maps(core, memory, kernel, x, dy, shape->n / chunks);
     core->split_taps = elements * 4 > LARGE_WEIGHTS && shape->kernel[0] > 1;
     kir_builder builder = {memory, kernel, &kernel->body, value->span};
-    int64_t extent = *chunks, images_of_chunk = shape->n / *chunks;
+    int64_t extent = chunks, images_of_chunk = shape->n / chunks;
     kir_index chunk = kir_plus(kir_at(0), 1, 0);
     if (core->split_taps) {
         kir_reg rows = kir_value(&builder, kir_at(shape->kernel[0]));
@@ -172,12 +298,15 @@ static void launch_weights(lower_context *context, weight_core *core, const int 
     kernel->flops = ir_cost(value) / (double)extent;
     core->target_base = kir_plus_index(kir_at(0), elements, chunk);
     emit_clear(&builder, core, elements);
+    if (!core->x.direct)
+        lower_clear_elements(&builder, core->x.argument, kir_at(0),
+                             core->x.images * places_of(&core->x) * shape->channels, lanes);
     kir_builder body;
-    kir_reg step = kir_loop(&builder, kir_at(0), kir_at(images_of_chunk), core->maps.images, &body);
+    kir_reg step = kir_loop(&builder, kir_at(0), kir_at(images_of_chunk), core->x.images, &body);
     core->first_image = kir_plus(kir_plus_index(kir_at(0), images_of_chunk, chunk), 1, step);
-    core->source_base =
-        lower_copy_padded(&body, &core->maps, core->source, shape->size, core->first_image, core->cpu->lanes);
-    emit_taps(&body, core);
+    emit_copy(&body, &core->x, core->first_image, shape->groups, lanes);
+    emit_copy(&body, &core->dy, core->first_image, shape->groups, lanes);
+    emit_products(&body, core);
     lower_launch(context, kernel, extent, buffers, value->span);
 }
 
@@ -196,7 +325,7 @@ bool lower_conv_weight_grad(lower_context *context, const ir_value *value) {
     int result = lower_result_buffer_in_layout(context, value, weight);
     int target =
         chunks == 1 ? result : lower_temporary(context, "weight_partial", KIR_F32, chunks * elements, value->span);
-    launch_weights(context, &core, (int[]){from_x, from_y, target}, elements, value, &chunks);
+    launch_weights(context, &core, (int[]){from_x, from_y, target}, elements, value, chunks);
     if (chunks > 1)
         join_chunks(context, target, result, chunks, elements, value);
     lower_finish_result(context, value, weight, result);

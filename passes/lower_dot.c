@@ -1,5 +1,5 @@
-/* dot: batched matrix products. The operands are brought into the orders [batch, m, k] (or [batch, k, m]) and [batch,
- * k, n]; a launch's iteration computes a block of rows. */
+/* dot: batched matrix products. The left operand is brought into the order [batch, m, k] or [batch, k, m], the right
+ * one into panels of columns; a launch's iteration computes a block of rows. */
 #include "passes/lower_contraction.h"
 
 #include <string.h>
@@ -8,10 +8,17 @@ typedef struct {
     int64_t batch, m, n, k;
     int64_t left_row, left_step; /* strides of m and k in the left operand */
     int left, right, target;     /* arguments */
-    int rows;
+    int64_t rows;                /* of a block */
+    bool in_panels;              /* the right operand is; else its rows are n long */
+    bool left_panels;            /* the left operand is, of a block's rows; then its strides are within a panel */
     const kir_target *cpu;
     kir_index left_base, right_base, target_base; /* of the block of rows */
+    kir_index columns_first, steps_first;
+    int64_t columns, steps; /* of the tile; of the summation, at once */
 } product;
+
+/* Blocks of a few register tiles, which read a panel while it is in the second cache, if enough of them remain. */
+enum { TILES_OF_BLOCK = 8, ENOUGH_BLOCKS = 16, FEWEST_FOR_PANELS = 48, MOST_STEPS = 512 };
 
 static int append_free(const ir_type *type, const ir_attr *batch, const ir_attr *contract, int8_t *axes, int count) {
     for (int axis = 0; axis < type->rank; axis++) {
@@ -53,22 +60,56 @@ static int64_t product_of(const ir_type *type, const ir_attr *axes) {
     return size;
 }
 
-static void emit_columns(kir_builder *builder, kir_index first, int64_t columns, void *user) {
+static void emit_rows(kir_builder *builder, kir_index first, int64_t size, void *user) {
     const product *work = user;
-    register_tile tile = tile_new(builder, work->cpu, work->rows, columns);
-    tile_clear(builder, &tile);
+    register_tile tile = tile_new(builder, work->cpu, (int)size, work->columns);
     kir_index rows[TILE_MAX_ROWS], targets[TILE_MAX_ROWS];
     kir_builder body;
-    kir_reg k = kir_loop(builder, kir_at(0), kir_at(work->k), 1, &body);
-    for (int r = 0; r < work->rows; r++) {
-        rows[r] = kir_plus(work->left_base, work->left_step, k);
-        rows[r].base += r * work->left_row;
-        targets[r] = kir_plus_index(work->target_base, 1, first);
+    for (int r = 0; r < size; r++) {
+        targets[r] = kir_plus_index(kir_plus_index(work->target_base, 1, work->columns_first), work->n, first);
         targets[r].base += r * work->n;
     }
-    kir_index right = kir_plus(kir_plus_index(work->right_base, 1, first), work->n, k);
+    if (work->steps == work->k)
+        tile_clear(builder, &tile);
+    else
+        tile_load(builder, &tile, work->target, targets);
+    kir_reg step = kir_loop(builder, kir_at(0), kir_at(work->steps), 1, &body);
+    kir_index k = kir_plus(work->steps_first, 1, step);
+    for (int r = 0; r < size; r++) {
+        rows[r] = kir_plus_index(kir_plus_index(work->left_base, work->left_step, k), work->left_row, first);
+        rows[r].base += r * work->left_row;
+    }
+    kir_index right =
+        kir_plus_index(kir_plus_index(work->right_base, work->in_panels ? work->k : 1, work->columns_first),
+                       work->in_panels ? work->columns : work->n, k);
     tile_multiply(&body, &tile, work->left, rows, work->right, right);
     tile_store(builder, &tile, work->target, targets);
+}
+
+static void emit_columns(kir_builder *builder, kir_index first, int64_t size, void *user) {
+    product *work = user;
+    work->columns_first = first;
+    work->columns = size;
+    int64_t limit = tile_rows_for(work->cpu, (int)((size + work->cpu->lanes - 1) / work->cpu->lanes));
+    tile_blocks(builder, work->rows, tile_even_size(work->rows, limit), emit_rows, work);
+}
+
+static void emit_steps(kir_builder *builder, kir_index first, int64_t size, void *user) {
+    product *work = user;
+    work->steps_first = first;
+    work->steps = size;
+    tile_blocks(builder, work->n, (int64_t)tile_vectors_for(work->cpu, work->n) * work->cpu->lanes, emit_columns, work);
+}
+
+/* Long sums go on where the last part of them ended: a block's part of both operands stays in the second cache. */
+static void emit_sums(kir_builder *builder, product *work) {
+    int64_t lanes = work->cpu->lanes;
+    if (work->k > MOST_STEPS) {
+        kir_builder body;
+        kir_reg row = kir_loop(builder, kir_at(0), kir_at(work->rows), 1, &body);
+        lower_clear_elements(&body, work->target, kir_plus(work->target_base, work->n, row), work->n, (int)lanes);
+    }
+    tile_blocks(builder, work->k, work->k > MOST_STEPS ? MOST_STEPS : work->k, emit_steps, work);
 }
 
 /* One launch for all blocks of `rows` rows from row `first` on. */
@@ -79,8 +120,8 @@ static void launch_rows(lower_context *context, product work, const int *buffers
     kir_kernel *kernel = kir_kernel_new(context->memory, name, value->span);
     work.left = kir_argument_add(context->memory, kernel, "left", KIR_F32, work.batch * work.m * work.k, true, false);
     work.right = kir_argument_add(context->memory, kernel, "right", KIR_F32, work.batch * work.k * work.n, true, false);
-    work.target =
-        kir_argument_add(context->memory, kernel, "result", KIR_F32, work.batch * work.m * work.n, false, true);
+    work.target = kir_argument_add(context->memory, kernel, "result", KIR_F32, work.batch * work.m * work.n,
+                                   work.k > MOST_STEPS, true);
     kernel->flops = 2.0 * (double)work.rows * (double)work.n * (double)work.k;
     kir_builder builder = {context->memory, kernel, &kernel->body, value->span};
     kir_index batch = kir_at(0), block = kir_plus(kir_at(0), 1, 0);
@@ -90,10 +131,13 @@ static void launch_rows(lower_context *context, product work, const int *buffers
         block = kir_plus(kir_at(0), 1, kir_op2(&builder, KIR_rem, 0, count));
     }
     kir_index row = kir_plus_index(kir_at(first), work.rows, block);
-    work.left_base = kir_plus_index(kir_plus_index(kir_at(0), work.m * work.k, batch), work.left_row, row);
+    work.left_base = kir_plus_index(kir_plus_index(kir_at(0), work.m * work.k, batch),
+                                    work.left_panels ? work.k : work.left_row, row);
+    if (work.left_panels)
+        work.left_step = work.rows;
     work.right_base = kir_plus_index(kir_at(0), work.k * work.n, batch);
     work.target_base = kir_plus_index(kir_plus_index(kir_at(0), work.m * work.n, batch), work.n, row);
-    tile_blocks(&builder, work.n, (int64_t)tile_vectors_for(work.cpu, work.n) * work.cpu->lanes, emit_columns, &work);
+    emit_sums(&builder, &work);
     lower_launch(context, kernel, work.batch * blocks, buffers, value->span);
 }
 
@@ -119,6 +163,77 @@ static void launch_library(lower_context *context, const product *work, bool lef
     lower_launch(context, kernel, (work->m + library->block - 1) / library->block, buffers, value->span);
 }
 
+/* The strides of a run of axes as one: false if they are not evenly spaced. */
+static bool merged_stride(const ir_type *type, const int64_t *strides, const int8_t *axes, int count, int64_t *stride) {
+    *stride = 0;
+    for (int i = count - 1; i >= 0; i--) {
+        if (type->dims[axes[i]] == 1)
+            continue;
+        int64_t size = 1;
+        for (int j = i + 1; j < count; j++)
+            size *= type->dims[axes[j]];
+        if (*stride && strides[axes[i]] != *stride * size)
+            return false;
+        if (!*stride)
+            *stride = strides[axes[i]];
+    }
+    return true;
+}
+
+/* The right operand as panels, from wherever it lies. Few rows do not repay that: they read it where it is. */
+static int right_operand(lower_context *context, product *work, const ir_value *value) {
+    const ir_value *right = value->operands[1];
+    const ir_attr *batch = ir_attr_get(value, IR_ATTR_rhs_batch), *contract = ir_attr_get(value, IR_ATTR_rhs_contract);
+    ir_layout order = operand_order(value, 1, false), layout = right->layout;
+    int64_t panel = (int64_t)tile_vectors_for(work->cpu, work->n) * work->cpu->lanes, strides[IR_MAX_RANK];
+    work->in_panels = panel < work->n && work->m >= FEWEST_FOR_PANELS;
+    if (!work->in_panels)
+        return lower_buffer_in_layout(context, right, order);
+    panel_matrix matrix = {.batch = work->batch, .outer = 1, .inner = work->k, .columns = work->n, .panel = panel};
+    int used = batch->count + contract->count;
+    for (int attempt = 0; attempt < 2; attempt++, layout = order) {
+        ir_strides(&right->type, &layout, strides);
+        if (merged_stride(&right->type, strides, order.axis, batch->count, &matrix.batch_stride) &&
+            merged_stride(&right->type, strides, order.axis + batch->count, contract->count, &matrix.inner_stride) &&
+            merged_stride(&right->type, strides, order.axis + used, right->type.rank - used, &matrix.column_stride))
+            break;
+    }
+    return lower_pack_panels(context, &matrix, lower_buffer_in_layout(context, right, layout),
+                             ir_type_elements(&right->type), value->span);
+}
+
+/* The left operand where it lies, or, with its rows innermost, as panels of a block's rows. */
+static int left_operand(lower_context *context, product *work, bool transposed, const ir_value *value) {
+    const ir_value *left = value->operands[0];
+    int buffer = lower_buffer_in_layout(context, left, operand_order(value, 0, !transposed));
+    work->left_row = transposed ? 1 : work->k;
+    work->left_step = transposed ? work->m : 1;
+    work->left_panels = transposed && work->n >= FEWEST_FOR_PANELS && work->k >= FEWEST_FOR_PANELS;
+    if (!work->left_panels)
+        return buffer;
+    panel_matrix matrix = {.batch = work->batch,
+                           .outer = 1,
+                           .inner = work->k,
+                           .columns = work->m,
+                           .batch_stride = work->m * work->k,
+                           .inner_stride = work->m,
+                           .column_stride = 1,
+                           .panel = work->rows};
+    return lower_pack_panels(context, &matrix, buffer, ir_type_elements(&left->type), value->span);
+}
+
+static bool lower_by_library(lower_context *context, const product *work, bool transposed, const ir_value *value) {
+    const ir_value *left = value->operands[0], *right = value->operands[1];
+    ir_layout by_column = operand_order(value, 1, true), identity = ir_layout_identity();
+    bool right_transposed = lower_same_memory(&right->type, &right->layout, &by_column);
+    int buffers[] = {lower_buffer_in_layout(context, left, operand_order(value, 0, !transposed)),
+                     lower_buffer_in_layout(context, right, operand_order(value, 1, right_transposed)),
+                     lower_result_buffer_in_layout(context, value, identity)};
+    launch_library(context, work, transposed, right_transposed, buffers, value);
+    lower_finish_result(context, value, identity, buffers[2]);
+    return true;
+}
+
 bool lower_dot(lower_context *context, const ir_value *value) {
     const ir_value *left = value->operands[0], *right = value->operands[1];
     product work = {.cpu = &context->pass->target};
@@ -129,28 +244,20 @@ bool lower_dot(lower_context *context, const ir_value *value) {
     ir_layout by_row = operand_order(value, 0, true), by_step = operand_order(value, 0, false);
     bool transposed = !lower_same_memory(&left->type, &left->layout, &by_row) &&
                       lower_same_memory(&left->type, &left->layout, &by_step);
-    work.left_row = transposed ? 1 : work.k;
-    work.left_step = transposed ? work.m : 1;
+    if (context->pass->library_products && work.batch == 1)
+        return lower_by_library(context, &work, transposed, value);
+    int64_t rows = tile_rows_for(work.cpu, tile_vectors_for(work.cpu, work.n)), tiles = TILES_OF_BLOCK;
+    while (tiles > 1 && work.batch * (work.m / (rows * tiles)) < ENOUGH_BLOCKS)
+        tiles--;
+    work.rows = tile_even_size(work.m, rows * tiles);
     ir_layout identity = ir_layout_identity();
-    bool by_library = context->pass->library_products && work.batch == 1;
-    ir_layout by_column = operand_order(value, 1, true);
-    bool right_transposed = by_library && lower_same_memory(&right->type, &right->layout, &by_column);
-    int buffers[] = {lower_buffer_in_layout(context, left, transposed ? by_step : by_row),
-                     lower_buffer_in_layout(context, right, operand_order(value, 1, right_transposed)),
+    int buffers[] = {left_operand(context, &work, transposed, value), right_operand(context, &work, value),
                      lower_result_buffer_in_layout(context, value, identity)};
-    if (by_library) {
-        launch_library(context, &work, transposed, right_transposed, buffers, value);
-        lower_finish_result(context, value, identity, buffers[2]);
-        return true;
-    }
-    int rows = tile_rows_for(work.cpu, tile_vectors_for(work.cpu, work.n));
-    int64_t blocks = work.m / rows;
-    work.rows = rows;
-    if (blocks > 0)
-        launch_rows(context, work, buffers, 0, blocks, value);
-    work.rows = (int)(work.m - blocks * rows);
-    if (work.rows > 0)
-        launch_rows(context, work, buffers, blocks * rows, 1, value);
+    int64_t blocks = work.m / work.rows, rest = work.m - blocks * work.rows;
+    launch_rows(context, work, buffers, 0, blocks, value);
+    work.rows = rest;
+    if (rest > 0)
+        launch_rows(context, work, buffers, work.m - rest, 1, value);
     lower_finish_result(context, value, identity, buffers[2]);
     return true;
 }

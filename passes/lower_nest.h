@@ -106,5 +106,9 @@ bool lower_window(lower_context *context, const ir_value *value);
 bool lower_scores(lower_context *context, int group);
 /* Whether a value belongs to such a group: one that computes a product in place. */
 bool lower_is_of_scores(const lower_context *context, const ir_value *value);
+/* lower_drawn.c: whether the value gathers vectors that only products read, which find them where they lie. */
+bool lower_is_read_in_place(const lower_context *context, const ir_value *value);
+/* A product of such vectors; false for any other. */
+bool lower_dot_in_place(lower_context *context, const ir_value *value);
 
 #endif

@@ -6,8 +6,7 @@
 #include "passes/score_tile.h"
 
 #include "passes/register_tile.h"
-
-#include <assert.h>
+#include "passes/score_pairs.h"
 
 enum { TILE_BYTES = 3 << 20, LARGEST_TILE = 256, FEWEST_BLOCKS = 4, LONG = 4, CHUNKS = 8 };
 
@@ -21,88 +20,6 @@ bool lower_is_of_scores(const lower_context *context, const ir_value *value) {
         if (other->group == value->group && other->opcode == IR_OP_dot)
             return true;
     return false;
-}
-
-static void add_product(score_plan *plan, const ir_value *value) {
-    assert(plan->product_count < SCORE_MAX_PRODUCTS);
-    plan->products[plan->product_count++] = (score_product){.value = value,
-                                                            .row_vectors = value->operands[0],
-                                                            .column_vectors = value->operands[1],
-                                                            .length = value->operands[0]->type.dims[1]};
-    plan->rows = value->type.dims[0];
-    plan->columns = value->type.dims[1];
-}
-
-static int weights_number(score_plan *plan, const ir_value *scores) {
-    for (int i = 0; i < plan->weight_count; i++)
-        if (plan->weights[i] == scores)
-            return i;
-    plan->weights[plan->weight_count] = scores;
-    return plan->weight_count++;
-}
-
-static void add_output(score_plan *plan, const ir_value *value) {
-    assert(plan->output_count < SCORE_MAX_RESULTS);
-    score_output *output = &plan->outputs[plan->output_count++];
-    *output = (score_output){.value = value, .scores = value->operands[0]};
-    switch (value->opcode) {
-    case IR_OP_reduce_sum: output->kind = SCORE_SUM; break;
-    case IR_OP_reduce_max: output->kind = SCORE_MAX; break;
-    case IR_OP_reduce_logsumexp: output->kind = SCORE_LOGSUMEXP; break;
-    default: output->kind = SCORE_MULTIPLY; break;
-    }
-    if (output->kind != SCORE_MULTIPLY) {
-        output->by_row = ir_ints(value, IR_ATTR_axes)[0] == 1;
-        return;
-    }
-    output->by_row = ir_ints(value, IR_ATTR_lhs_contract)[0] == 1;
-    output->length = value->operands[1]->type.dims[1];
-    output->weights = weights_number(plan, output->scores);
-}
-
-/* ---- symmetry ------------------------------------------------------------------------------------------------------
- */
-
-static bool is_commutative(ir_opcode opcode) {
-    return opcode == IR_OP_add || opcode == IR_OP_mul || opcode == IR_OP_max || opcode == IR_OP_min ||
-           opcode == IR_OP_equal || opcode == IR_OP_and || opcode == IR_OP_or;
-}
-
-/* Whether x[i, j] = y[j, i] by the way they are computed. */
-static bool are_transposed(const ir_value *x, const ir_value *y, int depth) {
-    if (depth > 24)
-        return false;
-    if (x->opcode == IR_OP_transpose && x->operands[0] == y)
-        return true;
-    if (y->opcode == IR_OP_transpose && y->operands[0] == x)
-        return true;
-    if (x->opcode != y->opcode || x->group != y->group)
-        return false;
-    switch (x->opcode) {
-    case IR_OP_dot: return x->operands[0] == y->operands[1] && x->operands[1] == y->operands[0];
-    case IR_OP_constant: return ir_number(x, IR_ATTR_value) == ir_number(y, IR_ATTR_value);
-    case IR_OP_iota: return ir_int(x, IR_ATTR_axis) != ir_int(y, IR_ATTR_axis);
-    case IR_OP_transpose: return are_transposed(x->operands[0], y->operands[0], depth + 1);
-    case IR_OP_broadcast:
-        return x->operands[0] == y->operands[0] &&
-               (x->operands[0]->type.rank == 0 || ir_ints(x, IR_ATTR_axes)[0] != ir_ints(y, IR_ATTR_axes)[0]);
-    default: break;
-    }
-    bool straight = true;
-    for (int i = 0; i < x->operand_count && straight; i++)
-        straight = are_transposed(x->operands[i], y->operands[i], depth + 1);
-    return straight || (is_commutative(x->opcode) && are_transposed(x->operands[0], y->operands[1], depth + 1) &&
-                        are_transposed(x->operands[1], y->operands[0], depth + 1));
-}
-
-static bool is_symmetric(const score_plan *plan) {
-    for (int i = 0; i < plan->product_count; i++)
-        if (plan->products[i].value->operands[0] != plan->products[i].value->operands[1])
-            return false;
-    for (int i = 0; i < plan->weight_count; i++)
-        if (!are_transposed(plan->weights[i], plan->weights[i], 0))
-            return false;
-    return true;
 }
 
 /* ---- tiles ---------------------------------------------------------------------------------------------------------
@@ -125,7 +42,8 @@ static int64_t tile_bytes(const score_plan *plan, int64_t size) {
     int64_t numbers = tiles * size * size;
     for (int i = 0; i < plan->product_count; i++)
         numbers += 2 * size * plan->products[i].length;
-    for (int i = 0; i < plan->output_count; i++)
+    /* Groups that share kept tiles have them of one size, whatever their results. */
+    for (int i = 0; i < plan->output_count && !plan->shares; i++)
         numbers += 2 * size * plan->outputs[i].length;
     return 4 * numbers;
 }
@@ -142,7 +60,7 @@ static void choose_tiles(score_plan *plan) {
     const kir_target *cpu = &plan->context->pass->target;
     plan->lanes = cpu->lanes;
     plan->panel_columns = 2 * cpu->lanes;
-    plan->panel_rows = cpu->vector_registers >= 32 ? 8 : 6;
+    plan->panel_rows = plan->parts && cpu->matrix_units ? 2 * cpu->lanes : cpu->vector_registers >= 32 ? 8 : 6;
     int64_t unit = common_multiple(plan->panel_rows, plan->panel_columns);
     plan->tile_rows = tile_size(plan, unit, plan->rows, FEWEST_BLOCKS);
     plan->tile_columns =
@@ -233,16 +151,23 @@ static void restore_repeated(const score_plan *plan, const int *kept) {
 }
 
 static void prepare_operands(score_plan *plan) {
-    for (int i = 0; i < plan->product_count; i++) {
+    for (int i = 0; i < plan->product_count && !plan->reuses; i++) {
         score_product *product = &plan->products[i];
+        if (plan->parts) {
+            product->left = score_pairs_rows(plan, product->row_vectors);
+            product->packed = score_pairs_columns(plan, product->column_vectors);
+            continue;
+        }
         product->left =
             with_room(plan->context, product->row_vectors, rounded_up(plan->rows, plan->panel_rows) * product->length);
         product->packed = packed_vectors(plan, product->column_vectors);
     }
     for (int i = 0; i < plan->output_count; i++) {
         score_output *output = &plan->outputs[i];
-        if (output->kind == SCORE_MULTIPLY)
-            output->vectors = lower_buffer_in_layout(plan->context, output->value->operands[1], ir_layout_identity());
+        const ir_value *vectors = output->kind == SCORE_MULTIPLY ? output->value->operands[1] : NULL;
+        if (vectors)
+            output->vectors = plan->parts ? score_pairs_vectors(plan, vectors)
+                                          : lower_buffer_in_layout(plan->context, vectors, ir_layout_identity());
     }
 }
 
@@ -432,20 +357,27 @@ static void fit_chunks(score_plan *plan) {
     plan->fresh_columns = plan->symmetric;
 }
 
+static void keep_product(score_plan *plan, const ir_value *partner) {
+    lower_context *context = plan->context;
+    int64_t tiles = row_blocks(plan) * column_blocks(plan), elements = tiles * plan->tile_rows * plan->tile_stride;
+    plan->kept = context->buffer_of[partner->id];
+    plan->reuses = plan->kept >= 0;
+    if (!plan->reuses)
+        plan->kept = lower_temporary(context, "kept", KIR_F32, elements, plan->products[0].value->span);
+    context->buffer_of[plan->products[0].value->id] = plan->kept;
+}
+
+/* ---- the group ------------------------------------------------------------------------------------------------------
+ */
+
 bool lower_scores(lower_context *context, int group) {
-    score_plan plan = {.context = context, .group = group};
-    for (const ir_value *value = context->source->first; value; value = value->next) {
-        if (value->group != group)
-            continue;
-        if (!lower_is_inlined(value))
-            add_output(&plan, value);
-        else if (value->opcode == IR_OP_dot)
-            add_product(&plan, value);
-    }
-    plan.symmetric = is_symmetric(&plan);
+    score_plan plan = score_plan_of(context, group);
+    const ir_value *partner = score_plan_share(&plan);
     choose_chunks(&plan);
     choose_tiles(&plan);
     fit_chunks(&plan);
+    if (partner)
+        keep_product(&plan, partner);
     int *kept = arena_alloc(context->memory, (size_t)context->source->next_id * sizeof *kept);
     for (int id = 0; id < context->source->next_id; id++)
         kept[id] = -1;

@@ -15,9 +15,10 @@ typedef struct {
     lower_straight found;
 } search;
 
-/* The value whose memory a stored value may share, as reshapes and transposes often move nothing. */
+/* The value whose memory a stored value may share, as reshapes and transposes often move nothing, and products read
+ * drawn vectors where they lie. */
 static const ir_value *shared_source(const ir_value *value) {
-    while (value->opcode == IR_OP_reshape || value->opcode == IR_OP_transpose)
+    while (value->opcode == IR_OP_reshape || value->opcode == IR_OP_transpose || value->opcode == IR_OP_gather)
         value = value->operands[0];
     return value;
 }

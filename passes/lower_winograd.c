@@ -8,11 +8,13 @@ enum {
     MANY_TILES = 64,         /* where reading the weights costs more than that */
     SMALL_WEIGHTS = 4 << 20, /* bytes at the points that are read for every few tiles from the last cache */
     LEAST_CHANNELS = 32,     /* below, evaluating costs as much as multiplying saves */
+    LEAST_SIZE = 3,          /* of results: fewer leave most of a tile unused */
+    LEAST_PLACES = 256,      /* of all results: fewer do not repay evaluating the weights */
 };
 
 typedef struct {
     const kir_target *cpu;
-    winograd_matrices matrices;
+    winograd_method method;
     winograd_tiling tiling;
     winograd_patches patches;
     winograd_place place;
@@ -21,27 +23,30 @@ typedef struct {
     int64_t panel, group;                /* filters of a register tile; of which products are held at once */
     int64_t weight_point, product_point; /* elements between points */
     /* what the nested emitters are at */
-    kir_index group_first, columns_first, point, column_number;
+    kir_index group_first, columns_first, point, weight_number, column_number;
     int64_t group_size, columns;
-    kir_reg inside[2]
-                  [WINOGRAD_OUTPUTS]; /* BOOL: rows and columns of the tile lie in the result; -1 if they always do */
+    kir_reg inside[2][WINOGRAD_MOST]; /* BOOL: rows and columns of the tile lie in the result; -1 if they always do */
     kir_index from, to;
 } winograd_maps;
 
 bool winograd_pays(const conv_shape *shape, const kir_target *cpu) {
-    int64_t places = 1;
+    int64_t places = shape->n, stride = shape->stride[0];
     for (int i = 0; i < 2; i++) {
-        if (shape->kernel[i] != WINOGRAD_TAPS || shape->stride[i] != 1 || shape->dilation[i] != 1)
+        if (shape->kernel[i] != WINOGRAD_TAPS || shape->stride[i] != stride || shape->dilation[i] != 1)
             return false;
-        if (shape->out[i] < WINOGRAD_OUTPUTS - 1)
+        if (shape->out[i] < LEAST_SIZE || shape->padding[2 * i] % 2 != shape->padding[0] % 2)
             return false;
         places *= shape->out[i];
     }
     for (int i = 0; i < 4; i++)
         if (shape->padding[i] < 0 || shape->padding[i] >= WINOGRAD_TAPS)
             return false;
-    return shape->groups == 1 && shape->channels % cpu->lanes == 0 && shape->filters % cpu->lanes == 0 &&
-           shape->channels >= LEAST_CHANNELS && shape->filters >= LEAST_CHANNELS && places * shape->n >= 256;
+    return stride <= 2 && shape->groups == 1 && shape->channels % cpu->lanes == 0 && shape->filters % cpu->lanes == 0 &&
+           shape->channels >= LEAST_CHANNELS && shape->filters >= LEAST_CHANNELS && places >= LEAST_PLACES;
+}
+
+static int64_t points_of(const winograd_maps *maps) {
+    return (int64_t)maps->method.points * maps->method.points;
 }
 
 /* ---- weights at the points ------------------------------------------------------------------------------------------
@@ -54,6 +59,7 @@ typedef struct {
     int64_t channels, point;
     int64_t columns;
     kir_index from, to;
+    int64_t channels_at_once; /* turned weights are read with strides: neighbours while they are near */
     const winograd_matrix *matrix;
 } winograd_weights;
 
@@ -69,7 +75,7 @@ static kir_reg load_tap(const kir_builder *builder, int row, int column, void *u
 static void store_weight(const kir_builder *builder, int row, int column, kir_reg value, void *user) {
     const winograd_weights *at = user;
     kir_index to = at->to;
-    to.base += (row * WINOGRAD_POINTS + column) * at->point;
+    to.base += (row * WINOGRAD_WEIGHTS + column) * at->point;
     kir_store(builder, at->target, to, value, at->lanes);
 }
 
@@ -79,12 +85,20 @@ static void emit_weight_panel(kir_builder *builder, kir_index first, int64_t siz
     kir_index vector = kir_at(0);
     if (size > at.lanes)
         vector = kir_plus(vector, 1, kir_loop(builder, kir_at(0), kir_at(size), at.lanes, &body));
-    at.from = kir_plus_index(kir_plus_index(kir_plus(kir_at(0), at.inputs, 0), at.outputs, first), at.outputs, vector);
-    at.to = kir_plus_index(kir_plus(kir_plus_index(kir_at(0), at.channels, first), size, 0), 1, vector);
+    kir_index channel = kir_plus(kir_at(0), at.channels_at_once, 0);
+    if (at.channels_at_once > 1) {
+        kir_builder inner;
+        channel = kir_plus(channel, 1, kir_loop(&body, kir_at(0), kir_at(at.channels_at_once), 1, &inner));
+        body = inner;
+    }
+    at.from = kir_plus_index(kir_at(0), at.inputs, channel);
+    at.from = kir_plus_index(kir_plus_index(at.from, at.outputs, first), at.outputs, vector);
+    at.to = kir_plus_index(kir_plus_index(kir_plus_index(kir_at(0), at.channels, first), size, channel), 1, vector);
     winograd_transform(&body, at.matrix, load_tap, store_weight, &at);
 }
 
-/* The weights at the points: [point][panel of filters][channel][filter of the panel]. An iteration takes a channel. */
+/* The weights at the points: [point][panel of filters][channel][filter of the panel]. An iteration takes a
+ * channel, or a few. */
 static int launch_weights(lower_context *context, const winograd_maps *maps, bool turned, const conv_shape *shape,
                           const ir_value *value) {
     const ir_value *w = value->operands[1];
@@ -97,15 +111,16 @@ static int launch_weights(lower_context *context, const winograd_maps *maps, boo
                              .tap = shape->channels * shape->filters,
                              .channels = maps->channels,
                              .point = maps->weight_point,
-                             .matrix = &maps->matrices.weight};
+                             .channels_at_once = turned ? maps->cpu->lanes : 1,
+                             .matrix = &maps->method.weight};
     work.source = kir_argument_add(memory, kernel, "weights", KIR_F32, ir_type_elements(&w->type), true, false);
-    int64_t elements = WINOGRAD_ELEMENTS * maps->weight_point;
+    int64_t elements = WINOGRAD_WEIGHTS * WINOGRAD_WEIGHTS * maps->weight_point;
     work.target = kir_argument_add(memory, kernel, "points", KIR_F32, elements, false, true);
     kir_builder builder = {memory, kernel, &kernel->body, value->span};
     tile_blocks(&builder, maps->filters, maps->panel, emit_weight_panel, &work);
     int buffers[] = {lower_buffer_in_layout(context, w, lower_conv_weight()),
                      lower_temporary(context, "winograd_weights", KIR_F32, elements, value->span)};
-    lower_launch(context, kernel, maps->channels, buffers, value->span);
+    lower_launch(context, kernel, maps->channels / work.channels_at_once, buffers, value->span);
     return buffers[1];
 }
 
@@ -130,7 +145,7 @@ static void emit_product_rows(kir_builder *builder, kir_index first, int64_t siz
         targets[r] = target;
         targets[r].base += r * maps->group_size;
     }
-    kir_index weights = kir_plus_index(kir_at(0), maps->weight_point, maps->point);
+    kir_index weights = kir_plus_index(kir_at(0), maps->weight_point, maps->weight_number);
     weights = kir_plus(kir_plus_index(weights, maps->channels, maps->columns_first), maps->columns, channel);
     tile_multiply(&body, &tile, maps->patches.points, rows, maps->weights, weights);
     tile_store(builder, &tile, maps->products, targets);
@@ -151,7 +166,7 @@ static void emit_product_columns(kir_builder *builder, kir_index first, int64_t 
 static kir_reg load_product(const kir_builder *builder, int row, int column, void *user) {
     const winograd_maps *maps = user;
     kir_index from = maps->from;
-    from.base += (row * WINOGRAD_POINTS + column) * maps->product_point;
+    from.base += (row * maps->method.points + column) * maps->product_point;
     return kir_load(builder, maps->products, from, maps->cpu->lanes, maps->cpu->lanes);
 }
 
@@ -170,10 +185,11 @@ static void store_result(const kir_builder *builder, int row, int column, kir_re
     kir_store(&body, maps->target, to, value, maps->cpu->lanes);
 }
 
-/* Which of the tile's rows (columns) from element `first` on lie within `size`. */
-static void emit_inside(const kir_builder *builder, kir_index first, int64_t size, kir_reg inside[WINOGRAD_OUTPUTS]) {
-    int64_t rest = size % WINOGRAD_OUTPUTS; /* of the last tile */
-    for (int i = 0; i < WINOGRAD_OUTPUTS; i++) {
+/* Which of a tile's rows (columns) from element `first` on lie within `size`. */
+static void emit_inside(const kir_builder *builder, const winograd_maps *maps, kir_index first, int64_t size,
+                        kir_reg inside[WINOGRAD_MOST]) {
+    int64_t rest = size % maps->method.outputs; /* of the last tile */
+    for (int i = 0; i < maps->method.outputs; i++) {
         inside[i] = -1;
         if (rest == 0 || i < rest)
             continue;
@@ -191,11 +207,12 @@ static void emit_results(kir_builder *builder, winograd_maps *maps) {
     if (tiling->images > 1)
         image = kir_plus(image, 1, kir_loop(builder, kir_at(0), kir_at(tiling->images), 1, &images));
     kir_reg row = kir_loop(&images, kir_at(0), kir_at(tiling->rows), 1, &rows);
-    kir_index place_row = kir_plus_index(kir_plus(kir_at(0), WINOGRAD_OUTPUTS, row), WINOGRAD_OUTPUTS, maps->place.row);
-    emit_inside(&rows, place_row, maps->out[0], maps->inside[0]);
+    kir_index place_row =
+        kir_plus_index(kir_plus(kir_at(0), maps->method.outputs, row), maps->method.outputs, maps->place.row);
+    emit_inside(&rows, maps, place_row, maps->out[0], maps->inside[0]);
     kir_reg column = kir_loop(&rows, kir_at(0), kir_at(tiling->count[1]), 1, &columns);
-    kir_index place_column = kir_plus(kir_at(0), WINOGRAD_OUTPUTS, column);
-    emit_inside(&columns, place_column, maps->out[1], maps->inside[1]);
+    kir_index place_column = kir_plus(kir_at(0), maps->method.outputs, column);
+    emit_inside(&columns, maps, place_column, maps->out[1], maps->inside[1]);
     kir_reg vector = kir_loop(&columns, kir_at(0), kir_at(maps->group_size), maps->cpu->lanes, &body);
     kir_index tile = kir_plus_index(kir_at(0), tiling->rows * tiling->count[1], image);
     tile = kir_plus(kir_plus(tile, tiling->count[1], row), 1, column);
@@ -205,7 +222,7 @@ static void emit_results(kir_builder *builder, winograd_maps *maps) {
     maps->to = kir_plus_index(maps->to, maps->out[0] * maps->out[1] * maps->filters, map);
     maps->to = kir_plus_index(maps->to, maps->out[1] * maps->filters, place_row);
     maps->to = kir_plus_index(maps->to, maps->filters, place_column);
-    winograd_transform(&body, &maps->matrices.output, load_product, store_result, maps);
+    winograd_transform(&body, &maps->method.output, load_product, store_result, maps);
 }
 
 static void emit_group(kir_builder *builder, kir_index first, int64_t size, void *user) {
@@ -213,7 +230,9 @@ static void emit_group(kir_builder *builder, kir_index first, int64_t size, void
     maps->group_first = first;
     maps->group_size = size;
     kir_builder body;
-    maps->point = kir_plus(kir_at(0), 1, kir_loop(builder, kir_at(0), kir_at(WINOGRAD_ELEMENTS), 1, &body));
+    kir_reg point = kir_loop(builder, kir_at(0), kir_at(points_of(maps)), 1, &body);
+    maps->point = kir_plus(kir_at(0), 1, point);
+    maps->weight_number = winograd_weight_point(&body, &maps->method, point);
     tile_blocks(&body, size, maps->panel, emit_product_columns, maps);
     emit_results(builder, maps);
 }
@@ -221,38 +240,42 @@ static void emit_group(kir_builder *builder, kir_index first, int64_t size, void
 /* ---- the two directions ---------------------------------------------------------------------------------------------
  */
 
-/* Maps of `size` and padding above and to the left of them convolved to `out`. */
-static bool launch_maps(lower_context *context, const ir_value *value, const conv_shape *shape, bool turned,
-                        const int64_t size[2], const int64_t out[2], const int64_t origin[2]) {
+/* How many tiles an iteration takes, and how many filters' products it holds. Where the weights are large, it takes
+ * more tiles and goes through the weights once for all of them; the many points of stride 2 leave no room for that. */
+static void choose_blocks(winograd_maps *maps, int64_t n) {
+    bool many = WINOGRAD_WEIGHTS * WINOGRAD_WEIGHTS * 4 * maps->weight_point > SMALL_WEIGHTS &&
+                maps->method.points == WINOGRAD_WEIGHTS;
+    maps->tiling = winograd_tiling_new(n, maps->out, maps->method.outputs, many ? MANY_TILES : FEW_TILES);
+    maps->group = many ? maps->filters : maps->panel;
+}
+
+/* Maps of `size` convolved to `out`; the first patch begins at `origin`. */
+static bool launch_maps(lower_context *context, const ir_value *value, const conv_shape *shape, winograd_maps maps,
+                        bool turned, const int64_t size[2], const int64_t origin[2]) {
     arena *memory = context->memory;
-    const kir_target *cpu = &context->pass->target;
-    winograd_maps maps = {.cpu = cpu,
-                          .matrices = winograd_matrices_new(),
-                          .channels = turned ? shape->filters : shape->channels,
-                          .filters = turned ? shape->channels : shape->filters,
-                          .out = {out[0], out[1]}};
+    const kir_target *cpu = maps.cpu = &context->pass->target;
+    maps.channels = turned ? shape->filters : shape->channels;
+    maps.filters = turned ? shape->channels : shape->filters;
     maps.panel = (int64_t)tile_vectors_for(cpu, maps.filters) * cpu->lanes;
     maps.weight_point = winograd_point_stride(maps.channels, maps.filters, cpu->lanes);
-    bool small = WINOGRAD_ELEMENTS * 4 * maps.weight_point <= SMALL_WEIGHTS;
-    maps.tiling = winograd_tiling_new(shape->n, out, small ? FEW_TILES : MANY_TILES);
-    maps.group = small ? maps.panel : maps.filters;
+    choose_blocks(&maps, shape->n);
     int weights = launch_weights(context, &maps, turned, shape, value);
     const char *name =
         arena_printf(memory, "%s_winograd_%lldx%lld_%lldx%lld", turned ? "conv2d_input_grad" : "conv2d",
-                     (long long)maps.channels, (long long)maps.filters, (long long)out[0], (long long)out[1]);
+                     (long long)maps.channels, (long long)maps.filters, (long long)maps.out[0], (long long)maps.out[1]);
     kir_kernel *kernel = kir_kernel_new(memory, name, value->span);
     int source =
         kir_argument_add(memory, kernel, "source", KIR_F32, ir_type_elements(&value->operands[0]->type), true, false);
-    maps.weights =
-        kir_argument_add(memory, kernel, "points", KIR_F32, WINOGRAD_ELEMENTS * maps.weight_point, true, false);
+    maps.weights = kir_argument_add(memory, kernel, "points", KIR_F32,
+                                    WINOGRAD_WEIGHTS * WINOGRAD_WEIGHTS * maps.weight_point, true, false);
     maps.target = kir_argument_add(memory, kernel, "result", KIR_F32, ir_type_elements(&value->type), false, true);
-    maps.patches = winograd_patches_new(memory, kernel, &maps.tiling, &maps.matrices.input, source, size, maps.channels,
-                                        origin, maps.channels);
+    maps.patches = winograd_patches_new(memory, kernel, &maps.tiling, &maps.method.input, maps.method.step, source,
+                                        size, maps.channels, origin, maps.channels);
     maps.patches.point = winograd_point_stride(maps.tiling.tiles, maps.channels, cpu->lanes);
-    maps.patches.points = kir_scratch_add(memory, kernel, "patches", KIR_F32, WINOGRAD_ELEMENTS * maps.patches.point);
+    maps.patches.points = kir_scratch_add(memory, kernel, "patches", KIR_F32, points_of(&maps) * maps.patches.point);
     maps.product_point = winograd_point_stride(maps.tiling.tiles, maps.group, cpu->lanes);
-    maps.products = kir_scratch_add(memory, kernel, "products", KIR_F32, WINOGRAD_ELEMENTS * maps.product_point);
-    kernel->flops = 2.0 * WINOGRAD_ELEMENTS * (double)(maps.tiling.tiles * maps.channels * maps.filters);
+    maps.products = kir_scratch_add(memory, kernel, "products", KIR_F32, points_of(&maps) * maps.product_point);
+    kernel->flops = 2.0 * (double)(points_of(&maps) * maps.tiling.tiles * maps.channels * maps.filters);
     kir_builder builder = {memory, kernel, &kernel->body, value->span};
     maps.place = winograd_place_of(&builder, &maps.tiling, kir_plus(kir_at(0), 1, 0));
     winograd_emit_patches(&builder, &maps.patches, &maps.tiling, &maps.place, kir_at(0), cpu->lanes);
@@ -266,11 +289,18 @@ static bool launch_maps(lower_context *context, const ir_value *value, const con
 }
 
 bool lower_winograd_forward(lower_context *context, const ir_value *value, const conv_shape *shape) {
+    winograd_maps maps = {.method = shape->stride[0] == 1 ? winograd_stride_1() : winograd_stride_2(),
+                          .out = {shape->out[0], shape->out[1]}};
     int64_t origin[2] = {-shape->padding[0], -shape->padding[2]};
-    return launch_maps(context, value, shape, false, shape->size, shape->out, origin);
+    return launch_maps(context, value, shape, maps, false, shape->size, origin);
 }
 
 bool lower_winograd_input_grad(lower_context *context, const ir_value *value, const conv_shape *shape) {
-    int64_t origin[2] = {shape->padding[0] + 1 - WINOGRAD_TAPS, shape->padding[2] + 1 - WINOGRAD_TAPS};
-    return launch_maps(context, value, shape, true, shape->out, shape->size, origin);
+    bool odd = shape->padding[0] % 2 != 0, single = shape->stride[0] == 1;
+    winograd_maps maps = {.method = single ? winograd_stride_1() : winograd_stride_2_gradient(odd),
+                          .out = {shape->size[0], shape->size[1]}};
+    int64_t origin[2];
+    for (int i = 0; i < 2; i++)
+        origin[i] = single ? shape->padding[2 * i] + 1 - WINOGRAD_TAPS : (shape->padding[2 * i] + 1) / 2 - 1;
+    return launch_maps(context, value, shape, maps, true, shape->out, origin);
 }

@@ -9,7 +9,7 @@
 enum {
     TILES = 32,             /* evaluated at once */
     SUMMED_TILES = 128,     /* of large sums: a panel's tiles from both sides stay in the first cache */
-    SMALL_SUMS = 4 << 20,   /* bytes */
+    SMALL_SUMS = 6 << 20,   /* bytes */
     CHUNK_BYTES = 32 << 20, /* of all chunks' sums */
     MOST_CHUNKS = 16,
 };
@@ -17,14 +17,14 @@ enum {
 typedef struct {
     const kir_target *cpu;
     const conv_shape *shape;
-    winograd_matrices matrices;
+    winograd_method method;
     winograd_matrix spread; /* of results to the points */
     winograd_tiling tiling;
     winograd_patches maps, gradients;
     int64_t chunks, sum_point, sum_chunk; /* elements between points and chunks of the sums */
     int sums;                             /* argument: [chunk][point][panel of filters][channel][filter of the panel] */
     /* what the nested emitters are at */
-    kir_index point, sum_base, first_tile, filters_first, channels_first;
+    kir_index point, sum_number, sum_base, first_tile, filters_first, channels_first;
     int64_t filters, channels, tiles;
     kir_index from, to;
     int target;
@@ -37,7 +37,7 @@ typedef struct {
 static void emit_sum(kir_builder *builder, kir_index first, int64_t size, void *user) {
     winograd_sums *work = user;
     kir_index channel = kir_plus_index(work->channels_first, 1, first), rows[TILE_MAX_ROWS], targets[TILE_MAX_ROWS];
-    kir_index target = kir_plus_index(work->sum_base, work->sum_point, work->point);
+    kir_index target = kir_plus_index(work->sum_base, work->sum_point, work->sum_number);
     target = kir_plus_index(kir_plus_index(target, work->shape->channels, work->filters_first), work->filters, channel);
     for (int64_t r = 0; r < size; r++) {
         targets[r] = target;
@@ -99,16 +99,21 @@ static void add_patches(winograd_sums *work, arena *memory, kir_kernel *kernel, 
     const conv_shape *shape = work->shape;
     int64_t origin[2] = {-shape->padding[0], -shape->padding[2]}, zero[2] = {0, 0};
     if (x >= 0)
-        work->maps = winograd_patches_new(memory, kernel, tiling, &work->matrices.input, x, shape->size,
-                                          shape->channels, origin, panel_of(work->cpu, shape->channels));
+        work->maps = winograd_patches_new(memory, kernel, tiling, &work->method.input, work->method.step, x,
+                                          shape->size, shape->channels, origin, panel_of(work->cpu, shape->channels));
     if (dy >= 0)
-        work->gradients = winograd_patches_new(memory, kernel, tiling, &work->spread, dy, shape->out, shape->filters,
-                                               zero, panel_of(work->cpu, shape->filters));
+        work->gradients = winograd_patches_new(memory, kernel, tiling, &work->spread, work->method.outputs, dy,
+                                               shape->out, shape->filters, zero, panel_of(work->cpu, shape->filters));
 }
 
-static int add_scratch(arena *memory, kir_kernel *kernel, const char *name, winograd_patches *patches, int lanes) {
-    patches->point = winograd_point_stride(patches->tiles, patches->channels, lanes);
-    return kir_scratch_add(memory, kernel, name, KIR_F32, WINOGRAD_ELEMENTS * patches->point);
+static int64_t points_of(const winograd_sums *work) {
+    return (int64_t)work->method.points * work->method.points;
+}
+
+static int add_scratch(arena *memory, kir_kernel *kernel, const char *name, const winograd_sums *work,
+                       winograd_patches *patches) {
+    patches->point = winograd_point_stride(patches->tiles, patches->channels, work->cpu->lanes);
+    return kir_scratch_add(memory, kernel, name, KIR_F32, points_of(work) * patches->point);
 }
 
 static void launch_chunks(lower_context *context, winograd_sums *work, const int buffers[3], const ir_value *value) {
@@ -124,10 +129,10 @@ static void launch_chunks(lower_context *context, winograd_sums *work, const int
     int dy = kir_argument_add(memory, kernel, "dy", KIR_F32, ir_type_elements(&value->operands[1]->type), true, false);
     work->sums = kir_argument_add(memory, kernel, "sums", KIR_F32, work->chunks * work->sum_chunk, true, true);
     add_patches(work, memory, kernel, &work->tiling, x, dy);
-    work->maps.points = add_scratch(memory, kernel, "map_points", &work->maps, lanes);
-    work->gradients.points = add_scratch(memory, kernel, "gradient_points", &work->gradients, lanes);
+    work->maps.points = add_scratch(memory, kernel, "map_points", work, &work->maps);
+    work->gradients.points = add_scratch(memory, kernel, "gradient_points", work, &work->gradients);
     int64_t blocks = work->tiling.extent / work->chunks;
-    kernel->flops = 2.0 * WINOGRAD_ELEMENTS * (double)(work->tiling.tiles * blocks * shape->channels * shape->filters);
+    kernel->flops = 2.0 * (double)(points_of(work) * work->tiling.tiles * blocks * shape->channels * shape->filters);
     kir_builder builder = {memory, kernel, &kernel->body, value->span}, body, products;
     work->sum_base = kir_plus(kir_at(0), work->sum_chunk, 0);
     lower_clear_elements(&builder, work->sums, work->sum_base, work->sum_chunk, lanes);
@@ -135,7 +140,9 @@ static void launch_chunks(lower_context *context, winograd_sums *work, const int
     winograd_place place = winograd_place_of(&body, &work->tiling, kir_plus(kir_plus(kir_at(0), blocks, 0), 1, block));
     winograd_emit_patches(&body, &work->maps, &work->tiling, &place, kir_at(0), lanes);
     winograd_emit_patches(&body, &work->gradients, &work->tiling, &place, kir_at(0), lanes);
-    work->point = kir_plus(kir_at(0), 1, kir_loop(&body, kir_at(0), kir_at(WINOGRAD_ELEMENTS), 1, &products));
+    kir_reg point = kir_loop(&body, kir_at(0), kir_at(points_of(work)), 1, &products);
+    work->point = kir_plus(kir_at(0), 1, point);
+    work->sum_number = winograd_weight_point(&products, &work->method, point);
     work->tiles = work->tiling.tiles;
     tile_blocks(&products, shape->filters, work->gradients.panel, emit_filter_panel, work);
     lower_launch(context, kernel, work->chunks, buffers, value->span);
@@ -155,7 +162,7 @@ static int launch_patches(lower_context *context, winograd_sums *work, bool grad
     winograd_patches *patches = gradients ? &work->gradients : &work->maps;
     patches->tiles = work->tiling.tiles * work->tiling.extent;
     patches->point = winograd_point_stride(patches->tiles, patches->channels, work->cpu->lanes);
-    int64_t elements = WINOGRAD_ELEMENTS * patches->point;
+    int64_t elements = points_of(work) * patches->point;
     patches->points = kir_argument_add(memory, kernel, "points", KIR_F32, elements, false, true);
     kir_builder builder = {memory, kernel, &kernel->body, value->span};
     winograd_place place = winograd_place_of(&builder, &work->tiling, kir_plus(kir_at(0), 1, 0));
@@ -166,40 +173,66 @@ static int launch_patches(lower_context *context, winograd_sums *work, bool grad
     return points;
 }
 
-/* An iteration sums one panel of channels at one point over all tiles. `channels_left` is that of the last panel. */
+static void emit_tiles(kir_builder *builder, kir_index first, int64_t size, void *user) {
+    winograd_sums *work = user;
+    work->first_tile = first;
+    work->tiles = size;
+    tile_blocks(builder, work->shape->filters, work->gradients.panel, emit_filter_panel_only, work);
+}
+
+/* Loops over the points of one axis that belong to the weights' point `number`: all from the last one on to the last.
+ */
+static kir_reg emit_shared_points(kir_builder *builder, const winograd_method *method, kir_reg number,
+                                  kir_builder *body) {
+    kir_index from = kir_plus(kir_at(0), 1, number), limit = from;
+    limit.base++;
+    if (method->points > WINOGRAD_WEIGHTS) {
+        kir_reg last = kir_value(builder, kir_at(WINOGRAD_WEIGHTS - 1));
+        limit = kir_plus(limit, method->points - WINOGRAD_WEIGHTS, kir_op2(builder, KIR_div, number, last));
+    }
+    return kir_loop(builder, from, limit, 1, body);
+}
+
+static void emit_clear(kir_builder *builder, const winograd_sums *work) {
+    kir_index rows = kir_plus_index(kir_plus_index(kir_at(0), work->sum_point, work->sum_number), work->gradients.panel,
+                                    work->channels_first);
+    kir_builder body;
+    kir_reg part = kir_loop(builder, kir_at(0), kir_at(work->shape->filters / work->gradients.panel), 1, &body);
+    lower_clear_elements(&body, work->sums, kir_plus(rows, work->gradients.panel * work->shape->channels, part),
+                         work->channels * work->gradients.panel, work->cpu->lanes);
+}
+
+/* An iteration sums one panel of channels at one point of the weights over all tiles. */
 static void launch_sums(lower_context *context, winograd_sums *work, const int buffers[3], const ir_value *value) {
     arena *memory = context->memory;
     const conv_shape *shape = work->shape;
-    int64_t panel = work->maps.panel, all = work->maps.tiles;
+    int64_t panel = work->maps.panel, all = work->maps.tiles, panels = shape->channels / panel;
     kir_kernel *kernel =
         kir_kernel_new(memory,
                        arena_printf(memory, "conv2d_weight_grad_winograd_%lldx%lldx%lld", (long long)shape->channels,
                                     (long long)shape->filters, (long long)all),
                        value->span);
     work->maps.points =
-        kir_argument_add(memory, kernel, "map_points", KIR_F32, WINOGRAD_ELEMENTS * work->maps.point, true, false);
+        kir_argument_add(memory, kernel, "map_points", KIR_F32, points_of(work) * work->maps.point, true, false);
     work->gradients.points = kir_argument_add(memory, kernel, "gradient_points", KIR_F32,
-                                              WINOGRAD_ELEMENTS * work->gradients.point, true, false);
+                                              points_of(work) * work->gradients.point, true, false);
     work->sums = kir_argument_add(memory, kernel, "sums", KIR_F32, work->sum_chunk, true, true);
-    kir_builder builder = {memory, kernel, &kernel->body, value->span}, body, clearing;
-    int64_t panels = shape->channels / panel;
-    kir_reg count = kir_value(&builder, kir_at(panels));
-    work->point = kir_plus(kir_at(0), 1, kir_op2(&builder, KIR_div, 0, count));
+    int64_t extent = WINOGRAD_WEIGHTS * WINOGRAD_WEIGHTS * panels;
+    kernel->flops = 2.0 * (double)(points_of(work) * all * shape->channels * shape->filters) / (double)extent;
+    kir_builder builder = {memory, kernel, &kernel->body, value->span}, rows, body;
+    kir_reg count = kir_value(&builder, kir_at(panels)), side = kir_value(&builder, kir_at(WINOGRAD_WEIGHTS));
+    kir_reg number = kir_op2(&builder, KIR_div, 0, count);
+    work->sum_number = kir_plus(kir_at(0), 1, number);
     work->channels_first = kir_plus(kir_at(0), panel, kir_op2(&builder, KIR_rem, 0, count));
     work->channels = panel;
     work->sum_base = kir_at(0);
-    kernel->flops = 2.0 * (double)(all * panel * shape->filters);
-    int64_t step = shape->filters / work->gradients.panel;
-    kir_index rows = kir_plus_index(kir_plus_index(kir_at(0), work->sum_point, work->point), work->gradients.panel,
-                                    work->channels_first);
-    kir_reg part = kir_loop(&builder, kir_at(0), kir_at(step), 1, &clearing);
-    lower_clear_elements(&clearing, work->sums, kir_plus(rows, work->gradients.panel * shape->channels, part),
-                         panel * work->gradients.panel, work->cpu->lanes);
-    work->tiles = tile_even_size(all, SUMMED_TILES);
-    kir_reg first = kir_loop(&builder, kir_at(0), kir_at(all), work->tiles, &body);
-    work->first_tile = kir_plus(kir_at(0), 1, first);
-    tile_blocks(&body, shape->filters, work->gradients.panel, emit_filter_panel_only, work);
-    lower_launch(context, kernel, WINOGRAD_ELEMENTS * panels, buffers, value->span);
+    emit_clear(&builder, work);
+    kir_reg row = kir_op2(&builder, KIR_div, number, side), column = kir_op2(&builder, KIR_rem, number, side);
+    row = emit_shared_points(&builder, &work->method, row, &rows);
+    column = emit_shared_points(&rows, &work->method, column, &body);
+    work->point = kir_plus(kir_plus(kir_at(0), work->method.points, row), 1, column);
+    tile_blocks(&body, all, tile_even_size(all, SUMMED_TILES), emit_tiles, work);
+    lower_launch(context, kernel, extent, buffers, value->span);
 }
 
 /* ---- back to taps ---------------------------------------------------------------------------------------------------
@@ -209,7 +242,7 @@ static kir_reg load_sum(const kir_builder *builder, int row, int column, void *u
     const winograd_sums *work = user;
     int lanes = work->cpu->lanes;
     kir_index from = work->from;
-    from.base += (row * WINOGRAD_POINTS + column) * work->sum_point;
+    from.base += (row * WINOGRAD_WEIGHTS + column) * work->sum_point;
     kir_reg sum = kir_load(builder, work->sums, from, lanes, lanes);
     for (int64_t chunk = 1; chunk < work->chunks; chunk++) {
         from.base += work->sum_chunk;
@@ -232,7 +265,7 @@ static void emit_taps(kir_builder *builder, kir_index first, int64_t size, void 
     kir_reg vector = kir_loop(builder, kir_at(0), kir_at(size), work->cpu->lanes, &body);
     work->from = kir_plus(kir_plus(kir_plus_index(kir_at(0), shape->channels, first), size, 0), 1, vector);
     work->to = kir_plus(kir_plus_index(kir_plus(kir_at(0), shape->filters, 0), 1, first), 1, vector);
-    winograd_matrix taps = winograd_transposed(&work->matrices.weight);
+    winograd_matrix taps = winograd_transposed(&work->method.weight);
     winograd_transform(&body, &taps, load_sum, store_tap, work);
 }
 
@@ -257,11 +290,13 @@ static int64_t chunk_count(int64_t blocks, int64_t bytes) {
 }
 
 bool lower_winograd_weight_grad(lower_context *context, const ir_value *value, const conv_shape *shape) {
-    winograd_sums work = {.cpu = &context->pass->target, .shape = shape, .matrices = winograd_matrices_new()};
-    work.spread = winograd_transposed(&work.matrices.output);
-    work.tiling = winograd_tiling_new(shape->n, shape->out, TILES);
+    winograd_sums work = {.cpu = &context->pass->target,
+                          .shape = shape,
+                          .method = shape->stride[0] == 1 ? winograd_stride_1() : winograd_stride_2()};
+    work.spread = winograd_transposed(&work.method.output);
+    work.tiling = winograd_tiling_new(shape->n, shape->out, work.method.outputs, TILES);
     work.sum_point = winograd_point_stride(shape->channels, shape->filters, work.cpu->lanes);
-    work.sum_chunk = WINOGRAD_ELEMENTS * work.sum_point;
+    work.sum_chunk = WINOGRAD_WEIGHTS * WINOGRAD_WEIGHTS * work.sum_point;
     ir_layout map = lower_channels_last(), weight = lower_conv_weight();
     int x = lower_buffer_in_layout(context, value->operands[0], map);
     int dy = lower_buffer_in_layout(context, value->operands[1], map);

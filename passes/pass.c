@@ -15,6 +15,8 @@ static const pass_info squeeze = {"squeeze", "computes without axes of size 1", 
 static const pass_info expand = {"expand", "operations that have no kernel, as those that have", true, pass_expand};
 static const pass_info sink_gathers = {"sink-gathers", "single scores read out of a matrix are computed by themselves",
                                        false, pass_sink_gathers};
+static const pass_info expand_distances = {"expand-distances", "squared distances of all pairs become products", false,
+                                           pass_expand_distances};
 static const pass_info fuse_contrastive = {
     "fuse-contrastive", "groups scores of all pairs with what reduces them, so that they are never stored", false,
     pass_fuse_contrastive};
@@ -31,6 +33,7 @@ static const pass_info plan_memory = {"plan-memory", "gives every buffer its pla
 static const pass_info *const pipeline[] = {&squeeze,
                                             &canonicalize,
                                             &common_subexpressions,
+                                            &expand_distances,
                                             &sink_gathers,
                                             &dead_code,
                                             &differentiate,
@@ -48,10 +51,21 @@ static const pass_info *const pipeline[] = {&squeeze,
                                             &lower,
                                             &lower_views,
                                             &plan_memory};
-static const pass_info *const all_passes[] = {&squeeze,     &canonicalize,  &common_subexpressions, &sink_gathers,
-                                              &dead_code,   &differentiate, &fuse_contrastive,      &expand,
-                                              &factor_sums, &layout,        &fuse_elementwise,      &lower,
-                                              &lower_views, &plan_memory};
+static const pass_info *const all_passes[] = {&squeeze,
+                                              &canonicalize,
+                                              &common_subexpressions,
+                                              &expand_distances,
+                                              &sink_gathers,
+                                              &dead_code,
+                                              &differentiate,
+                                              &fuse_contrastive,
+                                              &expand,
+                                              &factor_sums,
+                                              &layout,
+                                              &fuse_elementwise,
+                                              &lower,
+                                              &lower_views,
+                                              &plan_memory};
 enum { PIPELINE_LENGTH = sizeof pipeline / sizeof *pipeline, PASS_COUNT = sizeof all_passes / sizeof *all_passes };
 
 const pass_info *const *pass_pipeline(int *count) {

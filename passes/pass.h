@@ -12,6 +12,7 @@ typedef struct {
     ir_module *module;
     kir_program *program;  /* NULL until `lower` has run */
     bool library_products; /* `lower` has products of matrices computed by the runtime's library */
+    int product_parts;     /* bf16 parts of each number in the products of fused scores: 1 to 3, or 0 for plain f32 */
     bool remarks;          /* passes say in `diags` what they did and what they could not do */
 } pass_context;
 
@@ -50,6 +51,7 @@ bool pass_common_subexpressions(pass_context *context);
 bool pass_dead_code(pass_context *context);
 bool pass_differentiate(pass_context *context);
 bool pass_squeeze(pass_context *context);
+bool pass_expand_distances(pass_context *context);
 bool pass_sink_gathers(pass_context *context);
 bool pass_fuse_contrastive(pass_context *context);
 bool pass_expand(pass_context *context);

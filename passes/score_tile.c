@@ -2,6 +2,7 @@
 
 #include "passes/kernel_math.h"
 #include "passes/register_tile.h"
+#include "passes/score_pairs.h"
 
 #include <assert.h>
 #include <math.h>
@@ -24,7 +25,7 @@ static kir_reg product_element(lower_kernel *kernel, int number, const lower_coo
     kir_index index = kir_plus_index(kir_at(0), reader->plan->tile_stride, at[turned].base);
     index = kir_plus_index(index, -reader->plan->tile_stride, reader->place->row);
     index = kir_plus_index(index, 1, at[!turned].base);
-    index = kir_plus_index(index, -1, reader->place->column);
+    index = kir_plus_index(kir_plus_index(index, -1, reader->place->column), 1, reader->origin);
     return kir_load(&kernel->builder, reader->tiles[number], index, lanes, lanes);
 }
 
@@ -59,6 +60,7 @@ static void emit_panel(lower_kernel *kernel, const score_plan *plan, const score
     for (int r = 0; r < plan->panel_rows; r++) {
         rows[r] = kir_plus(kir_plus_index(kir_at(r * product->length), product->length, first), 1, k);
         targets[r] = kir_plus_index(kir_plus_index(kir_at(r * plan->tile_stride), plan->tile_stride, row), 1, column);
+        targets[r] = kir_plus_index(targets[r], 1, kernel->scores->origin);
     }
     kir_index panel = kir_plus_index(place->column, 1, column);
     kir_index right = kir_plus(kir_plus_index(kir_at(0), product->length, panel), plan->panel_columns, k);
@@ -67,6 +69,10 @@ static void emit_panel(lower_kernel *kernel, const score_plan *plan, const score
 }
 
 static void emit_product(lower_kernel *kernel, const score_plan *plan, const score_place *place, int number) {
+    if (plan->parts) {
+        score_pairs_product(kernel, plan, place, number);
+        return;
+    }
     kir_builder outer = kernel->builder, over_rows, over_columns;
     kir_reg column = kir_loop(&outer, kir_at(0), place->column_end, plan->panel_columns, &over_columns);
     kir_reg row = kir_loop(&over_columns, kir_at(0), place->row_end, plan->panel_rows, &over_rows);
@@ -367,6 +373,10 @@ static void emit_multiply(kir_builder *builder, kir_index first, int64_t columns
 /* output rows += weights x vectors (by_row), or output columns += weights^T x vectors. */
 static void multiply(lower_kernel *kernel, const score_plan *plan, const score_place *place, const score_output *output,
                      int weights, bool by_row) {
+    if (plan->parts) {
+        score_pairs_multiply(kernel, plan, place, output, weights, by_row);
+        return;
+    }
     multiplication work = {.plan = plan, .weights = weights, .length = output->length};
     work.vectors = lower_argument(kernel, output->vectors, false);
     work.target = lower_argument(kernel, output->total, true);
@@ -390,19 +400,42 @@ static void multiply(lower_kernel *kernel, const score_plan *plan, const score_p
 /* ---- the tile ------------------------------------------------------------------------------------------------------
  */
 
+static int kept_tiles(lower_kernel *kernel, const score_plan *plan) {
+    if (!plan->reuses)
+        lower_argument(kernel, plan->kept, true);
+    return lower_argument(kernel, plan->kept, false);
+}
+
+/* `index`, which counts in tiles of `size`, by `factor` a tile. */
+static kir_index by_tile(kir_index index, int64_t size, int64_t factor) {
+    index.base = index.base / size * factor;
+    for (int i = 0; i < index.term_count; i++)
+        index.terms[i].coefficient = index.terms[i].coefficient / size * factor;
+    return index;
+}
+
+static kir_index kept_origin(const score_plan *plan, const score_place *place) {
+    int64_t elements = plan->tile_rows * plan->tile_stride;
+    int64_t columns = (plan->columns + plan->tile_columns - 1) / plan->tile_columns;
+    kir_index row = by_tile(place->row, plan->tile_rows, columns * elements);
+    return kir_plus_index(row, 1, by_tile(place->column, plan->tile_columns, elements));
+}
+
 void score_tile_emit(lower_kernel *kernel, const score_plan *plan, const score_place *place) {
     score_reader reader = {.plan = plan, .place = place};
     size_t ids = (size_t)plan->context->source->next_id;
     reader.known = arena_alloc(plan->context->memory, 2 * ids * sizeof *reader.known);
     int64_t elements = plan->tile_rows * plan->tile_stride;
     int weights[SCORE_MAX_RESULTS];
+    bool kept = plan->kept >= 0;
     for (int i = 0; i < plan->product_count; i++)
-        reader.tiles[i] = lower_scratch(kernel, "scores", elements);
+        reader.tiles[i] = kept ? kept_tiles(kernel, plan) : lower_scratch(kernel, "scores", elements);
+    reader.origin = kept ? kept_origin(plan, place) : kir_at(0);
     /* Weights take the place of the products, which nothing reads after them. */
     for (int i = 0; i < plan->weight_count; i++)
-        weights[i] = i < plan->product_count ? reader.tiles[i] : lower_scratch(kernel, "weights", elements);
+        weights[i] = i < plan->product_count && !kept ? reader.tiles[i] : lower_scratch(kernel, "weights", elements);
     kernel->scores = &reader;
-    for (int i = 0; i < plan->product_count; i++)
+    for (int i = 0; i < plan->product_count && !plan->reuses; i++)
         emit_product(kernel, plan, place, i);
     sweep_by_columns(kernel, plan, place, false);
     if (place->mirrored) {

@@ -15,7 +15,7 @@ typedef struct {
     const ir_value *row_vectors, *column_vectors; /* its operands, by the tile's sides */
     int64_t length;                               /* of the vectors */
     int left;                                     /* buffer [rows, length], the rows rounded up to whole panels */
-    int packed; /* buffer [panel][length][panel's columns], zeros beyond the last column */
+    int packed; /* buffer [panel][length][panel's columns], zeros beyond the last column; both else in pairs */
 } score_product;
 
 typedef enum { SCORE_SUM, SCORE_MAX, SCORE_LOGSUMEXP, SCORE_MULTIPLY } score_result_kind;
@@ -27,7 +27,7 @@ typedef struct {
     bool by_row;      /* one result a row, else one a column */
     int total;        /* buffer: what has been added up, or the largest; [whole tiles], of a product [rows, length] */
     int exponentials; /* of a log-sum-exp: buffer of the sums of e^(score - largest) */
-    int vectors;      /* of a product: buffer of what scores are multiplied by, [columns or rows, length] */
+    int vectors;      /* of a product: buffer of what scores are multiplied by, [columns or rows, length], or pairs */
     int64_t length;
     int weights; /* of a product: which of the plan's weights */
 } score_output;
@@ -39,6 +39,7 @@ typedef struct {
     bool symmetric;                 /* half of the tiles are computed and used both ways */
     bool exchanged;                 /* the tile's rows are the scores' columns: the longer side is not rearranged */
     bool fresh_rows, fresh_columns; /* the first tile that adds to a total of rows (columns) sets it */
+    int parts;                      /* bf16 parts of each number in products (score_pairs.h); 0 for f32 as it is */
     int64_t chunks;                 /* above 0: the rows are split, and each part has column totals of its own */
     score_product products[SCORE_MAX_PRODUCTS];
     int product_count;
@@ -48,6 +49,9 @@ typedef struct {
     int weight_count;
     int lanes, panel_rows, panel_columns; /* of one register tile */
     int64_t tile_rows, tile_columns;
+    int kept;            /* buffer [row of tiles][tile][rows][stride] of the product for a later group, or -1 */
+    bool reuses;         /* an earlier group has filled it */
+    bool shares;         /* one of the two is so */
     int64_t tile_stride; /* between rows in memory: not a power of 2, which would crowd few sets of the caches */
 } score_plan;
 
@@ -60,6 +64,12 @@ typedef struct {
     bool mirrored; /* symmetric scores off the diagonal: also the tile with rows and columns exchanged */
 } score_place;
 
+/* score_plan.c: what the group holds, without tiles. */
+score_plan score_plan_of(lower_context *context, int group);
+/* The same product in another group, where it takes no more memory than its vectors: it is computed once and kept for
+ * both. NULL if there is none. */
+const ir_value *score_plan_share(score_plan *plan);
+
 /* score_totals.c: buffers for what tiles add up, filled where the first tile does not; afterwards the results. */
 void score_totals_prepare(score_plan *plan);
 void score_totals_finish(const score_plan *plan);
@@ -68,7 +78,8 @@ void score_totals_finish(const score_plan *plan);
 typedef struct score_reader {
     const score_plan *plan;
     const score_place *place;
-    int tiles[SCORE_MAX_PRODUCTS]; /* scratch arguments */
+    int tiles[SCORE_MAX_PRODUCTS]; /* arguments: scratch, or what is kept */
+    kir_index origin;              /* of the tile in them */
     kir_reg *known;                /* by 2 * id + (rows run along the lanes): computed in this very place, or -1 */
 } score_reader;
 

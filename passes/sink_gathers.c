@@ -2,7 +2,9 @@
  *
  * gather(f(dot(u, v)), positive) = f(rowwise dot of u and gather(v, positive)) for an elementwise f: N products instead
  * of a read from N x M scores, which thereby need not exist. Runs before `differentiate`, so that no gradient is
- * scattered into the scores either. */
+ * scattered into the scores either.
+ *
+ * Some of the rows that are gathered are gathered by some of the indices. */
 #include "passes/pass.h"
 
 typedef struct {
@@ -156,6 +158,43 @@ static ir_value *pull(sinking *work, ir_value *value) {
     return *known;
 }
 
+/* ---- slices of what is gathered ------------------------------------------------------------------------------------
+ */
+
+/* Whether the value slices rows gathered along axis 0 by nothing but their indices' axes. */
+static bool slices_indices(const ir_value *value) {
+    const ir_value *rows = value->opcode == IR_OP_slice ? value->operands[0] : NULL;
+    if (!rows || rows->opcode != IR_OP_gather || ir_int(rows, IR_ATTR_axis) != 0 || ir_int(rows, IR_ATTR_batch) != 0)
+        return false;
+    for (int axis = rows->operands[1]->type.rank; axis < value->type.rank; axis++)
+        if (value->type.dims[axis] != rows->type.dims[axis])
+            return false;
+    return true;
+}
+
+static ir_value *slice_indices(const ir_builder *builder, const ir_value *slice) {
+    const ir_value *rows = slice->operands[0];
+    ir_value *index = rows->operands[1];
+    static const ir_attr_key keys[] = {IR_ATTR_start, IR_ATTR_limit, IR_ATTR_stride};
+    ir_attr attrs[3];
+    for (int i = 0; i < 3; i++)
+        attrs[i] =
+            ir_attr_ints_make(builder->function->module->memory, keys[i], ir_ints(slice, keys[i]), index->type.rank);
+    index = ir_build(builder->function, builder->before, IR_OP_slice, &index, 1, attrs, 3, NULL, builder->span);
+    return gather_rows(builder, rows->operands[0], index);
+}
+
+static void sink_slices(ir_function *function) {
+    for (ir_value *value = function->first, *next; value; value = next) {
+        next = value->next;
+        if (!slices_indices(value))
+            continue;
+        ir_builder builder = {function, value, value->span};
+        ir_replace_uses(function, value, slice_indices(&builder, value));
+        ir_remove(function, value);
+    }
+}
+
 static void sink(arena *memory, ir_function *function) {
     for (ir_value *value = function->first, *next; value; value = next) {
         next = value->next;
@@ -171,7 +210,9 @@ static void sink(arena *memory, ir_function *function) {
 }
 
 bool pass_sink_gathers(pass_context *context) {
-    for (int i = 0; i < context->module->function_count; i++)
+    for (int i = 0; i < context->module->function_count; i++) {
         sink(context->memory, context->module->functions[i]);
+        sink_slices(context->module->functions[i]);
+    }
     return true;
 }

@@ -1,31 +1,38 @@
-/* Inside the lowering of convolutions: Winograd's method for kernels of 3 x 3 at stride 1.
+/* Inside the lowering of convolutions: Winograd's method for kernels of 3 x 3 at strides 1 and 2.
  *
- * A tile of m x m results is computed from a patch of (m + 2) x (m + 2) elements by (m + 2)^2 multiplications a pair of
- * channels, where the plain way takes 9 m^2: patches and weights are evaluated at m + 1 points and at infinity, along
- * both axes, multiplied point by point, and the results interpolated. */
+ * A tile of 4 x 4 results is computed from a patch of 6 x 6 elements by 36 multiplications a pair of channels, where
+ * the plain way takes 144: patches and weights are evaluated at five points and at infinity, along both axes,
+ * multiplied point by point, and the results interpolated. At stride 2 the outer taps meet every other element of the
+ * patch and the middle tap the ones between: a convolution with two taps, evaluated at five points, and plain products,
+ * 81 multiplications in all. */
 #ifndef PASSES_WINOGRAD_H
 #define PASSES_WINOGRAD_H
 
 #include "passes/lower_contraction.h"
 
-enum { WINOGRAD_OUTPUTS = 4, WINOGRAD_POINTS = 6, WINOGRAD_TAPS = 3, WINOGRAD_ELEMENTS = 36 };
+enum { WINOGRAD_TAPS = 3, WINOGRAD_WEIGHTS = 6, WINOGRAD_MOST = 9 };
 
-/* Points other than 0 and infinity come as p and -p, whose rows (or columns) differ in the signs of every other
- * element. */
 typedef struct {
     int rows, columns;
-    bool paired_rows, paired_columns;
-    double at[WINOGRAD_POINTS][WINOGRAD_POINTS];
+    double at[WINOGRAD_MOST][WINOGRAD_MOST];
 } winograd_matrix;
 
 typedef struct {
+    int points;             /* along an axis */
+    int outputs, step;      /* along an axis: results of a tile; elements between patches */
     winograd_matrix input;  /* patch -> points */
-    winograd_matrix weight; /* taps -> points */
+    winograd_matrix weight; /* taps -> points of the weights: WINOGRAD_WEIGHTS, the last for all points from there on */
     winograd_matrix output; /* points -> results */
-} winograd_matrices;
+} winograd_method;
 
-winograd_matrices winograd_matrices_new(void);
+winograd_method winograd_stride_1(void);
+winograd_method winograd_stride_2(void);
+/* The input's gradient at stride 2, of taps from the other end; with odd padding its first element meets the middle
+ * tap. */
+winograd_method winograd_stride_2_gradient(bool odd);
 winograd_matrix winograd_transposed(const winograd_matrix *matrix);
+/* Of a point of both axes: the weights' point that belongs to it. */
+kir_index winograd_weight_point(const kir_builder *builder, const winograd_method *method, kir_reg point);
 /* matrix * x * matrix^T: element by element loaded when it is needed, and stored when it is known. */
 typedef kir_reg (*winograd_load)(const kir_builder *builder, int row, int column, void *user);
 typedef void (*winograd_store)(const kir_builder *builder, int row, int column, kir_reg value, void *user);
@@ -42,8 +49,8 @@ typedef struct {
     int64_t extent;       /* blocks in all */
 } winograd_tiling;
 
-/* Blocks of about `wanted` tiles over n maps of `size` results. */
-winograd_tiling winograd_tiling_new(int64_t n, const int64_t size[2], int64_t wanted);
+/* Blocks of about `wanted` tiles of outputs x outputs over n maps of `size` results. */
+winograd_tiling winograd_tiling_new(int64_t n, const int64_t size[2], int outputs, int64_t wanted);
 
 /* Where a block is. */
 typedef struct {
@@ -55,6 +62,7 @@ winograd_place winograd_place_of(const kir_builder *builder, const winograd_tili
 /* Tiles of a map at the points: elements [point][panel of channels][tile][channel of the panel]. */
 typedef struct {
     const winograd_matrix *matrix;
+    int step;                             /* elements between patches */
     int source;                           /* the map's argument */
     int64_t size[2], channels, origin[2]; /* of the map; the first tile's first element */
     int padded;                           /* scratch for one map's part, with zeros around; -1 where none are needed */
@@ -66,7 +74,7 @@ typedef struct {
 
 /* Fills in everything but `points` and `point`; adds the scratch memory. The patch is as wide as the matrix. */
 winograd_patches winograd_patches_new(arena *memory, kir_kernel *kernel, const winograd_tiling *tiling,
-                                      const winograd_matrix *matrix, int source, const int64_t size[2],
+                                      const winograd_matrix *matrix, int step, int source, const int64_t size[2],
                                       int64_t channels, const int64_t origin[2], int64_t panel);
 /* Emits the evaluation of a block's patches, written from tile `first` of each panel on. */
 void winograd_emit_patches(kir_builder *builder, const winograd_patches *patches, const winograd_tiling *tiling,

@@ -3,57 +3,123 @@
 
 #include <assert.h>
 
-/* Errors grow with the spread of the points' powers; among pairs of pairs these keep them smallest: about 2.5 times the
- * error of plain sums, where 1 and 2 give 5 times. Their powers are exact. */
-static const double points[WINOGRAD_POINTS - 1] = {0, 0.625, -0.625, 1.5, -1.5};
-
-/* The polynomial of x that is 0 at all points but one (-1: at all), by its coefficients. */
-static void vanishing_polynomial(int but, double coefficients[WINOGRAD_POINTS]) {
-    double polynomial[WINOGRAD_POINTS + 1] = {1};
+/* The polynomial of x that is 0 at all of `count` points but one (-1: at all), by its coefficients. */
+static void vanishing_polynomial(const double *points, int count, int but, double coefficients[WINOGRAD_MOST]) {
+    double polynomial[WINOGRAD_MOST + 1] = {1};
     int degree = 0;
-    for (int i = 0; i < WINOGRAD_POINTS - 1; i++)
+    for (int i = 0; i < count; i++)
         if (i != but) {
-            double next[WINOGRAD_POINTS + 1] = {0};
-            for (int d = 0; d <= degree; d++) {
-                next[d + 1] += polynomial[d];
-                next[d] -= points[i] * polynomial[d];
-            }
             degree++;
-            for (int d = 0; d <= degree; d++)
-                polynomial[d] = next[d];
+            for (int d = degree; d >= 0; d--)
+                polynomial[d] = (d > 0 ? polynomial[d - 1] : 0) - points[i] * (d < degree ? polynomial[d] : 0);
         }
-    for (int d = 0; d < WINOGRAD_POINTS; d++)
-        coefficients[d] = d <= degree ? polynomial[d] : 0;
+    for (int d = 0; d <= degree; d++)
+        coefficients[d] = polynomial[d];
 }
 
-winograd_matrices winograd_matrices_new(void) {
-    enum { LAST = WINOGRAD_POINTS - 1 };
-    winograd_matrices all = {.input = {.rows = WINOGRAD_POINTS, .columns = WINOGRAD_POINTS, .paired_rows = true},
-                             .weight = {.rows = WINOGRAD_POINTS, .columns = WINOGRAD_TAPS, .paired_rows = true},
-                             .output = {.rows = WINOGRAD_OUTPUTS, .columns = WINOGRAD_POINTS, .paired_columns = true}};
-    for (int i = 0; i < LAST; i++) {
-        vanishing_polynomial(i, all.input.at[i]);
+/* The method of Toom and Cook for one axis: the points given and infinity, outputs + taps - 1 in all. */
+static winograd_method evaluate_at(const double *points, int outputs, int taps) {
+    int last = outputs + taps - 2;
+    winograd_method method = {.points = last + 1,
+                              .outputs = outputs,
+                              .step = outputs,
+                              .input = {.rows = last + 1, .columns = last + 1},
+                              .weight = {.rows = last + 1, .columns = taps},
+                              .output = {.rows = outputs, .columns = last + 1}};
+    for (int i = 0; i < last; i++) {
+        vanishing_polynomial(points, last, i, method.input.at[i]);
         double scale = 1, power = 1;
-        for (int j = 0; j < LAST; j++)
+        for (int j = 0; j < last; j++)
             if (j != i)
                 scale *= points[i] - points[j];
-        for (int k = 0; k < WINOGRAD_OUTPUTS; k++, power *= points[i]) {
-            if (k < WINOGRAD_TAPS)
-                all.weight.at[i][k] = power / scale;
-            all.output.at[k][i] = power;
+        for (int k = 0; k < outputs || k < taps; k++, power *= points[i]) {
+            if (k < taps)
+                method.weight.at[i][k] = power / scale;
+            if (k < outputs)
+                method.output.at[k][i] = power;
         }
     }
-    vanishing_polynomial(-1, all.input.at[LAST]);
-    all.weight.at[LAST][WINOGRAD_TAPS - 1] = 1;
-    all.output.at[WINOGRAD_OUTPUTS - 1][LAST] = 1;
-    return all;
+    vanishing_polynomial(points, last, -1, method.input.at[last]);
+    method.weight.at[last][taps - 1] = 1;
+    method.output.at[outputs - 1][last] = 1;
+    return method;
+}
+
+/* Errors grow with the spread of the points' powers; points of these magnitudes keep them smallest, at about 2.5 times
+ * (stride 2: 1.3 times) the error of plain sums, where 0, 1 and 2 give 5 times. Their powers are exact. */
+winograd_method winograd_stride_1(void) {
+    static const double points[] = {0, 0.625, -0.625, 1.5, -1.5};
+    return evaluate_at(points, 4, WINOGRAD_TAPS);
+}
+
+/* Two of the three taps. */
+static winograd_method outer_taps(void) {
+    static const double points[] = {0.5, -0.5, 1.25, -1.25};
+    return evaluate_at(points, 4, 2);
+}
+
+/* The weights' matrix: the outer taps' points, and the middle tap. */
+static winograd_matrix stride_2_weights(const winograd_method *outer) {
+    winograd_matrix weight = {.rows = WINOGRAD_WEIGHTS, .columns = WINOGRAD_TAPS};
+    for (int r = 0; r < outer->points; r++)
+        for (int c = 0; c < 2; c++)
+            weight.at[r][2 * c] = outer->weight.at[r][c];
+    weight.at[outer->points][1] = 1;
+    return weight;
+}
+
+winograd_method winograd_stride_2(void) {
+    winograd_method outer = outer_taps();
+    winograd_method method = {.points = WINOGRAD_MOST,
+                              .outputs = outer.outputs,
+                              .step = 2 * outer.outputs,
+                              .input = {.rows = WINOGRAD_MOST, .columns = 2 * outer.outputs + 1},
+                              .weight = stride_2_weights(&outer),
+                              .output = {.rows = outer.outputs, .columns = WINOGRAD_MOST}};
+    for (int r = 0; r < outer.points; r++)
+        for (int c = 0; c < outer.points; c++)
+            method.input.at[r][2 * c] = outer.input.at[r][c];
+    for (int i = 0; i < outer.outputs; i++) {
+        method.input.at[outer.points + i][2 * i + 1] = 1;
+        for (int c = 0; c < outer.points; c++)
+            method.output.at[i][c] = outer.output.at[i][c];
+        method.output.at[i][outer.points + i] = 1;
+    }
+    return method;
+}
+
+winograd_method winograd_stride_2_gradient(bool odd) {
+    winograd_method outer = outer_taps();
+    winograd_method method = {.points = WINOGRAD_MOST,
+                              .outputs = 2 * outer.outputs,
+                              .step = outer.outputs,
+                              .input = {.rows = WINOGRAD_MOST, .columns = outer.points},
+                              .weight = stride_2_weights(&outer),
+                              .output = {.rows = 2 * outer.outputs, .columns = WINOGRAD_MOST}};
+    for (int r = 0; r < outer.points; r++)
+        for (int c = 0; c < outer.points; c++)
+            method.input.at[r][c] = outer.input.at[r][c];
+    for (int i = 0; i < outer.outputs; i++) {
+        method.input.at[outer.points + i][odd ? i : i + 1] = 1;
+        for (int c = 0; c < outer.points; c++)
+            method.output.at[2 * i + odd][c] = outer.output.at[i][c];
+        method.output.at[2 * i + !odd][outer.points + i] = 1;
+    }
+    return method;
+}
+
+kir_index winograd_weight_point(const kir_builder *builder, const winograd_method *method, kir_reg point) {
+    if (method->points == WINOGRAD_WEIGHTS)
+        return kir_plus(kir_at(0), 1, point);
+    kir_reg points = kir_value(builder, kir_at(method->points)),
+            last = kir_value(builder, kir_at(WINOGRAD_WEIGHTS - 1));
+    kir_reg row = kir_op2(builder, KIR_min, kir_op2(builder, KIR_div, point, points), last);
+    kir_reg column = kir_op2(builder, KIR_min, kir_op2(builder, KIR_rem, point, points), last);
+    return kir_plus(kir_plus(kir_at(0), WINOGRAD_WEIGHTS, row), 1, column);
 }
 
 winograd_matrix winograd_transposed(const winograd_matrix *matrix) {
-    winograd_matrix result = {.rows = matrix->columns,
-                              .columns = matrix->rows,
-                              .paired_rows = matrix->paired_columns,
-                              .paired_columns = matrix->paired_rows};
+    winograd_matrix result = {.rows = matrix->columns, .columns = matrix->rows};
     for (int r = 0; r < result.rows; r++)
         for (int c = 0; c < result.columns; c++)
             result.at[r][c] = matrix->at[c][r];
@@ -66,8 +132,8 @@ winograd_matrix winograd_transposed(const winograd_matrix *matrix) {
 /* A sum of registers times numbers under construction. */
 typedef struct {
     int count;
-    kir_reg x[WINOGRAD_POINTS];
-    double factor[WINOGRAD_POINTS];
+    kir_reg x[WINOGRAD_MOST];
+    double factor[WINOGRAD_MOST];
 } linear_sum;
 
 static void sum_add(linear_sum *sum, kir_reg x, double factor) {
@@ -125,32 +191,59 @@ static void emit_row_pair(const kir_builder *builder, const winograd_matrix *mat
     result[row + 1] = times_plus(builder, o, -shared, e);
 }
 
+/* Whether two rows (columns) are for p and -p: they differ in the signs of some elements, not of all. */
+static bool are_paired(const winograd_matrix *matrix, bool columns, int first) {
+    int same = 0, negated = 0;
+    if (first + 1 >= (columns ? matrix->columns : matrix->rows))
+        return false;
+    for (int i = 0; i < (columns ? matrix->rows : matrix->columns); i++) {
+        double a = columns ? matrix->at[i][first] : matrix->at[first][i];
+        double b = columns ? matrix->at[i][first + 1] : matrix->at[first + 1][i];
+        if (a != b && a != -b)
+            return false;
+        same += a == b && a != 0;
+        negated += a == -b && a != 0;
+    }
+    return same > 0 && negated > 0;
+}
+
 /* Columns for p and -p enter every row as their sum or their difference. */
 static void emit_column_pairs(const kir_builder *builder, const winograd_matrix *matrix, const kir_reg *x,
                               kir_reg *result) {
-    kir_reg sums[WINOGRAD_POINTS], differences[WINOGRAD_POINTS];
-    for (int c = 1; c + 1 < matrix->columns; c += 2) {
-        sums[c] = kir_op2(builder, KIR_add, x[c], x[c + 1]);
-        differences[c] = kir_op2(builder, KIR_sub, x[c], x[c + 1]);
-    }
+    kir_reg sums[WINOGRAD_MOST], differences[WINOGRAD_MOST];
+    bool paired[WINOGRAD_MOST] = {false};
+    for (int c = 0; c < matrix->columns; c++)
+        if (are_paired(matrix, true, c)) {
+            paired[c] = true;
+            sums[c] = kir_op2(builder, KIR_add, x[c], x[c + 1]);
+            differences[c] = kir_op2(builder, KIR_sub, x[c], x[c + 1]);
+            c++;
+        }
     for (int r = 0; r < matrix->rows; r++) {
         linear_sum sum = {0};
-        sum_add(&sum, x[0], matrix->at[r][0]);
-        for (int c = 1; c + 1 < matrix->columns; c += 2)
-            sum_add(&sum, matrix->at[r][c] == matrix->at[r][c + 1] ? sums[c] : differences[c], matrix->at[r][c]);
-        sum_add(&sum, x[matrix->columns - 1], matrix->at[r][matrix->columns - 1]);
+        for (int c = 0; c < matrix->columns; c++) {
+            double factor = matrix->at[r][c];
+            if (paired[c])
+                sum_add(&sum, factor == matrix->at[r][c + 1] ? sums[c] : differences[c], factor);
+            else
+                sum_add(&sum, x[c], factor);
+            c += paired[c];
+        }
         result[r] = sum_emit(builder, &sum);
     }
 }
 
 /* matrix * x */
 static void emit_product(const kir_builder *builder, const winograd_matrix *matrix, const kir_reg *x, kir_reg *result) {
-    if (matrix->paired_columns) {
+    bool row_pairs = false;
+    for (int r = 0; r < matrix->rows; r++)
+        row_pairs |= are_paired(matrix, false, r);
+    if (!row_pairs) {
         emit_column_pairs(builder, matrix, x, result);
         return;
     }
     for (int r = 0; r < matrix->rows; r++) {
-        if (r > 0 && r + 1 < matrix->rows) {
+        if (are_paired(matrix, false, r)) {
             emit_row_pair(builder, matrix, r++, x, result);
             continue;
         }
@@ -163,9 +256,9 @@ static void emit_product(const kir_builder *builder, const winograd_matrix *matr
 
 void winograd_transform(const kir_builder *builder, const winograd_matrix *matrix, winograd_load load,
                         winograd_store store, void *user) {
-    kir_reg half[WINOGRAD_POINTS][WINOGRAD_POINTS]; /* matrix * x */
+    kir_reg half[WINOGRAD_MOST][WINOGRAD_MOST]; /* matrix * x */
     for (int c = 0; c < matrix->columns; c++) {
-        kir_reg column[WINOGRAD_POINTS], product[WINOGRAD_POINTS];
+        kir_reg column[WINOGRAD_MOST], product[WINOGRAD_MOST];
         for (int r = 0; r < matrix->columns; r++)
             column[r] = load(builder, r, c, user);
         emit_product(builder, matrix, column, product);
@@ -173,7 +266,7 @@ void winograd_transform(const kir_builder *builder, const winograd_matrix *matri
             half[r][c] = product[r];
     }
     for (int r = 0; r < matrix->rows; r++) {
-        kir_reg row[WINOGRAD_POINTS];
+        kir_reg row[WINOGRAD_MOST];
         emit_product(builder, matrix, half[r], row);
         for (int c = 0; c < matrix->rows; c++)
             store(builder, r, c, row[c], user);

@@ -13,9 +13,8 @@ static int64_t divisor_below(int64_t count, int64_t limit) {
     return size < 1 ? 1 : size;
 }
 
-winograd_tiling winograd_tiling_new(int64_t n, const int64_t size[2], int64_t wanted) {
-    winograd_tiling tiling = {.count = {quotient_up(size[0], WINOGRAD_OUTPUTS), quotient_up(size[1], WINOGRAD_OUTPUTS)},
-                              .images = 1};
+winograd_tiling winograd_tiling_new(int64_t n, const int64_t size[2], int outputs, int64_t wanted) {
+    winograd_tiling tiling = {.count = {quotient_up(size[0], outputs), quotient_up(size[1], outputs)}, .images = 1};
     int64_t map = tiling.count[0] * tiling.count[1];
     tiling.rows = tiling.count[0];
     if (map > wanted)
@@ -42,13 +41,13 @@ int64_t winograd_point_stride(int64_t tiles, int64_t channels, int lanes) {
 
 /* The part of a map that a block's patches cover, with what lies outside of the map. */
 static int64_t covered(const winograd_patches *patches, int64_t tiles) {
-    return (tiles - 1) * WINOGRAD_OUTPUTS + patches->matrix->columns;
+    return (tiles - 1) * patches->step + patches->matrix->columns;
 }
 
 winograd_patches winograd_patches_new(arena *memory, kir_kernel *kernel, const winograd_tiling *tiling,
-                                      const winograd_matrix *matrix, int source, const int64_t size[2],
+                                      const winograd_matrix *matrix, int step, int source, const int64_t size[2],
                                       int64_t channels, const int64_t origin[2], int64_t panel) {
-    winograd_patches patches = {.matrix = matrix, .source = source, .channels = channels, .padded = -1};
+    winograd_patches patches = {.matrix = matrix, .step = step, .source = source, .channels = channels, .padded = -1};
     bool inside = true;
     for (int i = 0; i < 2; i++) {
         patches.size[i] = size[i];
@@ -68,6 +67,8 @@ winograd_patches winograd_patches_new(arena *memory, kir_kernel *kernel, const w
 static void emit_padded_row(kir_builder *builder, const winograd_patches *patches, int64_t columns, kir_index target,
                             kir_index image, kir_index row, int lanes) {
     int64_t line = patches->size[1] * patches->channels, left = -patches->origin[1] * patches->channels;
+    int64_t room = columns * patches->channels - left,
+            copied = line < room ? line : room; /* strides may skip the last */
     kir_reg number = kir_value(builder, row);
     kir_reg above = kir_op2(builder, KIR_less, number, kir_value(builder, kir_at(0)));
     kir_reg below = kir_op2(builder, KIR_less_equal, kir_value(builder, kir_at(patches->size[0])), number);
@@ -77,9 +78,9 @@ static void emit_padded_row(kir_builder *builder, const winograd_patches *patche
     lower_clear_elements(&inside, patches->padded, target, left, lanes);
     target.base += left;
     kir_index from = kir_plus_index(kir_plus_index(kir_at(0), patches->size[0] * line, image), line, row);
-    lower_move_elements(&inside, patches->padded, target, patches->source, from, line, lanes);
-    target.base += line;
-    lower_clear_elements(&inside, patches->padded, target, columns * patches->channels - left - line, lanes);
+    lower_move_elements(&inside, patches->padded, target, patches->source, from, copied, lanes);
+    target.base += copied;
+    lower_clear_elements(&inside, patches->padded, target, room - copied, lanes);
 }
 
 /* What the elements of a patch are loaded from and stored to. */
@@ -100,7 +101,7 @@ static kir_reg load_element(const kir_builder *builder, int row, int column, voi
 static void store_point(const kir_builder *builder, int row, int column, kir_reg value, void *user) {
     const patch_elements *at = user;
     kir_index target = at->target;
-    target.base += (row * WINOGRAD_POINTS + column) * at->patches->point;
+    target.base += (row * at->patches->matrix->rows + column) * at->patches->point;
     kir_store(builder, at->patches->points, target, value, at->lanes);
 }
 
@@ -125,8 +126,7 @@ void winograd_emit_patches(kir_builder *builder, const winograd_patches *patches
     kir_index image = kir_at(0);
     if (tiling->images > 1)
         image = kir_plus(image, 1, kir_loop(builder, kir_at(0), kir_at(tiling->images), 1, &maps));
-    kir_index map = kir_plus_index(place->image, 1, image),
-              top = kir_plus_index(kir_at(0), WINOGRAD_OUTPUTS, place->row);
+    kir_index map = kir_plus_index(place->image, 1, image), top = kir_plus_index(kir_at(0), patches->step, place->row);
     patch_elements at = {.patches = patches, .argument = patches->source, .lanes = lanes};
     if (patches->padded >= 0) {
         int64_t width = covered(patches, tiling->count[1]);
@@ -142,7 +142,7 @@ void winograd_emit_patches(kir_builder *builder, const winograd_patches *patches
     }
     kir_reg row = kir_loop(&maps, kir_at(0), kir_at(tiling->rows), 1, &rows);
     kir_reg column = kir_loop(&rows, kir_at(0), kir_at(tiling->count[1]), 1, &columns);
-    at.from = kir_plus(kir_plus(at.from, WINOGRAD_OUTPUTS * at.row, row), WINOGRAD_OUTPUTS * patches->channels, column);
+    at.from = kir_plus(kir_plus(at.from, patches->step * at.row, row), patches->step * patches->channels, column);
     at.target = kir_plus_index(first, tiling->rows * tiling->count[1], image);
     at.target =
         kir_plus(kir_plus(at.target, tiling->count[1], row), 1, column); /* the tile's number, until emit_panel */

@@ -12,7 +12,7 @@
 #include <cpuid.h>
 #endif
 
-static const char *const level_names[RT_CPU_LEVEL_COUNT] = {"portable", "avx2", "avx512", "amx"};
+static const char *const level_names[RT_CPU_LEVEL_COUNT] = {"portable", "avx2", "avx512", "avx512-bf16", "amx"};
 
 const char *rt_cpu_level_name(rt_cpu_level level) {
     return level_names[level];
@@ -26,7 +26,8 @@ static int find_level(const char *name) {
     return -1;
 }
 
-/* What each level needs beyond the one before: that of x86-64-v3, of x86-64-v4, and the matrix units. */
+/* What each level needs beyond the one before: that of x86-64-v3, of x86-64-v4, products of bf16 pairs, and the
+ * matrix units. */
 typedef struct {
     const char *name;
     rt_cpu_level level;
@@ -66,7 +67,7 @@ static int find_features(cpu_feature *features) {
     FEATURE("avx512cd", RT_CPU_AVX512);
     FEATURE("avx512dq", RT_CPU_AVX512);
     FEATURE("avx512vl", RT_CPU_AVX512);
-    FEATURE("avx512bf16", RT_CPU_AMX);
+    FEATURE("avx512bf16", RT_CPU_AVX512_BF16);
 #undef FEATURE
     unsigned bits = matrix_bits();
     features[count++] = (cpu_feature){"amx-tile", RT_CPU_AMX, (bits & AMX_TILE) != 0};
@@ -76,10 +77,10 @@ static int find_features(cpu_feature *features) {
 #else
 /* Other processors run portable code alone. */
 static int find_features(cpu_feature *features) {
-    static const char *const names[] = {"avx2", "avx512f", "amx-tile"};
-    for (int i = 0; i < 3; i++)
+    static const char *const names[] = {"avx2", "avx512f", "avx512bf16", "amx-tile"};
+    for (int i = 0; i < 4; i++)
         features[i] = (cpu_feature){names[i], (rt_cpu_level)(i + 1), 0};
-    return 3;
+    return 4;
 }
 #endif
 

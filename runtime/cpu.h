@@ -4,9 +4,16 @@
 
 #include "runtime/error.h"
 
-typedef enum { RT_CPU_PORTABLE, RT_CPU_AVX2, RT_CPU_AVX512, RT_CPU_AMX, RT_CPU_LEVEL_COUNT } rt_cpu_level;
+typedef enum {
+    RT_CPU_PORTABLE,
+    RT_CPU_AVX2,
+    RT_CPU_AVX512,
+    RT_CPU_AVX512_BF16,
+    RT_CPU_AMX,
+    RT_CPU_LEVEL_COUNT
+} rt_cpu_level;
 
-/* "portable", "avx2", "avx512", "amx". */
+/* "portable", "avx2", "avx512", "avx512-bf16", "amx". */
 const char *rt_cpu_level_name(rt_cpu_level level);
 
 /* The highest level whose features this processor and its operating system all have, but none above the one that the

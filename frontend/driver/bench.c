@@ -50,14 +50,17 @@ int driver_bench(driver_session *work) {
     if (options->against && strcmp(options->against, "pytorch") != 0)
         return driver_usage_error("--against takes pytorch, not '%s'", options->against, NULL);
     openblas_set_num_threads(1); /* the pool's workers call it side by side */
-    if (!driver_compile_program(work, "fuse-contrastive"))
-        return STATUS_FAILED;
     int threads = (int)sysconf(_SC_NPROCESSORS_ONLN);
     bench_report report = {.memory = work->memory,
                            .sources = &work->sources,
                            .machine = machine_processor(work->memory),
                            .threads = threads,
-                           .peak = machine_peak_flops(work, threads)};
+                           .precision = options->precision ? options->precision : "f32"};
+    if (options->plot)
+        return bench_plot(work, sides, &report);
+    if (!driver_compile_program(work, "fuse-contrastive"))
+        return STATUS_FAILED;
+    report.peak = machine_peak_flops(work, threads);
     if (report.peak == 0 || !measure_groups(work, sides, &report))
         return STATUS_FAILED;
     text_buffer text = {0};

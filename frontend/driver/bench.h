@@ -22,6 +22,7 @@ typedef struct {
     double difference; /* largest of the outputs', relative to the output's largest element; -1 with one side only */
     bool has_pytorch;
     double pytorch_forward, pytorch_together;
+    double compiled_forward, compiled_together; /* by torch.compile; 0 where the installed version has none */
     int64_t pytorch_bytes;
 } bench_group;
 
@@ -30,7 +31,8 @@ typedef struct {
     const source_table *sources;
     const char *machine; /* the processor's name */
     int threads;
-    double peak; /* floating-point operations a second of all threads, measured */
+    const char *precision; /* of the fused sides' products */
+    double peak;           /* floating-point operations a second of all threads, measured */
     bench_group *groups;
     int count, capacity;
 } bench_report;
@@ -38,8 +40,13 @@ typedef struct {
 /* Measures one group; false after reporting. `sides`: which. */
 bool bench_measure(driver_session *work, ir_function *function, ir_value *product, const bool sides[BENCH_SIDES],
                    bench_group *group);
-/* Runs the group's forward part in PyTorch, eagerly, and its gradients; false after saying what is wrong. */
+/* Runs the group's forward part in PyTorch and its gradients, eagerly and, where it can, compiled; false after saying
+ * what is wrong. */
 bool bench_pytorch(driver_session *work, ir_function *function, ir_value *product, bench_group *group);
+
+/* Measures all groups together while the spec's parameter n doubles, until a side takes too long or too much memory,
+ * and writes the options' plot. Returns the exit status. */
+int bench_plot(const driver_session *work, const bool sides[BENCH_SIDES], const bench_report *report);
 
 void bench_write_text(const bench_report *report, text_buffer *out);
 /* Appends the document; false without memory. */

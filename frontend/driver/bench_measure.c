@@ -88,8 +88,11 @@ static char *new_arena(const compiled_side *side) {
 static bool compile_side(driver_session *work, ir_function *function, ir_value *product, bool fused,
                          compiled_side *side) {
     static const char *const fusion = "fuse-contrastive";
-    side->passes = (pass_context){
-        .memory = work->memory, .diags = &work->diags, .target = work->passes.target, .library_products = !fused};
+    side->passes = (pass_context){.memory = work->memory,
+                                  .diags = &work->diags,
+                                  .target = work->passes.target,
+                                  .library_products = !fused,
+                                  .product_parts = fused ? work->passes.product_parts : 0};
     side->passes.module = extract_scores(work->memory, &work->sources, function, product);
     pass_options options = {.disabled = &fusion, .disabled_count = !fused, .verify = work->options->verify};
     if (!pass_run_pipeline(&side->passes, &options))

@@ -145,19 +145,26 @@ static const char head[] = "import resource, statistics, time, torch\n"
                            "def minimum(x, y): return torch.minimum(tensor(x), tensor(y))\n"
                            "def select(c, x, y): return torch.where(c, x, y)\n";
 
-static const char tail[] =
-    "    return %s\n"
-    "def run(backward):\n"
-    "    for x in inputs: x.grad = None\n"
-    "    start = time.perf_counter()\n"
-    "    results = forward()\n"
-    "    if backward: sum(r.mean() for r in results).backward()\n"
-    "    return time.perf_counter() - start\n"
-    "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-    "run(False); run(True)\n"
-    "times = [(run(False), run(True)) for _ in range(7)]\n"
-    "peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before\n"
-    "print(statistics.median(t[0] for t in times), statistics.median(t[1] for t in times), 1024 * peak)\n";
+static const char tail[] = "    return %s\n"
+                           "def run(backward):\n"
+                           "    for x in inputs: x.grad = None\n"
+                           "    start = time.perf_counter()\n"
+                           "    results = work()\n"
+                           "    if backward: sum(r.mean() for r in results).backward()\n"
+                           "    return time.perf_counter() - start\n"
+                           "def medians():\n"
+                           "    run(False); run(True)\n"
+                           "    times = [(run(False), run(True)) for _ in range(7)]\n"
+                           "    return [statistics.median(t[i] for t in times) for i in range(2)]\n"
+                           "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+                           "work = forward\n"
+                           "eager = medians()\n"
+                           "peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before\n"
+                           "compiled = [0, 0]\n"
+                           "if hasattr(torch, 'compile'):\n" /* from version 2 on */
+                           "    work = torch.compile(forward)\n"
+                           "    compiled = medians()\n"
+                           "print(*eager, 1024 * peak, *compiled)\n";
 
 static void write_input(text_buffer *out, const ir_value *value) {
     const ir_type *type = &value->type;
@@ -205,7 +212,7 @@ static bool write_program(const ir_function *function, int threads, text_buffer 
     return good;
 }
 
-/* Runs the file; false when it printed no three numbers. */
+/* Runs the file; false when it did not print its five numbers. */
 static bool run_program(const char *path, bench_group *group) {
     char command[256];
     /* Debian's own Python is the one that has Debian's PyTorch. */
@@ -215,7 +222,8 @@ static bool run_program(const char *path, bench_group *group) {
     if (!stream)
         return false;
     double bytes = 0;
-    bool good = fscanf(stream, "%lf %lf %lf", &group->pytorch_forward, &group->pytorch_together, &bytes) == 3;
+    bool good = fscanf(stream, "%lf %lf %lf %lf %lf", &group->pytorch_forward, &group->pytorch_together, &bytes,
+                       &group->compiled_forward, &group->compiled_together) == 5;
     group->pytorch_bytes = (int64_t)bytes;
     return pclose(stream) == 0 && good;
 }

@@ -32,7 +32,7 @@ static double flops_of(const bench_side *side) {
 
 static void write_group(const bench_report *report, const bench_group *group, text_buffer *out) {
     const bench_side *fused = &group->sides[BENCH_FUSED], *unfused = &group->sides[BENCH_UNFUSED];
-    text_append(out, "\n%s, %s, f32\n", group->name, place_of(report, group));
+    text_append(out, "\n%s, %s, %s\n", group->name, place_of(report, group), report->precision);
     text_append(out, "  %-10s %12s %12s", "ms", "fused", "unfused");
     if (group->has_pytorch)
         text_append(out, " %12s %9s %9s\n", "pytorch", "unf./fus.", "pyt./fus.");
@@ -61,6 +61,9 @@ static void write_group(const bench_report *report, const bench_group *group, te
         else
             text_append(out, " %12s", "");
     text_append(out, "\n");
+    if (group->compiled_together > 0)
+        text_append(out, "  compiled by PyTorch: forward %.3f ms, together %.3f ms\n", 1e3 * group->compiled_forward,
+                    1e3 * group->compiled_together);
     if (group->difference >= 0)
         text_append(out, "  both sides agree within %.2g of each result's largest element\n", group->difference);
 }
@@ -96,9 +99,13 @@ static void write_json_group(const bench_report *report, const bench_group *grou
         rt_json_real(json, "pytorch_forward_seconds", group->pytorch_forward);
         rt_json_integer(json, "pytorch_bytes", group->pytorch_bytes);
     }
+    if (group->compiled_together > 0) {
+        rt_json_real(json, "pytorch_compiled_seconds", group->compiled_together);
+        rt_json_real(json, "pytorch_compiled_forward_seconds", group->compiled_forward);
+    }
     rt_json_real(json, "gflops", 1e-9 * flops_of(shown));
     rt_json_real(json, "peak_share", flops_of(shown) / report->peak);
-    rt_json_text(json, "precision", "f32");
+    rt_json_text(json, "precision", report->precision);
     if (group->difference >= 0)
         rt_json_real(json, "difference", group->difference);
     rt_json_close(json, '}');

@@ -99,8 +99,11 @@ static void add_views(diff_report *report) {
         text_buffer text = {0};
         const ir_view *view;
         for (int i = 0; (view = training_view(report->sides[side]->module, i)); i++)
-            text_append(&text, "%s%s %lldx%lldx%lld", i ? ", " : "", view->name, (long long)view->channels,
-                        (long long)view->height, (long long)view->width);
+            if (view->height > 0)
+                text_append(&text, "%s%s %lldx%lldx%lld", i ? ", " : "", view->name, (long long)view->channels,
+                            (long long)view->height, (long long)view->width);
+            else
+                text_append(&text, "%s%s %lld", i ? ", " : "", view->name, (long long)view->channels);
         add_item(report->memory, &sides[side], "views", take_text(report->memory, &text));
     }
     add_component(report, "augment", sides);
@@ -181,8 +184,9 @@ static void add_encoder(diff_report *report) {
         add_item(report->memory, &sides[side], "parameters",
                  explain_count(report->memory, (double)method->layers.parameters));
         add_item(report->memory, &sides[side], "multiply-adds",
-                 arena_printf(report->memory, "%s an image",
-                              explain_count(report->memory, explain_multiply_adds(method) / (double)method->batch)));
+                 arena_printf(report->memory, "%s an %s",
+                              explain_count(report->memory, explain_multiply_adds(method) / (double)method->batch),
+                              explain_item(method)));
     }
     add_component(report, "encoder", sides);
 }
@@ -190,12 +194,19 @@ static void add_encoder(diff_report *report) {
 /* ---- statements
  * ---------------------------------------------------------------------------------------------------------------- */
 
-/* The statement without the name that it binds, which is the row's. */
-static const char *bound_text(const fe_fact *fact) {
+/* The row's name and its text: "total = 0" is 0 of "total"; "total += x" is x of "total +=", which is no counterpart.
+ */
+static diff_item split_statement(arena *memory, const fe_fact *fact) {
     size_t length = strlen(fact->name);
-    if (length > 0 && strncmp(fact->text, fact->name, length) == 0 && strncmp(fact->text + length, " = ", 3) == 0)
-        return fact->text + length + 3;
-    return fact->text;
+    diff_item whole = {fact->name, fact->text};
+    if (length == 0 || strncmp(fact->text, fact->name, length) != 0 || fact->text[length] != ' ')
+        return whole;
+    const char *sign = fact->text + length + 1;
+    if (strncmp(sign, "= ", 2) == 0)
+        return (diff_item){fact->name, sign + 2};
+    if (*sign && strchr("+-*/", *sign) && strncmp(sign + 1, "= ", 2) == 0)
+        return (diff_item){arena_printf(memory, "%s %c=", fact->name, *sign), sign + 3};
+    return whole;
 }
 
 static void add_statements(diff_report *report, const char *name, size_t offset) {
@@ -205,11 +216,11 @@ static void add_statements(diff_report *report, const char *name, size_t offset)
         const fe_facts *facts = (const void *)((const char *)&method->description + offset);
         for (int i = 0; i < facts->count; i++) {
             const fe_fact *fact = &facts->items[i];
-            const char *text = bound_text(fact);
+            diff_item item = split_statement(report->memory, fact);
             if (fact->shape && strcmp(fact->shape, "[]") != 0)
-                text = arena_printf(report->memory, "%s  %s", with_batch(report->memory, method->batch, fact->shape),
-                                    text);
-            add_item(report->memory, &sides[side], fact->name, text);
+                item.text = arena_printf(report->memory, "%s  %s",
+                                         with_batch(report->memory, method->batch, fact->shape), item.text);
+            add_item(report->memory, &sides[side], item.key, item.text);
         }
     }
     add_component(report, name, sides);

@@ -19,8 +19,9 @@ typedef struct {
     arena *memory; /* of the lists */
     const driver_command *command;
     driver_list inputs, definitions, folders, disabled, left, right, vary;
-    const char *output, *emit, *backend, *target, *passes, *print_after, *out, *only, *against, *steps, *data;
-    bool time_passes, remarks, verify, json, layers, all;
+    const char *output, *emit, *backend, *target, *passes, *print_after, *out, *only, *against, *precision, *steps,
+        *data, *plot;
+    bool time_passes, remarks, verify, json, layers, all, dry_run;
     bool has_program_arguments; /* whether there was a -- */
     char **program_arguments;   /* after it */
     int program_argument_count;
@@ -77,6 +78,9 @@ bool driver_compile_program(driver_session *work, const char *stop_before);
 const char *driver_nearest_pass(const char *name);
 /* Whether the options name a pass that there is not, or that cannot be left out: the status, or -1. */
 int driver_check_passes(const driver_options *options);
+/* The precision of fused scores that the options name, into the passes' context; the status for an unknown one, or -1.
+ */
+int driver_choose_precision(driver_session *work);
 
 /* ---- backends.c: the back ends by name
  * ------------------------------------------------------------------------------------ */

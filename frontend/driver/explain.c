@@ -50,7 +50,9 @@ static int count_launched(arena *memory, const kir_program *program) {
 
 static explain_plan read_plan(driver_session *work) {
     const kir_program *program = work->passes.program;
-    explain_plan plan = {.state_bytes = program->state_bytes, .kernels = count_launched(work->memory, program)};
+    explain_plan plan = {.remarks = work->diags,
+                         .state_bytes = program->state_bytes,
+                         .kernels = count_launched(work->memory, program)};
     for (int i = 0; i < program->kernel_count; i++) {
         int64_t bytes = kir_scratch_bytes(program->kernels[i]);
         plan.scratch_bytes = bytes > plan.scratch_bytes ? bytes : plan.scratch_bytes;
@@ -106,6 +108,13 @@ source_span explain_batch_place(const explanation *method) {
     return (source_span){0};
 }
 
+const char *explain_item(const explanation *method) {
+    for (int i = 0; i < method->module->view_count; i++)
+        if (method->module->views[i].height > 0)
+            return "image";
+    return "item";
+}
+
 double explain_multiply_adds(const explanation *method) {
     double sum = method->layers.mixed_multiply_adds;
     for (int i = 0; i < method->module->view_count; i++)
@@ -135,10 +144,12 @@ int driver_explain(driver_session *work) {
     const driver_options *options = work->options;
     explanation method;
     pass_options passes = driver_pass_options(options, NULL);
+    work->passes.remarks = true;
     if (!explain_method(work, options->inputs.items[0], &options->definitions, &method) ||
         !pass_run_pipeline(&work->passes, &passes))
         return STATUS_FAILED;
     explain_plan plan = read_plan(work);
+    work->diags.count = 0; /* remarks become a part of what is explained */
     text_buffer text = {0};
     int status = STATUS_GOOD;
     if (!options->json) {

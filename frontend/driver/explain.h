@@ -21,6 +21,7 @@ typedef struct {
     int64_t arena_bytes, peak_bytes, unshared_bytes; /* of train_step */
     int64_t state_bytes, scratch_bytes;
     int kernels, launches, groups; /* of the program; of train_step; of its fused groups */
+    diag_list remarks;             /* what became of the scores, and why */
 } explain_plan;
 
 /* Compiles `path` under the definitions and gathers everything that does not depend on passes; false after reporting.
@@ -39,6 +40,8 @@ const char *explain_bytes(arena *memory, int64_t bytes); /* 1.2 MB */
 const char *explain_place(const explanation *method, source_span span);
 /* The batch's own setting. */
 source_span explain_batch_place(const explanation *method);
+/* What a batch is made of: "image", or "item" where all views are vectors. */
+const char *explain_item(const explanation *method);
 double explain_multiply_adds(const explanation *method); /* of the layers in a step's forward part */
 
 /* ---- growing text read back from a stream, for the JSON writer ---- */

@@ -70,7 +70,8 @@ static void write_views(rt_json_writer *json, const explanation *method) {
             continue;
         rt_json_open(json, NULL, '{');
         rt_json_text(json, "name", view->name);
-        ir_type type = ir_type_make(IR_F32, 3, (int64_t[]){view->channels, view->height, view->width});
+        ir_type type =
+            ir_type_make(IR_F32, view->height > 0 ? 3 : 1, (int64_t[]){view->channels, view->height, view->width});
         write_type(json, "shape", &type);
         rt_json_integer(json, "multiply_adds", (int64_t)method->layers.view_multiply_adds[i]);
         rt_json_text(json, "place", explain_place(method, view->span));
@@ -117,6 +118,30 @@ static void write_plan(rt_json_writer *json, const explain_plan *plan) {
     rt_json_integer(json, "fused_groups", plan->groups);
 }
 
+static void write_remarks(rt_json_writer *json, const explanation *method, const diag_list *remarks) {
+    rt_json_open(json, "fusion", '[');
+    for (int i = 0; i < remarks->count; i++) {
+        const diag_entry *remark = &remarks->entries[i];
+        rt_json_open(json, NULL, '{');
+        rt_json_text(json, "what", remark->message);
+        rt_json_text(json, "place", explain_place(method, remark->span));
+        rt_json_open(json, "notes", '[');
+        for (int n = 0; n < remark->note_count; n++)
+            rt_json_text(json, NULL, remark->notes[n]);
+        rt_json_close(json, ']');
+        rt_json_open(json, "parts", '[');
+        for (int l = 0; l < remark->label_count; l++) {
+            rt_json_open(json, NULL, '{');
+            rt_json_text(json, "what", remark->labels[l].text);
+            rt_json_text(json, "place", explain_place(method, remark->labels[l].span));
+            rt_json_close(json, '}');
+        }
+        rt_json_close(json, ']');
+        rt_json_close(json, '}');
+    }
+    rt_json_close(json, ']');
+}
+
 bool explain_write_json(const explanation *method, const explain_plan *plan, text_buffer *out) {
     explain_stream stream;
     if (!explain_stream_open(&stream))
@@ -136,6 +161,7 @@ bool explain_write_json(const explanation *method, const explain_plan *plan, tex
     rt_json_integer(json, "multiply_adds", (int64_t)explain_multiply_adds(method));
     rt_json_integer(json, "scores_multiply_adds", (int64_t)method->layers.scores_multiply_adds);
     write_plan(json, plan);
+    write_remarks(json, method, &plan->remarks);
     rt_json_close(json, '}');
     return explain_stream_close(&stream, out);
 }

@@ -201,14 +201,17 @@ static void write_layers(const explanation *method, bool all, text_buffer *out) 
 
 static void write_batch(const explanation *method, text_buffer *out) {
     int last_file = -1;
-    text_append(out, "%-14s%s images (%s)\n%-14s", "batch", explain_count(method->memory, (double)method->batch),
-                explain_place(method, explain_batch_place(method)), "views");
+    text_append(out, "%-14s%s %ss (%s)\n%-14s", "batch", explain_count(method->memory, (double)method->batch),
+                explain_item(method), explain_place(method, explain_batch_place(method)), "views");
     for (int i = 0, shown = 0; i < method->module->view_count; i++) {
         const ir_view *view = &method->module->views[i];
         if (strcmp(view->name, "evaluate") == 0)
             continue;
-        text_append(out, "%s%s %lldx%lld ", shown++ ? ", " : "", view->name, (long long)view->height,
-                    (long long)view->width);
+        text_append(out, "%s%s ", shown++ ? ", " : "", view->name);
+        if (view->height > 0)
+            text_append(out, "%lldx%lld ", (long long)view->height, (long long)view->width);
+        else
+            text_append(out, "%lld ", (long long)view->channels);
         if (view->span.file == last_file)
             text_append(out, "(:%d)", view->span.line);
         else
@@ -274,7 +277,7 @@ static void write_work(const explanation *method, text_buffer *out) {
     write_views(method, out);
     if (layers->mixed_multiply_adds > 0)
         text_append(out, "%s of several, ", explain_count(memory, layers->mixed_multiply_adds / batch));
-    text_append(out, "%s an image", explain_count(memory, explain_multiply_adds(method) / batch));
+    text_append(out, "%s an %s", explain_count(memory, explain_multiply_adds(method) / batch), explain_item(method));
     if (layers->scores_multiply_adds > 0)
         text_append(out, "; %s for the scores", explain_count(memory, layers->scores_multiply_adds / batch));
     text_append(out, "\n");
@@ -292,6 +295,22 @@ static void write_plan(const explanation *method, const explain_plan *plan, text
                 explain_count(memory, plan->groups));
 }
 
+/* What became of the first scores; of those that stay, why, said once. --remarks and --json tell of all. */
+static void write_remarks(const explanation *method, const diag_list *remarks, text_buffer *out) {
+    enum { SHOWN = 2 };
+    const char *reason = "";
+    for (int i = 0; i < remarks->count && i < SHOWN; i++) {
+        const diag_entry *remark = &remarks->entries[i];
+        text_append(out, "%-14s%s (%s)\n", i ? "" : "fusion", remark->message, explain_place(method, remark->span));
+        if (remark->label_count == 1 && strcmp(remark->labels[0].text, reason) != 0) {
+            reason = remark->labels[0].text;
+            text_append(out, "%-14s  %s (%s)\n", "", reason, explain_place(method, remark->labels[0].span));
+        }
+    }
+    if (remarks->count > SHOWN)
+        text_append(out, "%-14sand %d more, of which --remarks tells\n", "", remarks->count - SHOWN);
+}
+
 void explain_write_text(const explanation *method, const explain_plan *plan, bool all_layers, text_buffer *out) {
     text_append(out, "%-12s%-9smethod %s, %s\n", "component", "lines", method->module->name,
                 method->sources->files[method->description.source].path);
@@ -304,4 +323,5 @@ void explain_write_text(const explanation *method, const explain_plan *plan, boo
     write_scores(method, out);
     write_work(method, out);
     write_plan(method, plan, out);
+    write_remarks(method, &plan->remarks, out);
 }

@@ -25,9 +25,11 @@ static const option options_table[] = {
     {"--emit", "KIND", "ast, ir, dot, kernels, c, llvm, asm or obj", "compile ", OPTION_TEXT, AT(emit)},
     {"--backend", "NAME", "llvm or c; for run and sweep also tcc or interp (default llvm)", "compile run sweep ",
      OPTION_TEXT, AT(backend)},
-    {"--target", "NAME", "native (the default), amx, avx512, avx2, portable (any x86-64) or scalar",
+    {"--target", "NAME", "native (the default), amx, avx512-bf16, avx512, avx2, portable (any x86-64) or scalar",
      "compile run opt explain sweep bench profile ", OPTION_TEXT, AT(target)},
     {"--target-cpu", "NAME", "the same", "compile run opt explain sweep bench profile ", OPTION_TEXT, AT(target)},
+    {"--precision", "NAME", "of products in fused scores: f32, f32x3, f32x2 or bf16 (default f32)",
+     "compile run opt explain bench profile ", OPTION_TEXT, AT(precision)},
     {"--passes", "A,B", "the passes to run, in order", "opt ", OPTION_TEXT, AT(passes)},
     {"--print-after", "PASS", "print the IR after a pass, or after all", "compile run opt ", OPTION_TEXT,
      AT(print_after)},
@@ -45,11 +47,13 @@ static const option options_table[] = {
     {"--data", "PATH", "data for the steps, as train takes it (default: made-up items)", "profile ", OPTION_TEXT,
      AT(data)},
     {"--all", NULL, "every kernel and spec line", "profile ", OPTION_FLAG, AT(all)},
+    {"--plot", "FILE.svg", "draw time and memory against the spec's parameter n", "bench ", OPTION_TEXT, AT(plot)},
     {"--layers", NULL, "one row a layer, however many there are", "explain ", OPTION_FLAG, AT(layers)},
     {"--left", "NAME=VALUE", "set a parameter of the first spec alone", "diff ", OPTION_LIST, AT(left)},
     {"--right", "NAME=VALUE", "set a parameter of the second spec alone", "diff ", OPTION_LIST, AT(right)},
     {"--vary", "NAME=A,B", "a parameter and the values that it takes in turn", "sweep ", OPTION_LIST, AT(vary)},
     {"--out", "FOLDER", "where runs and results go (default: sweep)", "sweep ", OPTION_TEXT, AT(out)},
+    {"--dry-run", NULL, "list the runs and how far they are, and run nothing", "sweep ", OPTION_FLAG, AT(dry_run)},
 };
 #undef AT
 enum { OPTION_COUNT = sizeof options_table / sizeof *options_table };

@@ -98,6 +98,17 @@ int driver_check_passes(const driver_options *options) {
     return -1;
 }
 
+int driver_choose_precision(driver_session *work) {
+    static const char *const names[] = {"f32", "bf16", "f32x2", "f32x3"}; /* by parts of each number */
+    const char *wanted = work->options->precision ? work->options->precision : names[0];
+    for (int parts = 0; parts < 4; parts++)
+        if (strcmp(wanted, names[parts]) == 0) {
+            work->passes.product_parts = parts;
+            return -1;
+        }
+    return driver_usage_error("no precision '%s'", wanted, diag_suggest(wanted, names, 4));
+}
+
 /* The library path: -I folders, then the libraries that come with the compiler. */
 ir_module *driver_compile(driver_session *work, const char *path, const driver_list *definitions,
                           fe_description *description) {

@@ -15,6 +15,8 @@ import sys
 import tempfile
 import time
 
+import convolutions
+
 THREADS = 2
 
 
@@ -145,8 +147,18 @@ def compile_time(bench):
     }
 
 
+def conv(bench):
+    """convolutions layer by layer, forward and both gradients, beside PyTorch's"""
+    return convolutions.table(bench.build, bench.rounds, THREADS)
+
+
 BENCHMARKS = {"simclr": simclr, "views-32": views_32, "views-224": views_224, "compile": compile_time}
-RIVALS = {"simclr": ("cslc", "PyTorch"), "views-32": ("cslc", "torchvision"), "views-224": ("cslc", "torchvision")}  # compared: the one, and the fastest of those whose names start so
+TABLES = {"conv": conv}  # measure and print by themselves
+RIVALS = {  # compared: the one, and the fastest of those whose names start so
+    "simclr": ("cslc", "PyTorch"),
+    "views-32": ("cslc", "torchvision"),
+    "views-224": ("cslc", "torchvision"),
+}
 
 # ---- the machine
 
@@ -245,6 +257,7 @@ class Bench:
     def __init__(self, chosen, work):
         self.source, self.build, self.work = os.path.abspath(chosen.source), os.path.abspath(chosen.build), work
         self.cslc = os.path.join(self.build, "cslc")
+        self.rounds = chosen.rounds
         self.steps, self.batch, self.width = chosen.steps, chosen.batch, chosen.width
 
 
@@ -253,7 +266,7 @@ def parse_options():
                                       "nothing else meanwhile")
     options.add_argument("source", help=argparse.SUPPRESS)
     options.add_argument("build", help=argparse.SUPPRESS)
-    options.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)} (default: all)")
+    options.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join([*BENCHMARKS, *TABLES])} (default: all)")
     options.add_argument("--rounds", type=int, metavar="N", default=5, help="turns of every contestant (default 5)")
     options.add_argument("--steps", type=int, metavar="N", default=2, help="timed steps a turn, after one warm-up step (default 2)")
     options.add_argument("--batch", type=int, metavar="N", default=128, help="images a step (default 128)")
@@ -261,8 +274,8 @@ def parse_options():
     options.add_argument("--json", metavar="FILE", help="also write everything there")
     chosen = options.parse_args()
     for name in chosen.names:
-        if name not in BENCHMARKS:
-            options.error(f"no benchmark '{name}'; there are {', '.join(BENCHMARKS)}")
+        if name not in BENCHMARKS and name not in TABLES:
+            options.error(f"no benchmark '{name}'; there are {', '.join([*BENCHMARKS, *TABLES])}")
     for name in ("rounds", "steps", "batch", "width"):
         if getattr(chosen, name) < 1:
             options.error(f"--{name} wants a number above 0")
@@ -286,7 +299,10 @@ def main():
     results = []
     with tempfile.TemporaryDirectory() as work:
         bench = Bench(chosen, work)
-        for name in chosen.names or BENCHMARKS:
+        for name in chosen.names or [*BENCHMARKS, *TABLES]:
+            if name in TABLES:
+                results += TABLES[name](bench)
+                continue
             seconds = measure(name, BENCHMARKS[name](bench), chosen.rounds)
             figures = {contestant: summary(values) for contestant, values in seconds.items()}
             settings = {"batch": chosen.batch, "width": chosen.width, "rounds": chosen.rounds, "steps": chosen.steps}

@@ -25,53 +25,53 @@ static int by_value(const void *a, const void *b) {
     return (left > right) - (left < right);
 }
 
-static char *read_file(const char *path, size_t *length) {
-    FILE *file = fopen(path, "rb");
-    if (!file)
-        return NULL;
-    char *text = NULL;
-    size_t capacity = 0;
-    *length = 0;
-    do {
-        capacity = 2 * capacity + 4096;
-        text = realloc(text, capacity);
-        *length += fread(text + *length, 1, capacity - *length, file);
-    } while (*length == capacity);
-    fclose(file);
-    return text;
-}
-
 /* ---- the machine's peak --------------------------------------------------------------------------------------------
  */
 
-enum { PEAK_STEPS = 1 << 16, PEAK_CHAINS = 12 };
+enum { PEAK_STEPS = 1 << 16, PEAK_CHAINS = 12, PEAK_EXTENT = 16 };
 
-typedef float peak_vector __attribute__((vector_size(64)));
-
-/* Chains of multiplications and additions in registers, enough to hide their latency. */
-__attribute__((target("avx512f"))) static void peak_task(void *context, int worker, int64_t begin, int64_t end) {
-    (void)worker;
-    peak_vector sums[PEAK_CHAINS] = {{0}}, factor = {0.5f};
-    for (int64_t i = begin; i < end; i++)
-        for (int step = 0; step < PEAK_STEPS; step++)
-            for (int c = 0; c < PEAK_CHAINS; c++) {
-                sums[c] = sums[c] * factor + factor;
-                __asm__ volatile("" : "+v"(sums[c]));
-            }
-    for (int c = 1; c < PEAK_CHAINS; c++)
-        sums[0] += sums[c];
-    *(volatile float *)context = sums[0][0];
+/* Chains of a * b + c in registers: as many as hide the latency of two units. */
+static kir_kernel *peak_kernel(arena *memory, int lanes) {
+    kir_kernel *kernel = kir_kernel_new(memory, "peak", (source_span){0});
+    int argument = kir_argument_add(memory, kernel, "sums", KIR_F32, lanes, true, true);
+    kir_builder builder = {memory, kernel, &kernel->body, {0}}, body;
+    kir_reg sums[PEAK_CHAINS], factor = kir_load(&builder, argument, kir_at(0), lanes, lanes);
+    for (int i = 0; i < PEAK_CHAINS; i++) {
+        sums[i] = kir_register(&builder, kir_vector_type(KIR_F32, lanes));
+        kir_assign(&builder, sums[i], kir_number(&builder, kir_vector_type(KIR_F32, lanes), i));
+    }
+    kir_loop(&builder, kir_at(0), kir_at(PEAK_STEPS), 1, &body);
+    for (int i = 0; i < PEAK_CHAINS; i++)
+        kir_into(&body, sums[i], KIR_fma, sums[i], factor, factor);
+    for (int i = 1; i < PEAK_CHAINS; i++)
+        kir_into(&builder, sums[0], KIR_add, sums[0], sums[i], -1);
+    kir_store(&builder, argument, kir_at(0), sums[0], lanes);
+    return kernel;
 }
 
-static double peak(rt_pool *pool) {
-    enum { EXTENT = 32 };
-    float sink;
+/* Floating-point operations a second of all threads. */
+static double peak(const pass_context *passes, rt_pool *pool) {
+    kir_program program = {.memory = passes->memory, .module = passes->module};
+    kir_launch launch = {.extent = PEAK_EXTENT, .rounds = 1, .buffers = &(int){0}, .byte_offsets = &(int64_t){0}};
+    kir_function function = {.name = "peak", .launches = &launch, .launch_count = 1, .arena_bytes = 64};
+    kir_buffer buffer = {.name = "sums", .region = KIR_ARENA, .element = KIR_F32, .bytes = 64, .fixed = true};
+    program.buffers = &buffer;
+    program.functions = &function;
+    program.buffer_count = program.function_count = 1;
+    kir_program_add_kernel(&program, peak_kernel(passes->memory, passes->target.lanes));
+    backend_code *code = llvm_compile(&program, &passes->target, passes->diags);
+    if (!code)
+        return 0;
+    _Alignas(64) float sums[16] = {0};
+    rt_frame frame = {.arena = (char *)sums, .pool = pool};
     double best = 0;
-    for (int i = 0; i < 8 && __builtin_cpu_supports("avx512f"); i++) {
+    rt_pool_reserve(pool, 64);
+    for (int i = 0; i < 16; i++) {
         double start = now();
-        rt_pool_run(pool, EXTENT, peak_task, &sink);
-        best = fmax(best, 2.0 * 16 * PEAK_CHAINS * PEAK_STEPS * EXTENT / (now() - start));
+        backend_program(code)->entries[0].run(&frame, NULL);
+        best = fmax(best, 2.0 * passes->target.lanes * PEAK_CHAINS * PEAK_STEPS * PEAK_EXTENT / (now() - start));
     }
+    backend_free(code);
     return best;
 }
 
@@ -150,7 +150,7 @@ int main(int argc, char **argv) {
         return 2;
     }
     size_t length;
-    char *text = read_file(argv[1], &length);
+    char *text = text_read_file(argv[1], &length);
     rt_pool *pool = rt_pool_create(atoi(argv[2]));
     if (!text || !pool) {
         fprintf(stderr, "time_functions: cannot read '%s' or start threads\n", argv[1]);
@@ -162,8 +162,11 @@ int main(int argc, char **argv) {
     pass_context passes = {.memory = memory, .diags = &diags, .target = backend_target_host()};
     passes.target.matrix_units = false;
     passes.module = ir_parse(memory, &diags, argv[1], text, length);
-    printf("{\"function\": \"peak\", \"operations a second\": %.6g}\n", peak(pool));
-    bool good = passes.module && time_functions(&passes, pool, atof(argv[3]));
+    bool good = passes.module != NULL;
+    if (good) {
+        printf("{\"peak\": %.6g}\n", peak(&passes, pool));
+        good = time_functions(&passes, pool, atof(argv[3]));
+    }
     text_buffer errors = {0};
     diag_render(&diags, &errors, false);
     if (errors.length)

@@ -3,7 +3,7 @@
 What stands behind the three backquotes says how a block is checked:
 
   csl            a whole spec: cslc compiles it
-  csl NAME       the same, kept as the file NAME for the page's later commands, one of which must use it
+  csl NAME       the same, kept as the file NAME for the page's later commands and specs, one of which must use it
   LANGUAGE of=F  an excerpt of the repository's file F; lines may be indented otherwise, a line … stands for a gap
   diff           a change that applies to the repository as it is; the diffs of a page do so together
   ir             a module of the tensor IR: cslc reads it
@@ -157,10 +157,10 @@ class Page:
         name = block.words[0] if block.words else "page.csl"
         self.write(name, block.text)
         if block.words:
-            used = any(later.line > block.line and later.kind == "console" and name in "\n".join(later.text)
-                       for later in self.blocks)
-            if not used:
-                self.fail(block.line, f"no command uses {name}")
+            library = re.compile(rf"^use .*\b{re.escape(name.removesuffix('.csl'))}\b", re.M)
+            later = [("\n".join(other.text), other.kind) for other in self.blocks if other.line > block.line]
+            if not any(name in text if kind == "console" else kind == "csl" and library.search(text) for text, kind in later):
+                self.fail(block.line, f"nothing uses {name}")
             return
         status, printed = self.run(f"cslc {name} --emit=ir -o /dev/null")
         if status:

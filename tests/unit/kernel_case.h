@@ -97,14 +97,16 @@ static inline backend_code *case_by_tcc(const kir_program *program, const kir_ta
 
 /* What the tests of kernels run through: the compiler's C by libtcc and cc, and LLVM, at all widths. */
 static const case_way case_ways[] = {
-    {"scalar", case_by_tcc, 1},   {"portable", cgen_compile, 4}, {"avx512", cgen_compile, 16},
-    {"scalar", llvm_compile, 1},  {"portable", llvm_compile, 4}, {"avx2", llvm_compile, 8},
-    {"avx512", llvm_compile, 16},
+    {"scalar", case_by_tcc, 1},   {"portable", cgen_compile, 4},     {"avx512", cgen_compile, 16},
+    {"scalar", llvm_compile, 1},  {"portable", llvm_compile, 4},     {"avx2", llvm_compile, 8},
+    {"avx512", llvm_compile, 16}, {"avx512-bf16", llvm_compile, 16},
 };
 
 /* Whether this processor runs the code: cc makes vectors of any width from what there is, LLVM is told the target. */
 static inline bool case_runs_here(const case_way *way) {
-    return way->compile != llvm_compile || way->lanes <= backend_target_host().lanes;
+    kir_target target, host = backend_target_host();
+    kir_target_named(way->target, &target);
+    return way->compile != llvm_compile || (way->lanes <= host.lanes && (!target.pair_products || host.pair_products));
 }
 
 /* Verifies and compiles. */

@@ -736,6 +736,92 @@ static void tiles_check(kernel_case *this, char *memory, int lanes) {
         }
 }
 
+/* c += a b of tiles of I32 pairs, which dot_pairs makes of numbers: [rows, pairs] by [pairs, columns]. */
+enum { PAIR_ROWS = 7, PAIRS = 5, PAIR_COLUMNS = 16 };
+
+static kernel_case *pair_tiles_build(int lanes) {
+    kernel_case *this = case_new("pair_tiles");
+    const kir_builder *b = &this->builder;
+    (void)lanes;
+    int left = case_argument(this, "a", KIR_I32, PAIR_ROWS * (PAIRS + GAP), false);
+    int right = case_argument(this, "b", KIR_I32, PAIRS * (PAIR_COLUMNS + GAP), false);
+    int product = case_argument(this, "c", KIR_F32, PAIR_ROWS * (PAIR_COLUMNS + GAP), true);
+    kir_type type = kir_tile_type(KIR_F32, PAIR_ROWS, PAIR_COLUMNS);
+    kir_reg sum = kir_tile_load(b, product, kir_at(0), type, PAIR_COLUMNS + GAP);
+    kir_reg rows = kir_tile_load(b, left, kir_at(0), kir_tile_type(KIR_I32, PAIR_ROWS, PAIRS), PAIRS + GAP);
+    kir_reg pairs = kir_tile_load(b, right, kir_at(0), kir_tile_type(KIR_I32, PAIRS, PAIR_COLUMNS), PAIR_COLUMNS + GAP);
+    kir_into(b, sum, KIR_tile_multiply, rows, pairs, sum);
+    kir_tile_store(b, product, kir_at(0), sum, PAIR_COLUMNS + GAP);
+    case_finish(this, 1);
+    return this;
+}
+
+static void pair_tiles_fill(kernel_case *this, char *memory, int lanes) {
+    uint16_t *a = (uint16_t *)(memory + this->offsets[0]), *b = (uint16_t *)(memory + this->offsets[1]);
+    (void)lanes;
+    for (int k = 0; k < 2 * PAIRS; k++) {
+        for (int row = 0; row < PAIR_ROWS; row++)
+            a[row * 2 * (PAIRS + GAP) + k] = upper_half(left_number(row, k));
+        for (int column = 0; column < PAIR_COLUMNS; column++)
+            b[k / 2 * 2 * (PAIR_COLUMNS + GAP) + 2 * column + k % 2] = upper_half(right_number(k, column));
+    }
+    for (int i = 0; i < PAIR_ROWS * (PAIR_COLUMNS + GAP); i++)
+        floats(this, memory, 2)[i] = (float)i;
+}
+
+static void pair_tiles_check(kernel_case *this, char *memory, int lanes) {
+    (void)lanes;
+    for (int row = 0; row < PAIR_ROWS; row++)
+        for (int column = 0; column < PAIR_COLUMNS + GAP; column++) {
+            float sum = (float)(row * (PAIR_COLUMNS + GAP) + column);
+            for (int k = 0; k < 2 * PAIRS && column < PAIR_COLUMNS; k++)
+                sum += left_number(row, k) * right_number(k, column);
+            assert_true(floats(this, memory, 2)[row * (PAIR_COLUMNS + GAP) + column] == sum);
+        }
+}
+
+/* Pairs of rounded numbers and their products: c = c + a[0] b[0] + a[1] b[1], lane by lane. */
+static kernel_case *pairs_build(int lanes) {
+    kernel_case *this = case_new("pairs");
+    const kir_builder *b = &this->builder;
+    int x = case_argument(this, "x", KIR_F32, 4 * lanes, false),
+        pairs = case_argument(this, "pairs", KIR_I32, lanes, true);
+    int sum = case_argument(this, "sum", KIR_F32, lanes, true);
+    kir_reg numbers[4];
+    for (int i = 0; i < 4; i++)
+        numbers[i] = kir_load(b, x, kir_at(i * lanes), lanes, lanes);
+    kir_reg left = kir_op2(b, KIR_pair, numbers[0], numbers[1]), right = kir_op2(b, KIR_pair, numbers[2], numbers[3]);
+    kir_store(b, pairs, kir_at(0), left, lanes);
+    kir_store(b, sum, kir_at(0), kir_op3(b, KIR_dot_pairs, left, right, kir_load(b, sum, kir_at(0), lanes, lanes)),
+              lanes);
+    case_finish(this, 1);
+    return this;
+}
+
+/* Numbers of few bits, but for the first ones of a, which are rounded: 257 to 256 and 259 to 260, both ties. */
+static float pair_number(int which, int lane) {
+    return which == 0 ? (float)(257 + 2 * (lane % 2)) : (float)((which * 5 + lane * 3) % 17 - 8);
+}
+
+static void pairs_fill(kernel_case *this, char *memory, int lanes) {
+    for (int i = 0; i < 4; i++)
+        for (int lane = 0; lane < lanes; lane++)
+            floats(this, memory, 0)[i * lanes + lane] = pair_number(i, lane);
+    for (int lane = 0; lane < lanes; lane++)
+        floats(this, memory, 2)[lane] = (float)lane;
+}
+
+static void pairs_check(kernel_case *this, char *memory, int lanes) {
+    const uint16_t *halves = (const uint16_t *)(memory + this->offsets[1]);
+    for (int lane = 0; lane < lanes; lane++) {
+        float first = lane % 2 ? 260 : 256, second = pair_number(1, lane);
+        assert_int_equal(halves[2 * lane], upper_half(first));
+        assert_int_equal(halves[2 * lane + 1], upper_half(second));
+        assert_true(floats(this, memory, 2)[lane] ==
+                    (float)lane + first * pair_number(2, lane) + second * pair_number(3, lane));
+    }
+}
+
 /* ---- random numbers
  * ------------------------------------------------------------------------------------------------------- */
 
@@ -785,8 +871,11 @@ static void run_all(const case_way *way) {
     case_complete(bits_build(lanes), way, bits_fill, bits_check);
     case_complete(product_build(lanes), way, product_fill, product_check);
     case_complete(random_build(lanes), way, random_fill, random_check);
-    if (lanes > 1)
+    case_complete(pairs_build(lanes), way, pairs_fill, pairs_check);
+    if (lanes > 1) {
         case_complete(tiles_build(lanes), way, tiles_fill, tiles_check);
+        case_complete(pair_tiles_build(lanes), way, pair_tiles_fill, pair_tiles_check);
+    }
 }
 
 static void every_way(void **state) {
@@ -806,23 +895,34 @@ static void vectors_are_refused_in_scalar_code(void **state) {
 }
 
 /* Runs nowhere without the units, but must become their instructions everywhere. */
-static void tiles_use_the_matrix_units(void **state) {
-    (void)state;
-    kernel_case *this = tiles_build(16);
+static void check_instructions(kernel_case *this, const char *target_name, const char *const *instructions, int count) {
     kir_target target;
     text_buffer assembly = {0};
-    assert_true(kir_target_named("amx", &target));
+    assert_true(kir_target_named(target_name, &target));
     assert_true(llvm_emit(&this->program, &target, LLVM_ASSEMBLY, &assembly, &this->diags));
-    static const char *const instructions[] = {"ldtilecfg", "tileloadd", "tilezero", "tdpbf16ps", "tilestored"};
-    for (int i = 0; i < 5; i++)
+    for (int i = 0; i < count; i++)
         assert_non_null(strstr(assembly.data, instructions[i]));
     text_free(&assembly);
     case_free(this);
 }
 
+static void tiles_use_the_matrix_units(void **state) {
+    (void)state;
+    static const char *const instructions[] = {"ldtilecfg", "tileloadd", "tdpbf16ps", "tilestored", "tilezero"};
+    check_instructions(tiles_build(16), "amx", instructions, 5);
+    check_instructions(pair_tiles_build(16), "amx", instructions, 4);
+}
+
+static void pairs_use_their_instructions(void **state) {
+    (void)state;
+    static const char *const instructions[] = {"vcvtneps2bf16", "vdpbf16ps"};
+    check_instructions(pairs_build(16), "avx512-bf16", instructions, 2);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tiles_use_the_matrix_units),
+        cmocka_unit_test(pairs_use_their_instructions),
         cmocka_unit_test(every_way),
         cmocka_unit_test(vectors_are_refused_in_scalar_code),
     };

@@ -203,12 +203,14 @@ static void write_program(program *this) {
 
 static program make_program(uint64_t seed) {
     static const int64_t sizes[] = {64, 128, 1, 3, 16, 33, 100, 130, 257, 300};
-    static const int64_t lengths[] = {16, 1, 7, 2, 64, 130, 33};
+    static const int64_t lengths[] = {16, 1, 7, 2, 64, 130, 33}, long_ones[] = {1000, 4096};
     program made = {.random = rt_random_begin(seed, 7)};
     made.same = seed % 3 == 0;
     made.rows = sizes[below(&made, 10)];
     made.columns = made.same ? made.rows : sizes[below(&made, 10)];
     made.length = lengths[below(&made, 7)];
+    if (seed % 8 == 5 && made.rows * made.columns <= 20000)
+        made.length = long_ones[below(&made, 2)];
     write_program(&made);
     return made;
 }
@@ -254,9 +256,38 @@ static bool stores_scores(const program *made, const kir_program *lowered) {
     return false;
 }
 
+/* How a program is compiled and how far its numbers may be off. */
+typedef struct {
+    const char *target; /* that it is lowered for */
+    const char *runs;   /* that code is generated for: another one emulates the matrix units */
+    int parts;          /* of numbers in products */
+    double loss, gradient;
+    backend_code *(*compile)(const kir_program *lowered, const kir_target *target, diag_list *diags);
+} way;
+
+static backend_code *compile_by_tcc(const kir_program *lowered, const kir_target *target, diag_list *diags) {
+    (void)target;
+    return tcc_compile(lowered, diags);
+}
+
+static backend_code *compile(ir_case *this, const way *how, const kir_program **lowered) {
+    kir_target target, runs;
+    assert_true(kir_target_named(how->target, &target) && kir_target_named(how->runs, &runs));
+    pass_context context = ir_case_context(this, &target);
+    context.product_parts = how->parts;
+    pass_options options = {.verify = true};
+    pass_run_pipeline(&context, &options);
+    ir_case_no_errors(this, "passes");
+    *lowered = context.program;
+    backend_code *code = how->compile(context.program, &runs, &this->diags);
+    ir_case_no_errors(this, "code");
+    assert_non_null(code);
+    return code;
+}
+
 /* `size`: of the inputs. Large scores round away most of what softmax depends on: then finite numbers of about the
  * right size are wanted. */
-static void check_program(uint64_t seed, const char *target_name, double size) {
+static void check_program(uint64_t seed, const way *how, double size) {
     program made = make_program(seed);
     ir_case *stored = ir_case_parse("stored", &made.text), *fused = ir_case_parse("fused", &made.text);
     tensor_list given = {.memory = stored->memory}, wanted = {.memory = stored->memory},
@@ -264,10 +295,8 @@ static void check_program(uint64_t seed, const char *target_name, double size) {
     fill_inputs(stored, seed, size, &given);
     ir_case_pass(stored, "stored", "differentiate");
     ir_case_interpret(stored, "f", &given, &wanted);
-    kir_target target;
-    assert_true(kir_target_named(target_name, &target));
     const kir_program *lowered;
-    backend_code *code = ir_case_compile(fused, target_name, &target, &lowered);
+    backend_code *code = compile(fused, how, &lowered);
     if (made.rows * made.columns >= 1024 && stores_scores(&made, lowered)) {
         text_buffer text = {0};
         diag_render(&fused->diags, &text, false);
@@ -276,17 +305,14 @@ static void check_program(uint64_t seed, const char *target_name, double size) {
     compiled_run(lowered, code, "f", &given, &got);
     for (int i = 0; i < wanted.count; i++)
         check_close(wanted.items[i].name, seed, tensor_find(&got, false, wanted.items[i].name), &wanted.items[i],
-                    strcmp(wanted.items[i].name, "loss") != 0 ? 1e-5
-                    : target.lanes > 1                        ? 1e-6
-                                                              : 1e-5,
-                    size);
+                    strcmp(wanted.items[i].name, "loss") == 0 ? how->loss : how->gradient, size);
     backend_free(code);
     ir_case_free(stored);
     ir_case_free(fused);
     text_free(&made.text);
 }
 
-static void check_seeds(const char *target, uint64_t count) {
+static void check_seeds(const way *how, uint64_t count) {
     uint64_t first = 1;
     const char *text = getenv("SCORE_SEEDS");
     if (text) {
@@ -295,33 +321,131 @@ static void check_seeds(const char *target, uint64_t count) {
         count = *colon == ':' ? strtoull(colon + 1, NULL, 10) : 1;
     }
     for (uint64_t seed = first; seed < first + count; seed++)
-        check_program(seed, target, 1);
+        check_program(seed, how, 1);
+}
+
+/* The widest vectors that this processor has. */
+static const char *host(void) {
+    int lanes = backend_target_host().lanes;
+    return lanes == 16 ? "avx512" : lanes == 8 ? "avx2" : "portable";
 }
 
 static void vector_code_agrees_with_stored_scores(void **state) {
     (void)state;
-    kir_target host = backend_target_host();
-    check_seeds(host.lanes == 16 ? "avx512" : host.lanes == 8 ? "avx2" : "portable", CASES);
+    check_seeds(&(way){host(), host(), 0, 1e-6, 1e-5, llvm_compile}, CASES);
 }
 
 static void scalar_code_agrees_with_stored_scores(void **state) {
     (void)state;
-    check_seeds("scalar", CASES);
+    check_seeds(&(way){"scalar", "scalar", 0, 1e-5, 1e-5, compile_by_tcc}, CASES);
 }
 
 /* Scores beyond 10,000, and all of them 0. */
 static void extreme_scores_stay_finite(void **state) {
     (void)state;
-    kir_target host = backend_target_host();
-    const char *target = host.lanes == 16 ? "avx512" : host.lanes == 8 ? "avx2" : "portable";
+    way how = {host(), host(), 0, 1e-6, 1e-5, llvm_compile};
     for (uint64_t seed = 1; seed < 1 + CASES / 3; seed++) {
-        check_program(seed, target, 150);
-        check_program(seed, target, 0);
+        check_program(seed, &how, 150);
+        check_program(seed, &how, 0);
+    }
+}
+
+/* ---- products of parts ---------------------------------------------------------------------------------------------
+ */
+
+/* What follows from scores that are off by 2^-7 or 2^-14; three parts are as good as f32. */
+static const struct { double loss, gradient; } allowed[] = {{1e-6, 1e-5}, {2e-2, 3e-2}, {1e-4, 2e-4}, {1e-6, 1e-5}};
+
+static way parts_way(const char *target, const char *runs, int parts) {
+    return (way){target, runs, parts, allowed[parts].loss, allowed[parts].gradient, llvm_compile};
+}
+
+/* Tiles as the matrix units take them, multiplied by C. */
+static way tiles_way(int parts) {
+    way tiles = parts_way("amx", "avx512", parts);
+    tiles.compile = cgen_compile;
+    return tiles;
+}
+
+static void products_of_parts_agree(void **state) {
+    (void)state;
+    const char *own = backend_target_host().pair_products ? "avx512-bf16" : host();
+    for (int parts = 1; parts <= 3; parts++) {
+        way by_vectors = parts_way(own, own, parts);
+        check_seeds(&by_vectors, CASES / 3);
+        way scalar = {"scalar", "scalar", parts, allowed[parts].loss, allowed[parts].gradient, compile_by_tcc};
+        if (parts == 3)
+            scalar.loss = 1e-5;
+        check_seeds(&scalar, CASES / 4);
+    }
+}
+
+static void products_in_tiles_agree(void **state) {
+    (void)state;
+    static const uint64_t seeds[] = {2, 3, 9};
+    for (int parts = 1; parts <= 3; parts++) {
+        way tiles = tiles_way(parts);
+        for (int i = 0; i < parts; i++)
+            check_program(seeds[i], &tiles, 1);
+    }
+}
+
+/* The largest score of each row is off by no more than the bound that passes/score_pairs.h states. */
+static void check_bound(const way *how, int length) {
+    enum { ROWS = 40, COLUMNS = 50 };
+    static const double bounds[] = {0, 1.01 * 0x1p-7, 0x1p-14, 0x1p-22};
+    text_buffer text = {0};
+    text_append(&text,
+                "module @bound\nfunc @f {\n  %%0 = input @a : f32[%d,%d]\n  %%1 = input @b : f32[%d,%d]\n"
+                "  %%2 = dot %%0, %%1 {lhs_batch=[], rhs_batch=[], lhs_contract=[1], rhs_contract=[1]} : f32[%d,%d]\n"
+                "  %%3 = reduce_max %%2 {axes=[1]} : f32[%d]\n  output @largest, %%3\n}\n",
+                ROWS, length, COLUMNS, length, ROWS, COLUMNS, ROWS);
+    ir_case *this = ir_case_parse("bound", &text);
+    tensor_list given = {.memory = this->memory}, got = {.memory = this->memory};
+    fill_inputs(this, (uint64_t)length, sqrt((double)length), &given);
+    const kir_program *lowered;
+    backend_code *code = compile(this, how, &lowered);
+    compiled_run(lowered, code, "f", &given, &got);
+    const double *a = tensor_elements(&given, false, "a"), *b = tensor_elements(&given, false, "b");
+    for (int row = 0; row < ROWS; row++) {
+        double largest = -INFINITY, sizes = 0;
+        for (int column = 0; column < COLUMNS; column++) {
+            double sum = 0, size = 0;
+            for (int k = 0; k < length; k++) {
+                sum += a[row * length + k] * b[column * length + k];
+                size += fabs(a[row * length + k] * b[column * length + k]);
+            }
+            largest = fmax(largest, sum);
+            sizes = fmax(sizes, size);
+        }
+        double off = fabs(tensor_elements(&got, false, "largest")[row] - largest);
+        if (!(off <= (bounds[how->parts] + length * 0x1p-24) * sizes))
+            fail_msg("%d parts of %d numbers on %s: off by %.3g of %.3g", how->parts, length, how->target, off, sizes);
+    }
+    backend_free(code);
+    ir_case_free(this);
+    text_free(&text);
+}
+
+static void products_keep_their_bound(void **state) {
+    (void)state;
+    static const int lengths[] = {1, 2, 7, 32, 33, 200};
+    const char *own = backend_target_host().pair_products ? "avx512-bf16" : host();
+    for (int parts = 1; parts <= 3; parts++) {
+        way vectors = parts_way(own, own, parts), tiles = tiles_way(parts);
+        for (int i = 0; i < 6; i++)
+            check_bound(&vectors, lengths[i]);
+        check_bound(&tiles, 1);
+        check_bound(&tiles, 33);
+        check_bound(&tiles, 200);
     }
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(products_keep_their_bound),
+        cmocka_unit_test(products_of_parts_agree),
+        cmocka_unit_test(products_in_tiles_agree),
         cmocka_unit_test(extreme_scores_stay_finite),
         cmocka_unit_test(scalar_code_agrees_with_stored_scores),
         cmocka_unit_test(vector_code_agrees_with_stored_scores),

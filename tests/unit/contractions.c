@@ -33,7 +33,13 @@ static const shape shapes[] = {
     {1, 32, 80, {25, 34}, {3, 3}, {1, 1}, SAME(1), {1, 1}, 1},
     {2, 32, 32, {13, 30}, {3, 3}, {1, 1}, SAME(0), {1, 1}, 1},
     {5, 64, 32, {9, 8}, {3, 3}, {1, 1}, {0, 2, 2, 1}, {1, 1}, 1},
-    {33, 160, 192, {3, 3}, {3, 3}, {1, 1}, SAME(1), {1, 1}, 1},
+    {31, 224, 192, {3, 3}, {3, 3}, {1, 1}, SAME(1), {1, 1}, 1},
+    /* the same at stride 2 */
+    {5, 32, 48, {16, 15}, {3, 3}, {2, 2}, SAME(1), {1, 1}, 1},
+    {3, 48, 32, {25, 18}, {3, 3}, {2, 2}, {1, 0, 1, 1}, {1, 1}, 1},
+    {2, 32, 80, {31, 24}, {3, 3}, {2, 2}, SAME(0), {1, 1}, 1},
+    {2, 32, 32, {23, 26}, {3, 3}, {2, 2}, SAME(2), {1, 1}, 1},
+    {17, 224, 192, {8, 8}, {3, 3}, {2, 2}, SAME(1), {1, 1}, 1},
 };
 enum { SHAPES = sizeof shapes / sizeof *shapes };
 
@@ -67,14 +73,10 @@ static void append_function(text_buffer *text, const shape *at, int direction) {
     text_append(text, "  output @r, %%2\n}\n");
 }
 
-static ir_case *shape_case(const shape *at) {
-    text_buffer text = {0};
-    text_append(&text, "module @convolutions\n");
+static void append_shape(text_buffer *text, const shape *at) {
+    text_append(text, "module @convolutions\n");
     for (int direction = 0; direction < 3; direction++)
-        append_function(&text, at, direction);
-    ir_case *this = ir_case_parse("convolutions", &text);
-    text_free(&text);
-    return this;
+        append_function(text, at, direction);
 }
 
 /* Numbers for the inputs of all functions, with the precision that memory has. */
@@ -104,64 +106,103 @@ static void check_close(const char *what, const tensor *wanted, const double *go
                  sqrt(errors / (double)count) / size, largest / size, size);
 }
 
-static void check_shape(const char *target_name, int number) {
-    const shape *at = &shapes[number];
+typedef struct {
+    const char *name;
+    int lanes;
+} target_case;
+static const target_case targets[] = {{"scalar", 1}, {"portable", 4}, {"avx2", 8}, {"avx512", 16}};
+
+/* Compiles the case for a target and compares its functions' results with those `wanted`. */
+static void check_target(const text_buffer *text, const target_case *which, const tensor_list *given,
+                         const tensor_list *wanted, const char *name) {
     kir_target target;
-    assert_true(kir_target_named(target_name, &target));
-    ir_case *this = shape_case(at);
-    tensor_list given = {.memory = this->memory};
-    give_inputs(this, (uint64_t)number, &given);
-    tensor_list wanted[3];
-    for (int direction = 0; direction < 3; direction++) {
-        wanted[direction] = (tensor_list){.memory = this->memory};
-        ir_case_interpret(this, directions[direction], &given, &wanted[direction]);
-    }
+    assert_true(kir_target_named(which->name, &target));
+    if (which->lanes > backend_target_host().lanes)
+        return;
+    ir_case *this = ir_case_parse(name, text);
     const kir_program *program;
-    backend_code *code = ir_case_compile(this, target_name, &target, &program);
-    for (int direction = 0; direction < 3; direction++) {
+    backend_code *code = ir_case_compile(this, name, &target, &program);
+    for (int f = 0; f < this->module->function_count; f++) {
+        const char *function = this->module->functions[f]->name;
         tensor_list got = {.memory = this->memory};
-        compiled_run(program, code, directions[direction], &given, &got);
+        compiled_run(program, code, function, given, &got);
         char what[160];
-        snprintf(what, sizeof what, "shape %d, %s for %s", number, directions[direction], target_name);
-        check_close(what, tensor_find(&wanted[direction], false, "r"), tensor_elements(&got, false, "r"));
+        snprintf(what, sizeof what, "%s: %s for %s", name, function, which->name);
+        check_close(what, tensor_find(&wanted[f], false, "r"), tensor_elements(&got, false, "r"));
     }
     backend_free(code);
     ir_case_free(this);
 }
 
-static void check_target(const char *name, int lanes) {
-    if (lanes > backend_target_host().lanes)
-        skip();
-    for (int number = 0; number < SHAPES; number++)
-        check_shape(name, number);
+/* Interprets the functions of a module once and compares the code for all targets. */
+static void check_module(const text_buffer *text, uint64_t seed, const char *name) {
+    ir_case *this = ir_case_parse(name, text);
+    tensor_list given = {.memory = this->memory}, wanted[3];
+    give_inputs(this, seed, &given);
+    for (int f = 0; f < this->module->function_count; f++) {
+        wanted[f] = (tensor_list){.memory = this->memory};
+        ir_case_interpret(this, this->module->functions[f]->name, &given, &wanted[f]);
+    }
+    for (size_t t = 0; t < sizeof targets / sizeof *targets; t++)
+        check_target(text, &targets[t], &given, wanted, name);
+    ir_case_free(this);
 }
 
-static void avx512_agrees_with_the_interpreter(void **state) {
+static void convolutions_agree_with_the_interpreter(void **state) {
     (void)state;
-    check_target("avx512", 16);
+    for (int number = 0; number < SHAPES; number++) {
+        char name[32];
+        snprintf(name, sizeof name, "shape %d", number);
+        text_buffer text = {0};
+        append_shape(&text, &shapes[number]);
+        check_module(&text, (uint64_t)number, name);
+        text_free(&text);
+    }
 }
 
-static void avx2_agrees_with_the_interpreter(void **state) {
-    (void)state;
-    check_target("avx2", 8);
+/* ---- products of matrices -------------------------------------------------------------------------------------------
+ */
+
+/* Sizes of [batch, m, k] times [batch, k, n]; whether the operands lie the other way round. */
+static const struct {
+    int batch, m, n, k;
+    bool left_turned, right_turned;
+} products[] = {
+    {1, 1, 1, 1, false, false},    {1, 1, 70, 33, false, true},     {1, 13, 100, 20, true, false},
+    {3, 50, 40, 17, false, false}, {2, 61, 130, 31, true, true},    {1, 200, 96, 130, false, true},
+    {1, 256, 64, 48, true, false}, {1, 100, 90, 1100, true, false}, {1, 30, 20, 600, false, false},
+    {5, 49, 49, 64, false, true},  {1, 300, 7, 5, true, true},
+};
+enum { PRODUCTS = sizeof products / sizeof *products };
+
+static void append_product(text_buffer *text, int number) {
+    int batch = products[number].batch, m = products[number].m, n = products[number].n, k = products[number].k;
+    bool left = products[number].left_turned, right = products[number].right_turned;
+    text_append(text, "module @products\nfunc @dot {\n");
+    text_append(text, "  %%0 = input @a : f32[%d,%d,%d]\n", batch, left ? k : m, left ? m : k);
+    text_append(text, "  %%1 = input @b : f32[%d,%d,%d]\n", batch, right ? n : k, right ? k : n);
+    text_append(text,
+                "  %%2 = dot %%0, %%1 {lhs_batch=[0], rhs_batch=[0], lhs_contract=[%d], rhs_contract=[%d]} : "
+                "f32[%d,%d,%d]\n  output @r, %%2\n}\n",
+                left ? 1 : 2, right ? 2 : 1, batch, m, n);
 }
 
-static void portable_code_agrees_with_the_interpreter(void **state) {
+static void products_agree_with_the_interpreter(void **state) {
     (void)state;
-    check_target("portable", 4);
-}
-
-static void scalar_code_agrees_with_the_interpreter(void **state) {
-    (void)state;
-    check_target("scalar", 1);
+    for (int number = 0; number < PRODUCTS; number++) {
+        char name[32];
+        snprintf(name, sizeof name, "product %d", number);
+        text_buffer text = {0};
+        append_product(&text, number);
+        check_module(&text, (uint64_t)number, name);
+        text_free(&text);
+    }
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(avx512_agrees_with_the_interpreter),
-        cmocka_unit_test(avx2_agrees_with_the_interpreter),
-        cmocka_unit_test(portable_code_agrees_with_the_interpreter),
-        cmocka_unit_test(scalar_code_agrees_with_the_interpreter),
+        cmocka_unit_test(convolutions_agree_with_the_interpreter),
+        cmocka_unit_test(products_agree_with_the_interpreter),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,31 @@
+/* Inside the lowering of scores: products of numbers split into bf16 parts.
+ *
+ * x = part 0 + part 1 + …, each the rest of those before, rounded to bf16. Of n parts, the products of part i with part
+ * j are added up where i + j < n. Rounding leaves at most 2^-8 of a number outside of 1 part, 2^-16 of 2, 2^-24 of 3;
+ * with the products left out, a sum of products is off by at most 1.01 * 2^-7, 2^-14 or 2^-22 of the sum of their
+ * sizes, apart from what adding up in f32 rounds.
+ *
+ * Neighbours of the summation lie in pairs, 32 bits (dot_pairs, tile_multiply). Along vectors these are 2 elements.
+ * Along rows or columns of scores, a block of 2 vectors of `lanes` scores makes `lanes` pairs: each of the first with
+ * its counterpart in the second. */
+#ifndef PASSES_SCORE_PAIRS_H
+#define PASSES_SCORE_PAIRS_H
+
+#include "passes/score_tile.h"
+
+/* Pairs along vectors of that length, padded with zeros for the matrix units. */
+int64_t score_pairs_along(const score_plan *plan, int64_t length);
+
+/* Buffers of pairs: of row vectors [part][rows, whole panels][pairs], of column vectors [part][panel][pairs][columns],
+ * of what scores are multiplied by [part][pairs of vectors][length]. */
+int score_pairs_rows(const score_plan *plan, const ir_value *vectors);
+int score_pairs_columns(const score_plan *plan, const ir_value *vectors);
+int score_pairs_vectors(const score_plan *plan, const ir_value *vectors);
+
+/* The tile's product `number`, into its scratch. */
+void score_pairs_product(lower_kernel *kernel, const score_plan *plan, const score_place *place, int number);
+/* Output rows += weights x vectors (by_row), or output columns += weights^T x vectors. */
+void score_pairs_multiply(lower_kernel *kernel, const score_plan *plan, const score_place *place,
+                          const score_output *output, int weights, bool by_row);
+
+#endif

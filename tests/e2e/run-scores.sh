@@ -1,0 +1,64 @@
+#!/bin/sh
+# Scores fused and stored train alike, and a similarity of nobody's list matches the interpreter: run-scores.sh SOURCE BUILD
+set -eu
+source=$1 build=$2
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+# losses NAME SPEC OPTION…: of six steps
+losses() {
+    name=$1 spec=$2
+    shift 2
+    "$build/cslc" run "$source/specs/$spec.csl" "$@" -- train --data shapes:train=200,test=40 --steps 6 --eval-every 0 \
+        --out "$work/$name" >"$work/log" 2>&1 || { echo "$spec failed:"; cat "$work/log"; exit 1; }
+    sed 's/.*"loss": \([^,]*\).*/\1/' "$work/$name/metrics.jsonl" >"$work/$name.losses"
+}
+
+# alike SPEC DEFINITION…: with fuse-contrastive and without it, step by step to rounding; the pass must have found something
+alike() {
+    spec=$1
+    shift
+    "$build/cslc" "$source/specs/$spec.csl" "$@" --remarks --emit=ir -o "$work/ir" 2>"$work/remarks"
+    grep -q 'never stored' "$work/remarks" || { echo "$spec: nothing was fused"; exit 1; }
+    losses fused "$spec" "$@"
+    losses stored "$spec" "$@" --disable-pass=fuse-contrastive
+    paste "$work/fused.losses" "$work/stored.losses" | awk -v name="$spec" '
+        { error = ($1 - $2) / $2; if (error < 0) error = -error; if (error > worst) worst = error; good += error <= 1e-4 }
+        END { printf "%s: %d of 6 losses alike, worst relative difference %.2g\n", name, good, worst; exit good != 6 }'
+    rm -rf "$work/fused" "$work/stored"
+}
+
+alike simclr -D batch=32 -D width=4
+alike amdim -D batch=16 -D width=8 -D "encoder=amdim_encoder(depth=2)"
+alike cpc -D batch=8 -D width=8 -D encoder=cpc_resnet50 -D context=16 -D blocks=2
+alike moco -D batch=32 -D width=4 -D negatives=320
+alike yadim -D batch=16 -D width=4 -D encoder=resnet18
+
+python=/usr/bin/python3
+"$python" -c 'import numpy, torch' 2>/dev/null || { echo "skipped the rest: python3-torch is not installed"; exit 0; }
+mkdir "$work/pairs"
+"$python" - "$work/pairs" <<'PYTHON'
+import sys, numpy
+random = numpy.random.default_rng(1)
+for name in ("left", "right"):
+    numpy.save(f"{sys.argv[1]}/{name}.npy", random.normal(size=(96, 12)).astype("f4"))
+PYTHON
+for way in interp llvm tcc; do
+    "$build/cslc" run "$source/specs/bench/general.csl" --backend=$way -D n=96 -D d=12 -D width=40 -- train \
+        --data "$work/pairs" --out "$work/run" --dump-step 0 "$work/$way.safetensors" >"$work/log" 2>&1 ||
+        { cat "$work/log"; exit 1; }
+done
+PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$source/tests/parity "$python" - "$work" <<'PYTHON'
+import sys, safetensors
+wanted = safetensors.load(f"{sys.argv[1]}/interp.safetensors")
+gradients = [name for name in wanted if name.startswith("grad")]
+assert any("log_scale" in name for name in gradients), sorted(wanted)
+for way in ("llvm", "tcc"):
+    got = safetensors.load(f"{sys.argv[1]}/{way}.safetensors")
+    worst = 0
+    for name in gradients:
+        worst = max(worst, ((got[name] - wanted[name]).abs().max() / wanted[name].abs().max()).item())
+    loss = abs(got["loss"] / wanted["loss"] - 1).item()
+    print(f"general, {way}: loss off by {loss:.2g}, {len(gradients)} gradients by {worst:.2g}")
+    assert loss < 1e-6 and worst < 1e-5
+PYTHON
