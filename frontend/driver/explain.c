@@ -36,12 +36,13 @@ static int count_groups(arena *memory, const ir_function *function) {
     return count;
 }
 
-/* Kernels that some function launches: those of the views are not among them. */
+/* The distinct kernels that a training step launches. */
 static int count_launched(arena *memory, const kir_program *program) {
     bool *launched = arena_alloc(memory, (size_t)program->kernel_count + 1);
     int count = 0;
     for (int f = 0; f < program->function_count; f++)
-        for (int l = 0; l < program->functions[f].launch_count; l++)
+        for (int l = 0; strcmp(program->functions[f].name, "train_step") == 0 && l < program->functions[f].launch_count;
+             l++)
             launched[program->functions[f].launches[l].kernel] = true;
     for (int i = 0; i < program->kernel_count; i++)
         count += launched[i];
@@ -50,9 +51,8 @@ static int count_launched(arena *memory, const kir_program *program) {
 
 static explain_plan read_plan(driver_session *work) {
     const kir_program *program = work->passes.program;
-    explain_plan plan = {.remarks = work->diags,
-                         .state_bytes = program->state_bytes,
-                         .kernels = count_launched(work->memory, program)};
+    explain_plan plan = {
+        .remarks = work->diags, .state_bytes = program->state_bytes, .kernels = count_launched(work->memory, program)};
     for (int i = 0; i < program->kernel_count; i++) {
         int64_t bytes = kir_scratch_bytes(program->kernels[i]);
         plan.scratch_bytes = bytes > plan.scratch_bytes ? bytes : plan.scratch_bytes;
