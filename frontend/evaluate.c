@@ -8,7 +8,7 @@
 static const char *spent(const fe_context *context) {
     if (context->steps > FE_STEP_BUDGET || (context->function && context->function->value_count > FE_MAX_VALUES))
         return "this description takes too long to evaluate; is there an endless or huge loop?";
-    if (arena_bytes(context->memory) > FE_MAX_MEMORY)
+    if (arena_bytes(context->memory) - context->memory_before > FE_MAX_MEMORY)
         return "this description takes too much memory to evaluate; is there an endless or huge loop?";
     if (context->depth > FE_MAX_DEPTH)
         return "calls, statements and expressions are nested too deep here";

@@ -32,6 +32,7 @@ typedef struct {
 
 struct fe_context {
     arena *memory;
+    size_t memory_before; /* bytes in it when the evaluation began */
     diag_list *diags;
     const fe_options *options;
     ir_module *module;

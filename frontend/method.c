@@ -400,6 +400,7 @@ static bool compile_method(fe_context *context, const fe_method *method) {
 
 ir_module *fe_compile(arena *memory, diag_list *diags, const char *path, const fe_options *options) {
     fe_context context = {.memory = memory, .diags = diags, .options = options};
+    context.memory_before = arena_bytes(memory);
     fe_instance root = {.path = ""};
     context.root = context.instance = &root;
     context.library = fe_scope_new(memory, NULL);

@@ -113,6 +113,7 @@ typedef enum {
 
 typedef struct {
     const char *name; /* "%12" of train_step, or the state's name */
+    ir_type type;     /* of the value that it holds; of memory between launches a vector */
     kir_region region;
     kir_element element;
     int64_t bytes, offset;

@@ -38,6 +38,7 @@ static int state_buffer(function_lowering *work, int state) {
         return work->state_buffers[state];
     const ir_state *info = &program->module->states[state];
     kir_buffer buffer = {.name = info->name,
+                         .type = info->type,
                          .region = KIR_STATE,
                          .element = lower_element(info->type.dtype),
                          .bytes = ir_type_bytes(&info->type),

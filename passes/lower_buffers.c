@@ -36,26 +36,24 @@ static int buffer_add(lower_context *context, kir_buffer buffer) {
     return program->buffer_count - 1;
 }
 
-static int arena_buffer(lower_context *context, const char *name, kir_element element, int64_t bytes,
-                        source_span span) {
-    return buffer_add(context, (kir_buffer){
-                                   .name = name,
-                                   .region = KIR_ARENA,
-                                   .element = element,
-                                   .bytes = bytes,
-                                   .offset = -1,
-                                   .span = span,
-                               });
-}
-
 int lower_value_buffer(lower_context *context, const ir_value *value) {
-    const char *name = arena_printf(context->memory, "%%%d", value->id);
-    return arena_buffer(context, name, lower_element(value->type.dtype), ir_type_bytes(&value->type), value->span);
+    return buffer_add(context, (kir_buffer){.name = arena_printf(context->memory, "%%%d", value->id),
+                                            .type = value->type,
+                                            .region = KIR_ARENA,
+                                            .element = lower_element(value->type.dtype),
+                                            .bytes = ir_type_bytes(&value->type),
+                                            .offset = -1,
+                                            .span = value->span});
 }
 
 int lower_temporary(lower_context *context, const char *name, kir_element element, int64_t elements, source_span span) {
-    return arena_buffer(context, arena_strdup(context->memory, name), element, elements * lower_element_bytes(element),
-                        span);
+    return buffer_add(context, (kir_buffer){.name = arena_strdup(context->memory, name),
+                                            .type = {.rank = 1, .dims = {elements}},
+                                            .region = KIR_ARENA,
+                                            .element = element,
+                                            .bytes = elements * lower_element_bytes(element),
+                                            .offset = -1,
+                                            .span = span});
 }
 
 int64_t lower_element_bytes(kir_element element) {

@@ -22,6 +22,8 @@ static const pass_info fuse_contrastive = {
     pass_fuse_contrastive};
 static const pass_info factor_sums = {"factor-sums", "sums of multiples as multiples of sums", false, pass_factor_sums};
 static const pass_info layout = {"layout", "chooses the physical order of every tensor's axes", false, pass_layout};
+static const pass_info recompute = {"recompute", "under a memory limit, computes anew what would wait long in memory",
+                                    false, pass_recompute};
 static const pass_info fuse_elementwise = {
     "fuse-elementwise", "groups elementwise chains and the reductions that they feed", false, pass_fuse_elementwise};
 static const pass_info lower = {"lower", "turns groups into kernels and launches", true, pass_lower};
@@ -48,6 +50,7 @@ static const pass_info *const pipeline[] = {&squeeze,
                                             &dead_code,
                                             &layout,
                                             &fuse_elementwise,
+                                            &recompute,
                                             &lower,
                                             &lower_views,
                                             &plan_memory};
@@ -63,6 +66,7 @@ static const pass_info *const all_passes[] = {&squeeze,
                                               &factor_sums,
                                               &layout,
                                               &fuse_elementwise,
+                                              &recompute,
                                               &lower,
                                               &lower_views,
                                               &plan_memory};

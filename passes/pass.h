@@ -10,10 +10,14 @@ typedef struct {
     diag_list *diags;
     kir_target target;
     ir_module *module;
-    kir_program *program;  /* NULL until `lower` has run */
-    bool library_products; /* `lower` has products of matrices computed by the runtime's library */
-    int product_parts;     /* bf16 parts of each number in the products of fused scores: 1 to 3, or 0 for plain f32 */
-    bool remarks;          /* passes say in `diags` what they did and what they could not do */
+    kir_program *program;    /* NULL until `lower` has run */
+    bool library_products;   /* `lower` has products of matrices computed by the runtime's library */
+    int product_parts;       /* bf16 parts of each number in the products of fused scores: 1 to 3, or 0 for plain f32 */
+    int64_t memory_limit;    /* of the arena of each function, in bytes; 0: none */
+    double recomputed_flops; /* what `recompute` added to train_step to keep it */
+    int recomputed_values;
+    bool recompute_exhausted; /* it found nothing more to compute anew, and the limit was not reached */
+    bool remarks;             /* passes say in `diags` what they did and what they could not do */
 } pass_context;
 
 typedef struct {
@@ -58,6 +62,7 @@ bool pass_expand(pass_context *context);
 bool pass_factor_sums(pass_context *context);
 bool pass_fuse_elementwise(pass_context *context);
 bool pass_layout(pass_context *context);
+bool pass_recompute(pass_context *context);
 bool pass_lower(pass_context *context);
 bool pass_lower_views(pass_context *context);
 bool pass_plan_memory(pass_context *context);

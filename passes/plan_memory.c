@@ -1,6 +1,6 @@
 /* plan-memory: one arena a function. Buffers whose lifetimes overlap get different places; greedy, the largest first,
  * at the lowest offset that is free. Requires `lower`. */
-#include "passes/pass.h"
+#include "passes/plan_memory.h"
 
 #include <stdlib.h>
 
@@ -34,14 +34,14 @@ typedef struct {
     int *of_buffer; /* index in items, -1 for none */
 } lifetimes;
 
-static void touch(pass_context *context, lifetimes *all, int buffer, int first, int last) {
-    const kir_buffer *info = &context->program->buffers[buffer];
+static void touch(arena *memory, const kir_program *program, lifetimes *all, int buffer, int first, int last) {
+    const kir_buffer *info = &program->buffers[buffer];
     if (info->region != KIR_ARENA)
         return;
     if (all->of_buffer[buffer] < 0) {
         all->of_buffer[buffer] = all->count;
         lifetime item = {buffer, first, last, aligned(info->bytes), 0};
-        ARENA_PUSH(context->memory, all->items, all->count, all->capacity, item);
+        ARENA_PUSH(memory, all->items, all->count, all->capacity, item);
         return;
     }
     lifetime *item = &all->items[all->of_buffer[buffer]];
@@ -49,19 +49,21 @@ static void touch(pass_context *context, lifetimes *all, int buffer, int first, 
     item->last = last > item->last ? last : item->last;
 }
 
-static void find_lifetimes(pass_context *context, const kir_function *function, lifetimes *all) {
-    for (int i = 0; i < context->program->buffer_count; i++)
-        all->of_buffer[i] = -1;
+static lifetimes find_lifetimes(arena *memory, const kir_program *program, const kir_function *function) {
+    lifetimes all = {.of_buffer = arena_alloc(memory, (size_t)(program->buffer_count + 1) * sizeof(int))};
+    for (int i = 0; i < program->buffer_count; i++)
+        all.of_buffer[i] = -1;
     for (int i = 0; i < function->input_count; i++)
-        touch(context, all, function->inputs[i].buffer, 0, function->launch_count);
+        touch(memory, program, &all, function->inputs[i].buffer, 0, function->launch_count);
     for (int i = 0; i < function->output_count; i++)
-        touch(context, all, function->outputs[i].buffer, 0, function->launch_count);
+        touch(memory, program, &all, function->outputs[i].buffer, 0, function->launch_count);
     for (int l = 0; l < function->launch_count; l++) {
-        const kir_kernel *kernel = context->program->kernels[function->launches[l].kernel];
+        const kir_kernel *kernel = program->kernels[function->launches[l].kernel];
         for (int a = 0, b = 0; a < kernel->argument_count; a++)
             if (!kernel->arguments[a].scratch)
-                touch(context, all, function->launches[l].buffers[b++], l, l);
+                touch(memory, program, &all, function->launches[l].buffers[b++], l, l);
     }
+    return all;
 }
 
 /* The lowest offset at which `item` meets none of the placed ones that live at the same time. */
@@ -99,17 +101,33 @@ static void place(pass_context *context, kir_function *function, lifetimes *all)
     }
 }
 
-static void find_lower_bound(pass_context *context, kir_function *function, const lifetimes *all) {
-    int64_t *change = arena_alloc(context->memory, (size_t)(function->launch_count + 2) * sizeof *change);
+/* The most bytes alive at once; *at is the launch where they are. */
+static int64_t most_alive(arena *memory, const kir_function *function, const lifetimes *all, int *at) {
+    int64_t *change = arena_alloc(memory, (size_t)(function->launch_count + 2) * sizeof *change);
     for (int i = 0; i < all->count; i++) {
         change[all->items[i].first] += all->items[i].bytes;
         change[all->items[i].last + 1] -= all->items[i].bytes;
     }
-    int64_t alive = 0;
+    int64_t alive = 0, most = 0;
+    *at = 0;
     for (int l = 0; l <= function->launch_count; l++) {
         alive += change[l];
-        function->lower_bound = alive > function->lower_bound ? alive : function->lower_bound;
+        if (alive > most) {
+            most = alive;
+            *at = l;
+        }
     }
+    return most;
+}
+
+plan_peak plan_memory_peak(arena *memory, const kir_program *program, const kir_function *function) {
+    lifetimes all = find_lifetimes(memory, program, function);
+    plan_peak peak = {.buffers = arena_alloc(memory, (size_t)(all.count + 1) * sizeof(int))};
+    peak.bytes = most_alive(memory, function, &all, &peak.launch);
+    for (int i = 0; i < all.count; i++)
+        if (all.items[i].first <= peak.launch && peak.launch <= all.items[i].last)
+            peak.buffers[peak.count++] = all.items[i].buffer;
+    return peak;
 }
 
 bool pass_plan_memory(pass_context *context) {
@@ -121,11 +139,11 @@ bool pass_plan_memory(pass_context *context) {
     }
     for (int i = 0; i < program->function_count; i++) {
         kir_function *function = &program->functions[i];
-        lifetimes all = {.of_buffer = arena_alloc(context->memory, (size_t)(program->buffer_count + 1) * sizeof(int))};
-        function->arena_bytes = function->naive_bytes = function->lower_bound = 0;
-        find_lifetimes(context, function, &all);
+        lifetimes all = find_lifetimes(context->memory, program, function);
+        int at;
+        function->arena_bytes = function->naive_bytes = 0;
+        function->lower_bound = most_alive(context->memory, function, &all, &at);
         place(context, function, &all);
-        find_lower_bound(context, function, &all);
     }
     return true;
 }

@@ -4,12 +4,19 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
-static char *take_memory(int64_t bytes) {
+/* Zeroed by the system, page by page when first touched: what no function that runs uses takes no memory. */
+static char *take_memory(int64_t bytes, void **block) {
+    enum { PAGE = 4096 };
     size_t size = ((size_t)bytes + 63) / 64 * 64 + 64;
-    char *memory = aligned_alloc(64, size);
-    if (memory)
-        memset(memory, 0, size);
+    *block = calloc(1, size + 64);
+    if (!*block)
+        return NULL;
+    char *memory = (char *)(((uintptr_t)*block + 63) / 64 * 64);
+    uintptr_t first = ((uintptr_t)memory + PAGE - 1) / PAGE * PAGE, end = ((uintptr_t)memory + size) / PAGE * PAGE;
+    if (end > first) /* large pages, where the system has some: fewer misses in the tables that find them */
+        madvise((void *)first, end - first, MADV_HUGEPAGE);
     return memory;
 }
 
@@ -25,8 +32,8 @@ int rt_session_open(rt_session *session, const rt_program *program, int threads,
         return -1;
     }
     session->frame = (rt_frame){
-        .state = take_memory(manifest->state_bytes),
-        .arena = take_memory(manifest->arena_bytes),
+        .state = take_memory(manifest->state_bytes, &session->blocks[0]),
+        .arena = take_memory(manifest->arena_bytes, &session->blocks[1]),
         .pool = rt_pool_create(threads),
     };
     rt_frame *frame = &session->frame;
@@ -42,8 +49,8 @@ int rt_session_open(rt_session *session, const rt_program *program, int threads,
 void rt_session_close(rt_session *session) {
     if (session->frame.pool)
         rt_pool_destroy(session->frame.pool);
-    free(session->frame.state);
-    free(session->frame.arena);
+    free(session->blocks[0]);
+    free(session->blocks[1]);
     rt_manifest_free(session->manifest);
     *session = (rt_session){0};
 }

@@ -8,6 +8,7 @@ typedef struct {
     const rt_program *program;
     rt_manifest *manifest;
     rt_frame frame;
+    void *blocks[2]; /* that state and arena lie in */
 } rt_session;
 
 /* Parses the manifest, takes the memory (zeroed) and starts `threads` workers (< 1: one a processor). Returns 0, or -1

@@ -20,8 +20,8 @@ typedef struct {
     const driver_command *command;
     driver_list inputs, definitions, folders, disabled, left, right, vary;
     const char *output, *emit, *backend, *target, *passes, *print_after, *out, *only, *against, *precision, *steps,
-        *data, *plot;
-    bool time_passes, remarks, verify, json, layers, all, dry_run;
+        *data, *plot, *memory_limit;
+    bool time_passes, remarks, verify, json, layers, all, dry_run, memory_view;
     bool has_program_arguments; /* whether there was a -- */
     char **program_arguments;   /* after it */
     int program_argument_count;
@@ -34,6 +34,7 @@ typedef struct {
     diag_list diags;
     const driver_options *options;
     pass_context passes;
+    const char *memory_note; /* what --memory-limit cost, or NULL */
 } driver_session;
 
 struct driver_command {
@@ -76,6 +77,13 @@ ir_module *driver_compile(driver_session *work, const char *path, const driver_l
 bool driver_compile_program(driver_session *work, const char *stop_before);
 /* The pass whose name is nearest, or NULL. */
 const char *driver_nearest_pass(const char *name);
+/* "1500000", "800M"; -1 for anything else. */
+int64_t driver_read_bytes(const char *text);
+/* memory_limit.c: runs the pipeline under --memory-limit, on a module that `make` gives anew for each attempt. Says
+ * what it cost, or what the least is when the limit cannot be kept. */
+bool driver_run_limited(driver_session *work, ir_module *(*make)(driver_session *work, void *user), void *user);
+/* Adds to the diagnostics what the limit cost, if it cost something. */
+void driver_note_memory(driver_session *work);
 /* Whether the options name a pass that there is not, or that cannot be left out: the status, or -1. */
 int driver_check_passes(const driver_options *options);
 /* The precision of fused scores that the options name, into the passes' context; the status for an unknown one, or -1.

@@ -65,6 +65,7 @@ static explain_plan read_plan(driver_session *work) {
         plan.peak_bytes = function->lower_bound;
         plan.unshared_bytes = function->naive_bytes;
         plan.launches = function->launch_count;
+        explain_find_holders(work->memory, program, function, &plan);
     }
     const ir_function *step = ir_function_find(work->passes.module, "train_step");
     plan.groups = step ? count_groups(work->memory, step) : 0;
@@ -140,19 +141,27 @@ bool explain_stream_close(explain_stream *stream, text_buffer *out) {
 /* ---- the command
  * ------------------------------------------------------------------------------------------------------------- */
 
+static ir_module *explained_module(driver_session *work, void *user) {
+    const driver_options *options = work->options;
+    return explain_method(work, options->inputs.items[0], &options->definitions, user) ? work->passes.module : NULL;
+}
+
 int driver_explain(driver_session *work) {
     const driver_options *options = work->options;
     explanation method;
     pass_options passes = driver_pass_options(options, NULL);
     work->passes.remarks = true;
-    if (!explain_method(work, options->inputs.items[0], &options->definitions, &method) ||
-        !pass_run_pipeline(&work->passes, &passes))
+    bool good = options->memory_limit ? driver_run_limited(work, explained_module, &method)
+                                      : explained_module(work, &method) && pass_run_pipeline(&work->passes, &passes);
+    if (!good)
         return STATUS_FAILED;
     explain_plan plan = read_plan(work);
     work->diags.count = 0; /* remarks become a part of what is explained */
     text_buffer text = {0};
     int status = STATUS_GOOD;
-    if (!options->json) {
+    if (options->memory_view && !options->json) {
+        explain_write_memory(&method, &plan, options->layers, &text);
+    } else if (!options->json) {
         explain_write_text(&method, &plan, options->layers, &text);
     } else if (!explain_write_json(&method, &plan, &text)) {
         fprintf(stderr, "cslc: error: out of memory\n");
@@ -161,5 +170,6 @@ int driver_explain(driver_session *work) {
     if (status == STATUS_GOOD)
         status = driver_write(options->output, &text);
     text_free(&text);
+    driver_note_memory(work);
     return status;
 }

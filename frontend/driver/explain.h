@@ -16,10 +16,23 @@ typedef struct {
     forward_scores_list scores;
 } explanation;
 
+/* Buffers of one shape and line of the spec that are alive when a step needs most memory. */
+typedef struct {
+    const char *shape; /* "f32[256, 64, 32, 32]" */
+    source_span span;
+    int buffers;
+    int64_t bytes;
+} explain_holder;
+
 /* What a compiled and planned program needs. */
 typedef struct {
     int64_t arena_bytes, peak_bytes, unshared_bytes; /* of train_step */
     int64_t state_bytes, scratch_bytes;
+    const char *peak_kernel; /* that runs then */
+    source_span peak_span;
+    int peak_launch;
+    explain_holder *holders; /* the largest first */
+    int holder_count, holder_capacity;
     int kernels, launches, groups; /* of the program; of train_step; of its fused groups */
     diag_list remarks;             /* what became of the scores, and why */
 } explain_plan;
@@ -28,6 +41,9 @@ typedef struct {
  */
 bool explain_method(driver_session *work, const char *path, const driver_list *definitions, explanation *result);
 
+/* explain_memory.c: fills in who holds a step's memory at its peak, and writes that alone. */
+void explain_find_holders(arena *memory, const kir_program *program, const kir_function *step, explain_plan *plan);
+void explain_write_memory(const explanation *method, const explain_plan *plan, bool all, text_buffer *out);
 void explain_write_text(const explanation *method, const explain_plan *plan, bool all_layers, text_buffer *out);
 /* Appends the document; false without memory. */
 bool explain_write_json(const explanation *method, const explain_plan *plan, text_buffer *out);

@@ -105,13 +105,23 @@ static void write_scores(rt_json_writer *json, const explanation *method) {
     rt_json_close(json, ']');
 }
 
-static void write_plan(rt_json_writer *json, const explain_plan *plan) {
+static void write_plan(const explanation *method, rt_json_writer *json, const explain_plan *plan) {
     rt_json_open(json, "memory", '{');
     rt_json_integer(json, "arena_bytes", plan->arena_bytes);
     rt_json_integer(json, "peak_bytes", plan->peak_bytes);
     rt_json_integer(json, "unshared_bytes", plan->unshared_bytes);
     rt_json_integer(json, "state_bytes", plan->state_bytes);
     rt_json_integer(json, "scratch_bytes", plan->scratch_bytes);
+    rt_json_open(json, "held_at_peak", '[');
+    for (int i = 0; i < plan->holder_count; i++) {
+        rt_json_open(json, NULL, '{');
+        rt_json_integer(json, "bytes", plan->holders[i].bytes);
+        rt_json_integer(json, "buffers", plan->holders[i].buffers);
+        rt_json_text(json, "each", plan->holders[i].shape);
+        rt_json_text(json, "spec_line", explain_place(method, plan->holders[i].span));
+        rt_json_close(json, '}');
+    }
+    rt_json_close(json, ']');
     rt_json_close(json, '}');
     rt_json_integer(json, "kernels", plan->kernels);
     rt_json_integer(json, "launches", plan->launches);
@@ -160,7 +170,7 @@ bool explain_write_json(const explanation *method, const explain_plan *plan, tex
     rt_json_integer(json, "average_parameters", method->layers.average_parameters);
     rt_json_integer(json, "multiply_adds", (int64_t)explain_multiply_adds(method));
     rt_json_integer(json, "scores_multiply_adds", (int64_t)method->layers.scores_multiply_adds);
-    write_plan(json, plan);
+    write_plan(method, json, plan);
     write_remarks(json, method, &plan->remarks);
     rt_json_close(json, '}');
     return explain_stream_close(&stream, out);

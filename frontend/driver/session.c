@@ -127,8 +127,18 @@ ir_module *driver_compile(driver_session *work, const char *path, const driver_l
     return fe_compile(work->memory, &work->diags, path, &front);
 }
 
+static ir_module *compile_input(driver_session *work, void *user) {
+    (void)user;
+    return driver_compile(work, work->options->inputs.items[0], &work->options->definitions, NULL);
+}
+
 bool driver_compile_program(driver_session *work, const char *stop_before) {
-    work->passes.module = driver_compile(work, work->options->inputs.items[0], &work->options->definitions, NULL);
+    if (work->options->memory_limit && !stop_before) {
+        bool good = driver_run_limited(work, compile_input, NULL);
+        driver_note_memory(work);
+        return good;
+    }
+    work->passes.module = compile_input(work, NULL);
     pass_options passes = driver_pass_options(work->options, stop_before);
     return work->passes.module && pass_run_pipeline(&work->passes, &passes);
 }

@@ -63,6 +63,7 @@ typedef struct {
     source_table sources;
     diag_list diags;
     ir_module *module;
+    int64_t memory_limit; /* of the passes; 0: none */
 } ir_case;
 
 static inline ir_case *ir_case_new(void) {
@@ -103,8 +104,11 @@ static inline ir_case *ir_case_parse(const char *name, const text_buffer *text) 
 }
 
 static inline pass_context ir_case_context(ir_case *this, const kir_target *target) {
-    return (pass_context){
-        .memory = this->memory, .diags = &this->diags, .target = *target, .module = this->module, .program = NULL};
+    return (pass_context){.memory = this->memory,
+                          .diags = &this->diags,
+                          .target = *target,
+                          .module = this->module,
+                          .memory_limit = this->memory_limit};
 }
 
 static inline void ir_case_pass(ir_case *this, const char *name, const char *pass) {

@@ -1,0 +1,335 @@
+/* recompute: under a memory limit, values that wait long for a later user are computed anew where it needs them.
+ *
+ * It looks at the function as `lower` will see it: which values are stored, from where to where each is alive, and
+ * where most bytes are. There it takes, of the values that wait, the one that frees most bytes for the arithmetic that
+ * it costs; again and again, until the limit holds or nothing is left. Products of matrices and convolutions cost so
+ * much that they come last by themselves. Requires `fuse-elementwise`, whose groups it keeps; what is computed anew
+ * forms groups of its own. Does nothing without a limit. */
+#include "passes/pass.h"
+
+#include <limits.h>
+#include <string.h>
+
+enum {
+    MOST_ROUNDS = 4000,
+    PATIENCE = 200,    /* rounds without a lower peak */
+    MOST_MEMBERS = 64, /* values computed anew for one */
+    SMALL_PART = 16,   /* what is that much smaller than the value that it helps to free is kept for it */
+};
+
+typedef struct {
+    pass_context *pass;
+    ir_function *function;
+    int limit; /* of value ids in the arrays */
+    /* in order */
+    ir_value **values;
+    int64_t *alive; /* bytes */
+    int count;
+    /* by value id */
+    int *position; /* where it is launched */
+    int *last;     /* its last use */
+    int *next;     /* the first use after the peak; -1 where there is none, or where the value cannot be replaced */
+    bool *fixed;   /* a port: alive all the time */
+    int *seen, stamp;
+    ir_value **copy; /* in the round that has `stamp` */
+    /* by group */
+    int *of_group;
+    bool *of_scores; /* its parts cannot be computed one by one */
+    int group_count;
+    int64_t peak;
+    int peak_at;
+    double flops;
+    int copies;
+} recomputation;
+
+static int64_t stored_bytes(const ir_value *value) {
+    return (ir_type_bytes(&value->type) + 63) / 64 * 64;
+}
+
+static bool is_effect(const ir_value *value) {
+    return ir_op(value->opcode)->class_ == IR_CLASS_EFFECT;
+}
+
+/* The value whose memory this one is. */
+static const ir_value *holder(const ir_value *value) {
+    while (value->opcode == IR_OP_reshape && value->group == 0)
+        value = value->operands[0];
+    return value;
+}
+
+/* ---- the function as it will be launched
+ * ----------------------------------------------------------------------------------------- */
+
+/* Marks values with a user outside of their group, or without a group. */
+static void mark_stored(recomputation *work) {
+    for (ir_value *value = work->function->first; value; value = value->next)
+        value->mark = value->group == 0 && !is_effect(value) && value->opcode != IR_OP_read && holder(value) == value;
+    for (const ir_value *user = work->function->first; user; user = user->next)
+        for (int i = 0; i < user->operand_count; i++)
+            if (user->operands[i]->group && user->operands[i]->group != user->group)
+                user->operands[i]->mark = 1;
+}
+
+/* A group is launched as a whole, where its last value stands. */
+static void find_positions(recomputation *work) {
+    memset(work->of_group, 0, (size_t)(work->group_count + 1) * sizeof *work->of_group);
+    work->count = 0;
+    for (ir_value *value = work->function->first; value; value = value->next) {
+        work->values[work->count++] = value;
+        work->of_group[value->group] = work->count - 1;
+    }
+    for (int i = 0; i < work->count; i++) {
+        const ir_value *value = work->values[i];
+        int at = value->group ? work->of_group[value->group] : i;
+        work->position[value->id] = work->last[value->id] = at;
+        work->fixed[value->id] = value->opcode == IR_OP_input;
+    }
+}
+
+static void extend(recomputation *work, const ir_value *value, int to) {
+    const ir_value *memory = holder(value);
+    if (to > work->last[memory->id])
+        work->last[memory->id] = to;
+}
+
+static void find_last_uses(recomputation *work) {
+    for (int i = work->count - 1; i >= 0; i--) {
+        const ir_value *user = work->values[i];
+        bool is_write = user->opcode == IR_OP_write;
+        if (user->opcode == IR_OP_output)
+            work->fixed[holder(user->operands[0])->id] = true;
+        for (int j = 0; j < user->operand_count; j++)
+            extend(work, user->operands[j], is_write ? work->count - 1 : work->position[user->id]);
+    }
+}
+
+static void find_peak(recomputation *work) {
+    memset(work->alive, 0, (size_t)(work->count + 1) * sizeof *work->alive);
+    for (int i = 0; i < work->count; i++) {
+        const ir_value *value = work->values[i];
+        if (!value->mark)
+            continue;
+        bool fixed = work->fixed[value->id];
+        work->alive[fixed ? 0 : work->position[value->id]] += stored_bytes(value);
+        work->alive[fixed ? work->count : work->last[value->id] + 1] -= stored_bytes(value);
+    }
+    work->peak = work->peak_at = 0;
+    int64_t alive = 0;
+    for (int i = 0; i < work->count; i++) {
+        alive += work->alive[i];
+        if (alive > work->peak) {
+            work->peak = alive;
+            work->peak_at = i;
+        }
+    }
+}
+
+/* What is used at the peak itself has to be there, and what shares its memory or leaves the function stays. */
+static void find_next_uses(recomputation *work) {
+    for (int i = 0; i < work->count; i++)
+        work->next[work->values[i]->id] = INT_MAX;
+    for (int i = 0; i < work->count; i++) {
+        const ir_value *user = work->values[i];
+        int at = work->position[user->id];
+        for (int j = 0; j < user->operand_count; j++) {
+            const ir_value *memory = holder(user->operands[j]);
+            int *next = &work->next[memory->id];
+            if (at == work->peak_at || is_effect(user) || user->operands[j] != memory)
+                *next = -1;
+            else if (at > work->peak_at && at < *next)
+                *next = at;
+        }
+    }
+}
+
+static void look(recomputation *work) {
+    mark_stored(work);
+    find_positions(work);
+    find_last_uses(work);
+    find_peak(work);
+    find_next_uses(work);
+}
+
+/* ---- what one value would take
+ * --------------------------------------------------------------------------------------------------- */
+
+/* A value that waits over the peak, and what it would take to have it at its next user's place. */
+typedef struct {
+    ir_value *value;
+    int site;                              /* position of the first user after the peak */
+    const ir_value *members[MOST_MEMBERS]; /* in the order in which they are computed */
+    int member_count;
+    double flops;
+    int64_t freed; /* bytes at the peak, less what is kept for it */
+} candidate;
+
+static bool may_compute(const recomputation *work, const ir_value *value) {
+    return !work->of_scores[value->group] && !is_effect(value) && value->opcode != IR_OP_input &&
+           value->opcode != IR_OP_read;
+}
+
+/* Adds the value and what it needs that is not there any more; false where that is too much. */
+static bool add_member(recomputation *work, candidate *choice, const ir_value *value, int64_t whole) {
+    if (work->seen[value->id] == work->stamp)
+        return true;
+    work->seen[value->id] = work->stamp;
+    const ir_value *memory = holder(value);
+    bool root = value == choice->value, stored = memory->mark || memory->opcode == IR_OP_read;
+    if (!root && stored && memory == value) {
+        bool there = memory->opcode == IR_OP_read || work->fixed[memory->id] || work->last[memory->id] >= choice->site;
+        int64_t bytes = stored_bytes(memory);
+        if (there)
+            return true;
+        if (bytes * SMALL_PART <= whole || !may_compute(work, value)) { /* it is kept until then */
+            choice->freed -= work->last[memory->id] < work->peak_at ? bytes : 0;
+            return choice->freed > 0;
+        }
+    }
+    if (!may_compute(work, value) || choice->member_count == MOST_MEMBERS)
+        return false;
+    for (int i = 0; i < value->operand_count; i++)
+        if (!add_member(work, choice, value->operands[i], whole))
+            return false;
+    if (choice->member_count == MOST_MEMBERS)
+        return false;
+    choice->members[choice->member_count++] = value;
+    choice->flops += ir_cost(value);
+    return true;
+}
+
+static bool look_at(recomputation *work, ir_value *value, candidate *choice) {
+    int at = work->peak_at;
+    if (!value->mark || work->fixed[value->id] || work->position[value->id] >= at || work->last[value->id] <= at ||
+        !may_compute(work, value))
+        return false;
+    *choice = (candidate){.value = value, .site = work->next[value->id], .freed = stored_bytes(value)};
+    work->stamp++;
+    return choice->site >= 0 && choice->site < work->count && add_member(work, choice, value, choice->freed) &&
+           choice->freed > 0;
+}
+
+/* Bytes for the arithmetic, and for writing and reading the value once more. */
+static double worth(const candidate *choice) {
+    return (double)choice->freed / (choice->flops + (double)ir_type_elements(&choice->value->type));
+}
+
+static bool choose(recomputation *work, candidate *best) {
+    candidate choice;
+    bool found = false;
+    for (int i = 0; i < work->peak_at; i++)
+        if (look_at(work, work->values[i], &choice) && (!found || worth(&choice) > worth(best))) {
+            *best = choice;
+            found = true;
+        }
+    return found;
+}
+
+/* ---- copying
+ * ----------------------------------------------------------------------------------------------------------------- */
+
+static void copy_member(recomputation *work, const ir_value *value, ir_value *before, int first_group) {
+    ir_value *copy = ir_build(work->function, before, value->opcode, value->operands, value->operand_count,
+                              value->attrs, value->attr_count, &value->type, value->span);
+    copy->layout = value->layout;
+    for (int i = 0; i < copy->operand_count; i++)
+        if (work->seen[copy->operands[i]->id] == work->stamp && work->copy[copy->operands[i]->id])
+            copy->operands[i] = work->copy[copy->operands[i]->id];
+    if (value->group) /* members of one group are one again */
+        copy->group = first_group + value->group;
+    work->copy[value->id] = copy;
+    work->flops += ir_cost(value);
+    work->copies++;
+}
+
+/* Copies the members before the next user, and gives every user from there on the copy. */
+static void compute_anew(recomputation *work, const candidate *choice) {
+    ir_value *site = work->values[choice->site]; /* the first of its group */
+    while (site->group && site->previous && site->previous->group == site->group)
+        site = site->previous;
+    int groups = work->group_count;
+    work->stamp++;
+    for (int i = 0; i < choice->member_count; i++) {
+        work->seen[choice->members[i]->id] = work->stamp;
+        work->copy[choice->members[i]->id] = NULL;
+    }
+    for (int i = 0; i < choice->member_count; i++)
+        copy_member(work, choice->members[i], site, groups);
+    work->group_count = 2 * groups;
+    for (ir_value *user = site; user; user = user->next)
+        for (int i = 0; i < user->operand_count; i++)
+            if (user->operands[i] == choice->value)
+                user->operands[i] = work->copy[choice->value->id];
+}
+
+/* Gives the groups consecutive numbers. */
+static void number_groups(recomputation *work) {
+    int *numbers = work->of_group, count = 0;
+    memset(numbers, 0, (size_t)(work->group_count + 1) * sizeof *numbers);
+    memset(work->of_scores, 0, (size_t)(work->group_count + 1) * sizeof *work->of_scores);
+    for (ir_value *value = work->function->first; value; value = value->next) {
+        if (!value->group)
+            continue;
+        if (!numbers[value->group])
+            numbers[value->group] = ++count;
+        value->group = numbers[value->group];
+        work->of_scores[value->group] |= ir_op(value->opcode)->class_ == IR_CLASS_CONTRACTION;
+    }
+    work->group_count = count;
+}
+
+/* ---- the pass
+ * ---------------------------------------------------------------------------------------------------------------- */
+
+static void *new_array(const recomputation *work, size_t size) {
+    return arena_alloc(work->pass->memory, (size_t)(work->limit + 1) * size);
+}
+
+static recomputation begin(pass_context *context, ir_function *function) {
+    recomputation work = {.pass = context, .function = function, .group_count = ir_last_group(function)};
+    work.limit = 4 * function->next_id + 64 * MOST_MEMBERS;
+    work.values = new_array(&work, sizeof *work.values);
+    work.alive = new_array(&work, sizeof *work.alive);
+    work.position = new_array(&work, sizeof *work.position);
+    work.last = new_array(&work, sizeof *work.last);
+    work.next = new_array(&work, sizeof *work.next);
+    work.fixed = new_array(&work, sizeof *work.fixed);
+    work.seen = new_array(&work, sizeof *work.seen);
+    work.copy = new_array(&work, sizeof *work.copy);
+    work.of_group = new_array(&work, 2 * sizeof *work.of_group); /* there are fewer groups than values */
+    work.of_scores = new_array(&work, 2 * sizeof *work.of_scores);
+    return work;
+}
+
+/* Whether the limit could be kept. */
+static bool reduce_peak(recomputation *work, int64_t limit) {
+    int64_t least = INT64_MAX;
+    int patience = PATIENCE;
+    candidate best = {0};
+    for (int round = 0; round < MOST_ROUNDS && patience > 0; round++) {
+        number_groups(work);
+        look(work);
+        if (work->peak <= limit)
+            return true;
+        if (work->function->next_id + MOST_MEMBERS > work->limit || !choose(work, &best))
+            return false;
+        patience = work->peak < least ? PATIENCE : patience - 1;
+        least = work->peak < least ? work->peak : least;
+        compute_anew(work, &best);
+    }
+    return false;
+}
+
+bool pass_recompute(pass_context *context) {
+    for (int i = 0; context->memory_limit > 0 && i < context->module->function_count; i++) {
+        ir_function *function = context->module->functions[i];
+        recomputation work = begin(context, function);
+        ir_sort_groups(function);
+        bool kept = reduce_peak(&work, context->memory_limit);
+        if (strcmp(function->name, "train_step") == 0) {
+            context->recompute_exhausted = !kept;
+            context->recomputed_flops = work.flops;
+            context->recomputed_values = work.copies;
+        }
+    }
+    return true;
+}

@@ -1,0 +1,48 @@
+#!/bin/sh
+# --memory-limit: less memory, the same losses, and the least that is possible where it is not: run-memory.sh SOURCE BUILD
+set -eu
+source=$1 build=$2
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+fail() {
+    echo "FAIL $*"
+    [ ! -e "$work/log" ] || cat "$work/log"
+    exit 1
+}
+
+# losses NAME SPEC OPTION…
+losses() {
+    name=$1 spec=$2
+    shift 2
+    "$build/cslc" run "$source/specs/$spec.csl" -D batch=16 -D width=4 "$@" -- train --data shapes:train=48,test=10 --steps 3 \
+        --out "$work/$name" >"$work/log" 2>&1 || fail "$name"
+    sed 's/.*"loss": \([^,]*\).*/\1/' "$work/$name/metrics.jsonl" >"$work/$name.losses"
+}
+
+# needed SPEC OPTION…: the bytes of arena and state
+needed() {
+    spec=$1
+    shift
+    "$build/cslc" explain "$source/specs/$spec.csl" -D batch=16 -D width=4 --json "$@" 2>"$work/log" |
+        sed -n 's/.*"arena_bytes": \([0-9]*\).*"state_bytes": \([0-9]*\).*/\1 \2/p' | awk '{ print $1 + $2 }'
+}
+
+for spec in simclr yadim; do
+    whole=$(needed $spec)
+    "$build/cslc" "$source/specs/$spec.csl" -D batch=16 -D width=4 --memory-limit=1 -o "$work/none" 2>"$work/log" && fail "1 byte is enough"
+    grep -q "cannot be fitted into 1 B: it takes .* at least" "$work/log" || fail "the least is not said"
+    [ ! -e "$work/none" ] || fail "something was written"
+    limit=$((whole * 4 / 5))
+    limited=$(needed $spec --memory-limit=$limit)
+    grep -q "values are computed again" "$work/log" || fail "the cost is not said"
+    [ "$limited" -le $limit ] || fail "$spec takes $limited of $limit"
+    losses $spec-whole $spec
+    losses $spec-limited $spec --memory-limit=$limit
+    paste "$work/$spec-whole.losses" "$work/$spec-limited.losses" | awk '
+        { error = $1 / $2 - 1; worst = error > worst ? error : -error > worst ? -error : worst; lines++ }
+        END { exit !(lines == 3 && worst <= 1e-5) }' || fail "losses of $spec differ"
+    echo "$spec: $whole bytes, $limited within $limit"
+done
+"$build/cslc" "$source/specs/simclr.csl" --memory-limit=much -o "$work/none" 2>"$work/log" && fail "a limit that is no number"
+grep -q "takes a number of bytes" "$work/log" || fail "a limit that is no number"
+echo "memory limits are kept"
