@@ -4,12 +4,13 @@
 #include "passes/winograd.h"
 
 enum {
-    FEW_TILES = 32,          /* of a block whose patches share the second cache with a panel of products */
-    MANY_TILES = 64,         /* where reading the weights costs more than that */
-    SMALL_WEIGHTS = 4 << 20, /* bytes at the points that are read for every few tiles from the last cache */
-    LEAST_CHANNELS = 32,     /* below, evaluating costs as much as multiplying saves */
-    LEAST_SIZE = 3,          /* of results: fewer leave most of a tile unused */
-    LEAST_PLACES = 256,      /* of all results: fewer do not repay evaluating the weights */
+    FEW_TILES = 32,           /* of a block whose patches share the second cache with a panel of products */
+    MANY_TILES = 64,          /* where reading the weights costs more than that */
+    SMALL_WEIGHTS = 4 << 20,  /* bytes at the points: patches are read again for every panel of weights */
+    LARGE_WEIGHTS = 16 << 20, /* bytes at the points that the last cache does not keep from block to block */
+    LEAST_CHANNELS = 32,      /* below, evaluating costs as much as multiplying saves */
+    LEAST_SIZE = 3,           /* of results: fewer leave most of a tile unused */
+    LEAST_PLACES = 256,       /* of all results: fewer do not repay evaluating the weights */
 };
 
 typedef struct {
@@ -240,13 +241,15 @@ static void emit_group(kir_builder *builder, kir_index first, int64_t size, void
 /* ---- the two directions ---------------------------------------------------------------------------------------------
  */
 
-/* How many tiles an iteration takes, and how many filters' products it holds. Where the weights are large, it takes
- * more tiles and goes through the weights once for all of them; the many points of stride 2 leave no room for that. */
+/* How many tiles an iteration takes, and how many filters' products it holds. Above small weights it goes through them
+ * point by point, once for all its tiles, and of large ones takes more tiles; the many points of stride 2 leave no room
+ * for either. The limits are from measurements on a processor with 1 MB of second and 32 MB of last cache. */
 static void choose_blocks(winograd_maps *maps, int64_t n) {
-    bool many = WINOGRAD_WEIGHTS * WINOGRAD_WEIGHTS * 4 * maps->weight_point > SMALL_WEIGHTS &&
-                maps->method.points == WINOGRAD_WEIGHTS;
-    maps->tiling = winograd_tiling_new(n, maps->out, maps->method.outputs, many ? MANY_TILES : FEW_TILES);
-    maps->group = many ? maps->filters : maps->panel;
+    int64_t weights = WINOGRAD_WEIGHTS * WINOGRAD_WEIGHTS * 4 * maps->weight_point;
+    bool room = maps->method.points == WINOGRAD_WEIGHTS;
+    maps->tiling = winograd_tiling_new(n, maps->out, maps->method.outputs,
+                                       room && weights > LARGE_WEIGHTS ? MANY_TILES : FEW_TILES);
+    maps->group = room && weights > SMALL_WEIGHTS ? maps->filters : maps->panel;
 }
 
 /* Maps of `size` convolved to `out`; the first patch begins at `origin`. */

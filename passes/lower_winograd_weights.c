@@ -7,7 +7,7 @@
 #include "passes/winograd.h"
 
 enum {
-    TILES = 32,             /* evaluated at once */
+    TILES = 32,             /* evaluated at once; half of them at the many points of stride 2 */
     SUMMED_TILES = 128,     /* of large sums: a panel's tiles from both sides stay in the first cache */
     SMALL_SUMS = 6 << 20,   /* bytes */
     CHUNK_BYTES = 32 << 20, /* of all chunks' sums */
@@ -294,7 +294,8 @@ bool lower_winograd_weight_grad(lower_context *context, const ir_value *value, c
                           .shape = shape,
                           .method = shape->stride[0] == 1 ? winograd_stride_1() : winograd_stride_2()};
     work.spread = winograd_transposed(&work.method.output);
-    work.tiling = winograd_tiling_new(shape->n, shape->out, work.method.outputs, TILES);
+    work.tiling = winograd_tiling_new(shape->n, shape->out, work.method.outputs,
+                                      work.method.points > WINOGRAD_WEIGHTS ? TILES / 2 : TILES);
     work.sum_point = winograd_point_stride(shape->channels, shape->filters, work.cpu->lanes);
     work.sum_chunk = WINOGRAD_WEIGHTS * WINOGRAD_WEIGHTS * work.sum_point;
     ir_layout map = lower_channels_last(), weight = lower_conv_weight();

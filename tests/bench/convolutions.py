@@ -43,56 +43,89 @@ def function_text(at, direction):
             "  output @r, %2\n}\n")
 
 
-def lines_of(command):
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
-    if done.returncode:
-        print(f"bench: {' '.join(command)[:200]} ended with status {done.returncode}:\n{done.stderr.strip()}", file=sys.stderr)
-        sys.exit(1)
-    return [json.loads(line) for line in done.stdout.splitlines()]
+def fail(what, errors=""):
+    print(f"bench: {what}\n{errors}", file=sys.stderr)
+    sys.exit(1)
 
 
-def measure_network(build, layers, rounds, threads):
-    """Contestants take turns; seconds by function and contestant, and the machine's peak."""
-    worker = os.path.join(os.path.dirname(os.path.abspath(__file__)), "convolutions_torch.py")
-    seconds, operations, peak = {}, {}, 0
+class Rival:
+    """A process of PyTorch that is asked for one layer after the other."""
+
+    def __init__(self, threads):
+        worker = os.path.join(os.path.dirname(os.path.abspath(__file__)), "convolutions_torch.py")
+        self.process = subprocess.Popen([sys.executable, worker, "--threads", str(threads)], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, text=True)
+
+    def seconds(self, at):
+        """The faster memory format's seconds, and which it is, by direction."""
+        print(json.dumps(at), file=self.process.stdin, flush=True)
+        line = self.process.stdout.readline()
+        if not line:
+            fail("PyTorch's worker has ended")
+        taken = json.loads(line)
+        return {d: min((seconds[d], name) for name, seconds in taken.items()) for d in DIRECTIONS}
+
+    def end(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def own_seconds(build, at, threads):
+    """cslc's lines by direction, and the peak of the vector units at that moment."""
     with tempfile.NamedTemporaryFile("w", suffix=".ir") as file:
-        file.write("module @convolutions\n" + "".join(function_text(at, d) for at in layers for d in DIRECTIONS))
+        file.write("module @convolutions\n" + "".join(function_text(at, d) for d in DIRECTIONS))
         file.flush()
-        for number in range(rounds):
-            for line in lines_of([os.path.join(build, "tests/time_functions"), file.name, str(threads), "0.1"]):
-                peak = max(peak, line.get("peak", 0))
-                if "function" in line:
-                    operations[line["function"]] = line["operations"]
-                    seconds.setdefault((line["function"], "cslc"), []).append(line["seconds"])
-            for line in lines_of([sys.executable, worker, json.dumps(layers), "--threads", str(threads)]):
-                seconds.setdefault((line["function"], line["format"]), []).append(line["seconds"])
-            print(f"  conv {number + 1}/{rounds}", file=sys.stderr, flush=True)
-    return seconds, operations, peak
+        command = [os.path.join(build, "tests/time_functions"), file.name, str(threads), "0.1"]
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
+        if done.returncode:
+            fail(f"{' '.join(command)} ended with status {done.returncode}", done.stderr)
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    return {line["function"].rsplit(".", 1)[1]: line for line in lines[1:]}, lines[0]["peak"]
 
 
-def rows_of(seconds, operations, peak):
-    rows = []
-    for function, work in operations.items():
-        own = statistics.median(seconds[function, "cslc"])
-        rival, fastest = min((statistics.median(seconds[function, name]), name) for name in ("nchw", "channels_last"))
-        rows.append({"function": function, "operations": work, "cslc": own, "PyTorch": rival, "format": fastest,
-                     "share of peak": work / own / peak if peak else None, "ratio": rival / own})
+def measure_round(build, layers, threads):
+    """One measurement of every layer and direction. The contestants take turns layer by layer: clocks and neighbours
+    change within seconds, so only what was measured side by side is compared."""
+    rival, rows = Rival(threads), []
+    for at in layers:
+        own, peak = own_seconds(build, at, threads)
+        other = rival.seconds(at)
+        for direction in DIRECTIONS:
+            seconds, work = own[direction]["seconds"], own[direction]["operations"]
+            rows.append({"function": f"{at['name']}.{direction}", "operations": work, "cslc": seconds,
+                         "PyTorch": other[direction][0], "format": other[direction][1], "peak": peak,
+                         "ratio": other[direction][0] / seconds})
+    rival.end()
     return rows
 
 
-def print_rows(network, rows, peak):
-    print(f"\nconv: {network}; peak of the vector units {peak / 1e9:.0f} GFLOP/s. GFLOP/s count plain sums of products.")
-    print("| layer | GFLOP | cslc ms | GFLOP/s | of peak | PyTorch ms | its format | PyTorch / cslc |\n|---|---|---|---|---|---|---|---|")
+def medians(rounds):
+    """Of each figure over the rounds; the format that was faster more often. Shares are of the highest peak seen."""
+    rows, peak = [], max(row["peak"] for measured in rounds for row in measured)
+    for same in zip(*rounds):
+        row = {key: statistics.median(r[key] for r in same) for key in ("operations", "cslc", "PyTorch", "ratio")}
+        row["share"] = row["operations"] / row["cslc"] / peak
+        rows.append({"function": same[0]["function"], "format": statistics.mode(r["format"] for r in same), "peak": peak, **row})
+    return rows
+
+
+def print_rows(network, rows):
+    print(f"\nconv: {network}. Peak of the vector units: {rows[0]['peak'] / 1e9:.0f} GFLOP/s. Shares count the operations of plain "
+          "sums of products, so that Winograd's method can pass it.")
+    print("| layer | GFLOP | cslc ms | of peak | PyTorch ms | its format | PyTorch / cslc |\n|---|---|---|---|---|---|---|")
     for row in rows:
-        print(f"| {row['function']} | {row['operations'] / 1e9:.2f} | {1e3 * row['cslc']:.1f} | {row['operations'] / row['cslc'] / 1e9:.0f} "
-              f"| {100 * (row['share of peak'] or 0):.0f} % | {1e3 * row['PyTorch']:.1f} | {row['format']} | {row['ratio']:.2f} |")
+        print(f"| {row['function']} | {row['operations'] / 1e9:.2f} | {1e3 * row['cslc']:.1f} | {100 * row['share']:.0f} % "
+              f"| {1e3 * row['PyTorch']:.1f} | {row['format']} | {row['ratio']:.2f} |")
 
 
 def table(build, rounds, threads):
     results = []
     for network, layers in NETWORKS.items():
-        seconds, operations, peak = measure_network(build, layers, rounds, threads)
-        rows = rows_of(seconds, operations, peak)
-        print_rows(network, rows, peak)
-        results.append({"name": "conv", "network": network, "peak": peak, "rows": rows})
+        measured = []
+        for number in range(rounds):
+            measured.append(measure_round(build, layers, threads))
+            print(f"  conv {network}: {number + 1}/{rounds}", file=sys.stderr, flush=True)
+        rows = medians(measured)
+        print_rows(network, rows)
+        results.append({"name": "conv", "network": network, "rows": rows, "rounds": measured})
     return results

@@ -1,10 +1,12 @@
-"""Times convolutions in PyTorch: convolutions_torch.py LAYERS [--threads N] [--runs N], the worker of `bench.py conv`.
+"""Times convolutions in PyTorch: convolutions_torch.py [--threads N] [--runs N], the worker of `bench.py conv`.
 
-LAYERS is JSON, a list of layers as convolutions.py has them. Prints one JSON object a layer, direction and memory format."""
+Reads layers as convolutions.py has them, a JSON object a line, and answers each with one: seconds by memory format and
+direction."""
 
 import argparse
 import json
 import statistics
+import sys
 import time
 
 import torch
@@ -41,16 +43,15 @@ def seconds_of(function, runs):
 
 def main():
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("layers", type=json.loads)
     options.add_argument("--threads", type=int, default=2)
     options.add_argument("--runs", type=int, default=3)
     chosen = options.parse_args()
     torch.set_num_threads(chosen.threads)
-    for layer in chosen.layers:
-        for name, memory_format in FORMATS.items():
-            for direction, function in directions(layer, memory_format).items():
-                print(json.dumps({"function": f"{layer['name']}.{direction}", "format": name,
-                                  "seconds": seconds_of(function, chosen.runs)}), flush=True)
+    for line in sys.stdin:
+        layer = json.loads(line)
+        print(json.dumps({name: {direction: seconds_of(function, chosen.runs)
+                                 for direction, function in directions(layer, memory_format).items()}
+                          for name, memory_format in FORMATS.items()}), flush=True)
 
 
 main()
