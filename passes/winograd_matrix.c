@@ -46,7 +46,7 @@ static winograd_method evaluate_at(const double *points, int outputs, int taps) 
 }
 
 /* Errors grow with the spread of the points' powers; points of these magnitudes keep them smallest, at about 2.5 times
- * (stride 2: 1.3 times) the error of plain sums, where 0, 1 and 2 give 5 times. Their powers are exact. */
+ * (stride 2: 1.2 times) the error of plain sums, where 0, 1 and 2 give 5 times. Their powers are exact. */
 winograd_method winograd_stride_1(void) {
     static const double points[] = {0, 0.625, -0.625, 1.5, -1.5};
     return evaluate_at(points, 4, WINOGRAD_TAPS);
