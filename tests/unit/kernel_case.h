@@ -140,4 +140,31 @@ static inline void case_run(const kernel_case *this, const backend_code *code, c
     rt_pool_destroy(pool);
 }
 
+/* The argument's elements. */
+static inline float *floats(const kernel_case *this, char *memory, int argument) {
+    return (float *)(memory + this->offsets[argument]);
+}
+
+/* Compiles, lets `fill` write the arguments, runs, lets `check` look at them, and frees everything. */
+typedef void (*case_step)(kernel_case *this, char *memory, int lanes);
+
+static inline void case_complete(kernel_case *this, const case_way *way, case_step fill, case_step check) {
+    backend_code *code = case_compile(this, way);
+    int lanes = way->lanes;
+    char *memory = case_arena(this);
+    fill(this, memory, lanes);
+    case_run(this, code, memory);
+    check(this, memory, lanes);
+    free(memory);
+    backend_free(code);
+    case_free(this);
+}
+
+/* Calls `run` for every way whose code this processor runs. */
+static inline void case_each_way(void (*run)(const case_way *way)) {
+    for (size_t i = 0; i < sizeof case_ways / sizeof *case_ways; i++)
+        if (case_runs_here(&case_ways[i]))
+            run(&case_ways[i]);
+}
+
 #endif
