@@ -54,38 +54,31 @@ static const pass_info *const pipeline[] = {&squeeze,
                                             &lower,
                                             &lower_views,
                                             &plan_memory};
-static const pass_info *const all_passes[] = {&squeeze,
-                                              &canonicalize,
-                                              &common_subexpressions,
-                                              &expand_distances,
-                                              &sink_gathers,
-                                              &dead_code,
-                                              &differentiate,
-                                              &fuse_contrastive,
-                                              &expand,
-                                              &factor_sums,
-                                              &layout,
-                                              &fuse_elementwise,
-                                              &recompute,
-                                              &lower,
-                                              &lower_views,
-                                              &plan_memory};
-enum { PIPELINE_LENGTH = sizeof pipeline / sizeof *pipeline, PASS_COUNT = sizeof all_passes / sizeof *all_passes };
+enum { PIPELINE_LENGTH = sizeof pipeline / sizeof *pipeline };
 
 const pass_info *const *pass_pipeline(int *count) {
     *count = PIPELINE_LENGTH;
     return pipeline;
 }
 
-const pass_info *const *pass_list(int *count) {
-    *count = PASS_COUNT;
-    return all_passes;
+static bool stands_before(int place) {
+    for (int i = 0; i < place; i++)
+        if (pipeline[i] == pipeline[place])
+            return true;
+    return false;
+}
+
+const pass_info *pass_distinct(int number) {
+    for (int i = 0; i < PIPELINE_LENGTH; i++)
+        if (!stands_before(i) && number-- == 0)
+            return pipeline[i];
+    return NULL;
 }
 
 const pass_info *pass_find(const char *name) {
-    for (int i = 0; i < PASS_COUNT; i++)
-        if (strcmp(all_passes[i]->name, name) == 0)
-            return all_passes[i];
+    for (int i = 0; i < PIPELINE_LENGTH; i++)
+        if (strcmp(pipeline[i]->name, name) == 0)
+            return pipeline[i];
     return NULL;
 }
 

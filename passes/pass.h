@@ -30,8 +30,8 @@ typedef struct {
 
 /* All passes in the order in which a compilation runs them (a name may stand twice in the pipeline). */
 const pass_info *const *pass_pipeline(int *count);
-/* The distinct passes, for --list-passes. */
-const pass_info *const *pass_list(int *count);
+/* The passes of the pipeline, each once, by their first places: number 0, 1, …; NULL after the last. */
+const pass_info *pass_distinct(int number);
 const pass_info *pass_find(const char *name);
 
 typedef struct {

@@ -109,10 +109,9 @@ static void print_command_help(const driver_command *command, FILE *stream) {
 }
 
 static int list_passes(void) {
-    int count;
-    const pass_info *const *all = pass_list(&count);
-    for (int i = 0; i < count; i++)
-        printf("%-24s %s%s\n", all[i]->name, all[i]->doc, all[i]->required ? " (always runs)" : "");
+    const pass_info *pass;
+    for (int i = 0; (pass = pass_distinct(i)); i++)
+        printf("%-24s %s%s\n", pass->name, pass->doc, pass->required ? " (always runs)" : "");
     return STATUS_GOOD;
 }
 

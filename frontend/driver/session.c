@@ -1,6 +1,7 @@
 /* What the commands share: one compilation from its options to its diagnostics. */
 #include "frontend/driver/driver.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -77,10 +78,11 @@ pass_options driver_pass_options(const driver_options *options, const char *stop
 
 const char *driver_nearest_pass(const char *name) {
     int count;
-    const pass_info *const *all = pass_list(&count);
+    const pass_info *const *pipeline = pass_pipeline(&count);
     const char *names[64];
+    assert(count <= 64);
     for (int i = 0; i < count; i++)
-        names[i] = all[i]->name;
+        names[i] = pipeline[i]->name;
     return diag_suggest(name, names, count);
 }
 
