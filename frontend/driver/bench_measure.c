@@ -150,9 +150,10 @@ static double difference_of(const compiled_side *a, const compiled_side *b) {
         double largest = 0, apart = 0;
         for (int64_t e = 0; e < ir_type_elements(&mine->type); e++) {
             largest = fmax(largest, fabs((double)y[e]));
-            apart = fmax(apart, fabs((double)x[e] - (double)y[e]));
+            double distance = fabs((double)x[e] - (double)y[e]);
+            apart = distance == distance ? fmax(apart, distance) : INFINITY;
         }
-        worst = fmax(worst, largest > 0 ? apart / largest : apart);
+        worst = fmax(worst, largest > 0 && apart < INFINITY ? apart / largest : apart);
     }
     return worst;
 }

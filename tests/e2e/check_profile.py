@@ -23,7 +23,7 @@ def refuse(status, text, *arguments):
     assert done.returncode == status and text in done.stderr, f"{arguments}: {done.returncode}: {done.stderr}"
 
 
-def check_report(spec, definitions, components):
+def check_report(spec, definitions, components, views):
     report = json.loads(run("profile", spec, *definitions, "--steps=2", "--json"))
     assert report["peak_gflops"] > 0 and report["step_seconds"] > 0
     launches = sum(row["launches"] for row in report["components"])
@@ -38,6 +38,7 @@ def check_report(spec, definitions, components):
         assert all(row["launches"] > 0 and row["seconds"] > 0 and row["peak_share"] >= 0 for row in rows)
     found = {row["name"] for row in report["components"]}
     assert components <= found, found
+    assert {view["name"] for view in report["views"]} == views, report["views"]
     assert all(view["items"] > 0 and view["seconds_an_item"] > 0 for view in report["views"])
     return launches
 
@@ -73,8 +74,8 @@ def check_trace(spec, definitions, launches, folder):
 def main():
     simclr = os.path.join(SOURCE, "specs/simclr.csl")
     small = ["-D", "batch=4", "-D", "width=4"]
-    launches = check_report(simclr, small, {"encoder", "similarity", "loss", "train"})
-    check_report(os.path.join(SOURCE, "specs/clip.csl"), ["-D", "batch=8"], {"encoder", "loss", "train"})
+    launches = check_report(simclr, small, {"encoder", "similarity", "loss", "train"}, {"a", "b"})
+    check_report(os.path.join(SOURCE, "specs/clip.csl"), ["-D", "batch=8"], {"encoder", "loss", "train"}, {"image", "text"})
     with tempfile.TemporaryDirectory() as folder:
         check_trace(simclr, small, launches, folder)
         refuse(1, "no-such-folder", "run", simclr, *small, "--", "train", "--data", "shapes:train=64,test=10", "--steps",

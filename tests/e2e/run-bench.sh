@@ -66,6 +66,8 @@ check([point["n"] for point in points] == [64] and "unfused_bytes" not in points
 if subprocess.run(["/usr/bin/python3", "-c", "import torch"], stderr=subprocess.DEVNULL, check=False).returncode == 0:
     points, texts, _ = picture("-D", "n=64", "--against=pytorch")
     check(points[0]["pytorch_seconds"] > 0 and "PyTorch, eager" in texts, f"{points} {texts}")
+else:
+    print("skipped PyTorch's side: python3-torch is not installed")
 
 # ---- wrong command lines
 check("--plot wants a number above 0, not -D n=x" in bench("clip", "-D", "n=x", "--plot", "x.svg", status=2), "n=x")

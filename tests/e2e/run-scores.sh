@@ -58,8 +58,11 @@ for way in ("llvm", "tcc"):
     got = safetensors.load(f"{sys.argv[1]}/{way}.safetensors")
     worst = 0
     for name in gradients:
-        worst = max(worst, ((got[name] - wanted[name]).abs().max() / wanted[name].abs().max()).item())
+        size = wanted[name].abs().max().item()
+        error = (got[name] - wanted[name]).abs().max().item()
+        assert size > 0 and error <= 1e-5 * size, (way, name, error, size)
+        worst = max(worst, error / size)
     loss = abs(got["loss"] / wanted["loss"] - 1).item()
     print(f"general, {way}: loss off by {loss:.2g}, {len(gradients)} gradients by {worst:.2g}")
-    assert loss < 1e-6 and worst < 1e-5
+    assert loss < 1e-6
 PYTHON

@@ -209,7 +209,7 @@ status 2 "unknown flag '--epocs'; did you mean '--epochs'?" $sweep tiny.csl --va
 [ ! -e misspelt/tiny-kernel=5 ] || fail "cells are run with flags that there are not"
 status 0 "[2/2] tiny-kernel=5  loss" $sweep tiny.csl --vary kernel=3,5 --out misspelt $train --steps 3
 touch file
-status 1 "file" $sweep tiny.csl --vary kernel=3 --out file $train
+status 1 "file is not a folder" $sweep tiny.csl --vary kernel=3 --out file $train
 status 1 "nowhere" $sweep tiny.csl --vary kernel=3 --out nodata -- train --data nowhere
 status 0 "One run for each SPEC" "$build/cslc" sweep --help
 

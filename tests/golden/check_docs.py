@@ -189,7 +189,10 @@ class Page:
             self.check_command(block.line + 1 + start, command, block.line + first, [line.rstrip() for line in block.text[first:at]])
 
     def check_command(self, line, command, first, shown):
-        _, printed = self.run(command)
+        status, printed = self.run(command)
+        if status and not any("error" in text or "failed" in text for text in shown):
+            self.fail(line, f"ends with status {status}: $ {command}")
+            print("\n".join(f"  printed  {text}" for text in printed[-20:]))
         bound = matches(shown, printed, self.bound)
         if bound is not None:
             self.bound = bound

@@ -7,9 +7,9 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$source"
 failed=0 count=0
-for spec in amdim cpc simclr moco byol cmc yadim clip dcl nnclr siglip supcon swav bench/general; do
-    wanted=tests/golden/remarks/$(basename "$spec").txt
-    "$build/cslc" "specs/$spec.csl" --target=portable --remarks --emit=kernels -o "$work/kernels" 2>"$work/remarks"
+for spec in specs/*.csl specs/bench/general.csl; do
+    wanted=tests/golden/remarks/$(basename "$spec" .csl).txt
+    "$build/cslc" "$spec" --target=portable --remarks --emit=kernels -o "$work/kernels" 2>"$work/remarks"
     [ "${3:-}" != --update ] || cp "$work/remarks" "$wanted"
     count=$((count + 1))
     diff -u "$wanted" "$work/remarks" || failed=$((failed + 1))

@@ -92,6 +92,7 @@ class Comparison:
                 continue
             name, values, limit, steps = wanted
             error = float(np.abs(result.reshape(values.shape).astype(np.float64) - values).max() * 255)
+            error = np.inf if np.isnan(error) else error  # max and > would forget it
             count, largest, _, of = worst.get(name, (0, -1.0, limit, None))
             worst[name] = (count + 1, max(error, largest), limit, steps if error > largest else of)
         for name, (count, largest, limit, steps) in worst.items():

@@ -231,20 +231,26 @@ static void check_compiled(ir_case *built, const program *programs, int count, c
 
 /* ---- tests ------------------------------------------------------------------------------------------------------- */
 
+/* All programs without a limit of memory, every second one also under 1 byte: what can be is then computed anew. */
+static int limits_of(uint64_t seed) {
+    return seed % 2 == 1;
+}
+
 static void passes_keep_what_programs_compute(void **state) {
     (void)state;
     kir_target target = backend_target_host();
     seed_range range = seeds(160);
-    for (uint64_t seed = range.first; seed < range.first + range.count; seed++) {
-        ir_case *built = new_case();
-        built->memory_limit = (int64_t)(seed % 2); /* 1: everything that can be is computed anew */
-        program this = program_add(built, seed);
-        if (!ir_verify(built->module, &built->diags))
-            fail_seed(&this, "built invalid");
-        check_text(&this);
-        check_passes(&this, &target);
-        ir_case_free(built);
-    }
+    for (uint64_t seed = range.first; seed < range.first + range.count; seed++)
+        for (int limit = 0; limit <= limits_of(seed); limit++) {
+            ir_case *built = new_case();
+            built->memory_limit = limit;
+            program this = program_add(built, seed);
+            if (!ir_verify(built->module, &built->diags))
+                fail_seed(&this, "built invalid");
+            check_text(&this);
+            check_passes(&this, &target);
+            ir_case_free(built);
+        }
 }
 
 static const char *vector_target(void) {
@@ -252,13 +258,14 @@ static const char *vector_target(void) {
 }
 
 static void check_each(seed_range range, const char *target) {
-    for (uint64_t seed = range.first; seed < range.first + range.count; seed++) {
-        ir_case *built = new_case();
-        built->memory_limit = (int64_t)(seed % 2); /* 1: everything that can be is computed anew */
-        program this = program_add(built, seed);
-        check_compiled(built, &this, 1, target, false);
-        ir_case_free(built);
-    }
+    for (uint64_t seed = range.first; seed < range.first + range.count; seed++)
+        for (int limit = 0; limit <= limits_of(seed); limit++) {
+            ir_case *built = new_case();
+            built->memory_limit = limit;
+            program this = program_add(built, seed);
+            check_compiled(built, &this, 1, target, false);
+            ir_case_free(built);
+        }
 }
 
 static void scalar_code_agrees_with_the_interpreter(void **state) {
