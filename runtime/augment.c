@@ -3,6 +3,7 @@
 
 #include "runtime/augment_tables.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -101,8 +102,8 @@ int64_t rt_augment_workspace(const rt_view *view, int max_height, int max_width)
     return sum;
 }
 
-static int run_kernel(const rt_view *view, const rt_augment_draw *draws, const rt_image *source, void *workspace,
-                      float *out) {
+static void run_kernel(const rt_view *view, const rt_augment_draw *draws, const rt_image *source, void *workspace,
+                       float *out) {
     int64_t bytes[REGION_COUNT];
     char *regions[REGION_COUNT], *next = workspace;
     region_bytes(view, source->height, source->width, bytes);
@@ -115,11 +116,12 @@ static int run_kernel(const rt_view *view, const rt_augment_draw *draws, const r
                              .factors = (float *)(void *)regions[FACTORS],
                              .work = {(int32_t *)(void *)regions[WORK_DOWN], (int32_t *)(void *)regions[WORK_ACROSS]}};
     rt_view_tables_fill(&tables, view, draws, (rt_size){source->height, source->width});
+    assert(4 * (int64_t)tables.sample_count <= bytes[SAMPLES] && 4 * (int64_t)tables.factor_count <= bytes[FACTORS] &&
+           4 * (int64_t)tables.number_count <= bytes[NUMBERS]);
     void *const args[] = {source->pixels,   regions[NUMBERS], regions[FACTORS],
                           regions[SAMPLES], regions[FIRST],   regions[SECOND],
                           regions[ROW],     regions[ROWS],    out};
     view->code->kernel(args, NULL, 0, 1);
-    return 0;
 }
 
 rt_part rt_augment_part(const rt_view *view, const rt_augment_draw *draws, int height, int width) {
@@ -132,18 +134,15 @@ rt_part rt_augment_part(const rt_view *view, const rt_augment_draw *draws, int h
     return (rt_part){0, 0, height, width};
 }
 
-/* The size that the steps leave. */
-static rt_size finished_size(const rt_view *view, const rt_image *source) {
-    rt_size size = {source->height, source->width};
-    for (int i = 0; i < view->op_count; i++)
-        if (view->ops[i].size[0])
-            size = (rt_size){view->ops[i].size[0], view->ops[i].size[1]};
-    return size;
+rt_size rt_size_after(const rt_augment_op *op, rt_size size) {
+    return op->size[0] ? (rt_size){op->size[0], op->size[1]} : size;
 }
 
 int rt_augment_apply(const rt_view *view, const rt_augment_draw *draws, const rt_image *source, void *workspace,
                      float *out, const int64_t stride[3], rt_error *error) {
-    rt_size size = finished_size(view, source);
+    rt_size size = {source->height, source->width};
+    for (int i = 0; i < view->op_count; i++)
+        size = rt_size_after(&view->ops[i], size);
     if (size.height != view->height || size.width != view->width)
         return rt_fail(error,
                        "view '%s' expects pictures of %dx%d, but its augmentations give %dx%d; add a resize or crop",
@@ -152,5 +151,6 @@ int rt_augment_apply(const rt_view *view, const rt_augment_draw *draws, const rt
         return view->code->apply(view, draws, source, out, stride, error);
     if (!view->code || !view->code->kernel || memcmp(view->code->strides, stride, 3 * sizeof *stride) != 0)
         return rt_fail(error, "internal error: no code for the view '%s' in this layout", view->name);
-    return run_kernel(view, draws, source, workspace, out);
+    run_kernel(view, draws, source, workspace, out);
+    return 0;
 }

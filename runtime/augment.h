@@ -90,6 +90,13 @@ int rt_augment_settings(const rt_augment_op *op, char *text, size_t size);
 /* Whether the operation is one of vectors, else it is one of images. */
 int rt_augment_of_vectors(rt_augment_kind kind);
 
+typedef struct {
+    int height, width;
+} rt_size;
+
+/* The size of the picture behind the step. */
+rt_size rt_size_after(const rt_augment_op *op, rt_size size);
+
 /* Draws parameters for an image of the given size. */
 rt_augment_draw rt_augment_draw_parameters(const rt_augment_op *op, int height, int width, rt_random_sequence *random);
 

@@ -40,7 +40,7 @@ enum { STEP_BRIGHTNESS, STEP_SATURATION, STEP_HUE, MOST_COLOURS = RT_MOST_AUGMEN
 typedef struct {
     int kinds[4 * MOST_COLOURS];
     float factors[4 * MOST_COLOURS], contrasts[MOST_COLOURS];
-    int ends[MOST_COLOURS + 1]; /* of the segments that the contrasts cut */
+    int ends[MOST_COLOURS]; /* of the segments that the contrasts cut */
     int count, contrast_count;
 } colour_list;
 
@@ -158,7 +158,7 @@ static int stage_count(const rt_view *view) {
     return count;
 }
 
-rt_size rt_view_tables_fill(rt_view_tables *tables, const rt_view *view, const rt_augment_draw *draws, rt_size size) {
+void rt_view_tables_fill(rt_view_tables *tables, const rt_view *view, const rt_augment_draw *draws, rt_size size) {
     int at = 0, stages = stage_count(view), pitch = size.width;
     tables->number_count = 2 * stages;
     tables->sample_count = tables->factor_count = 0;
@@ -178,7 +178,6 @@ rt_size rt_view_tables_fill(rt_view_tables *tables, const rt_view *view, const r
         colours_write(tables, view, draws, at, end);
         at = end;
     }
-    return size;
 }
 
 /* ---- room ---- */
@@ -187,29 +186,32 @@ static int64_t larger(int64_t a, int64_t b) {
     return a > b ? a : b;
 }
 
-/* Raises the room by what one step may need on a picture of up to this size, and follows the size and its largest. */
-static void add_room(rt_view_room *room, const rt_augment_op *op, int64_t size[2], int64_t most[2]) {
-    int64_t out[2] = {op->size[0] ? op->size[0] : size[0], op->size[0] ? op->size[1] : size[1]};
+/* Raises the room by what one step may need on a picture of up to this size, and follows the size, its largest and the
+ * taps of the last resize: moves behind it pick among its filters, also where they make the picture larger. */
+static void add_room(rt_view_room *room, const rt_augment_op *op, int64_t size[2], int64_t most[2], int64_t taps[2]) {
+    rt_size after = rt_size_after(op, (rt_size){(int)size[0], (int)size[1]});
+    int64_t out[2] = {after.height, after.width};
     int reach = op->kind == RT_GAUSSIAN_BLUR ? op->kernel / 2 : 0;
     room->numbers += 32;
     room->factors += 16 + 2 * reach + 1;
     room->rows = larger(room->rows, 3 * rows_plane((int)out[1], reach) + RT_VIEW_PITCH);
     for (int side = 0; side < 2; side++) {
-        int64_t taps = rt_resizes(op) ? rt_filter_taps(size[side], out[side], op->interpolation) : 1;
-        room->samples += 2 * taps * rt_view_pitch((int)out[side]) + out[side] + 4 * reach;
-        room->work[side] += (3 + taps) * out[side];
+        if (rt_resizes(op))
+            taps[side] = rt_filter_taps(size[side], out[side], op->interpolation);
+        room->samples += 2 * taps[side] * rt_view_pitch((int)out[side]) + out[side] + 4 * reach;
+        room->work[side] += (3 + taps[side]) * out[side];
         size[side] = out[side];
         most[side] = larger(most[side], out[side]);
     }
 }
 
 rt_view_room rt_view_room_for(const rt_view *view, int64_t height, int64_t width) {
-    int64_t size[2] = {height, width}, most[2] = {height, width};
+    int64_t size[2] = {height, width}, most[2] = {height, width}, taps[2] = {1, 1};
     rt_view_room room = {.row = width + RT_VIEW_PITCH};
     const rt_augment_op nothing = {.kind = RT_NORMALIZE};
-    add_room(&room, &nothing, size, most);
+    add_room(&room, &nothing, size, most, taps);
     for (int i = 0; i < view->op_count; i++)
-        add_room(&room, &view->ops[i], size, most);
+        add_room(&room, &view->ops[i], size, most, taps);
     room.pixels = most[0] * rt_view_pitch((int)most[1]);
     return room;
 }

@@ -19,10 +19,6 @@ typedef struct {
     int32_t *work[2]; /* for rt_sampling_write: of the two axes */
 } rt_view_tables;
 
-typedef struct {
-    int height, width;
-} rt_size;
-
 static inline int rt_view_pitch(int width) {
     return (width + RT_VIEW_PITCH - 1) / RT_VIEW_PITCH * RT_VIEW_PITCH;
 }
@@ -39,11 +35,8 @@ static inline int rt_samples(const rt_augment_op *op) {
 /* Where a centred part begins. A part that is larger than the picture has the odd pixel of its border behind it. */
 int rt_middle_of(int size, int part);
 
-/* The steps `ops[0 .. count - 1]` as one sampling of a picture of this size, whose rows are `pitch` pixels apart.
- * Appends its block and tables, and returns the size of the result. */
-/* Everything for one picture: the blocks of all stages and what they point to. Returns the size of the finished
- * picture. */
-rt_size rt_view_tables_fill(rt_view_tables *tables, const rt_view *view, const rt_augment_draw *draws, rt_size size);
+/* Everything for one picture: the blocks of all stages and what they point to. */
+void rt_view_tables_fill(rt_view_tables *tables, const rt_view *view, const rt_augment_draw *draws, rt_size size);
 
 /* The memory of a view's tables and pictures, in elements, for sources up to some size. */
 typedef struct {
@@ -54,6 +47,8 @@ typedef struct {
 
 rt_view_room rt_view_room_for(const rt_view *view, int64_t height, int64_t width);
 
+/* The steps `ops[0 .. count - 1]` as one sampling of a picture of this size, whose rows are `pitch` pixels apart.
+ * Appends its block and tables, and returns the size of the result. */
 rt_size rt_sampling_write(rt_view_tables *tables, const rt_augment_op *ops, const rt_augment_draw *draws, int count,
                           rt_size size, int pitch);
 

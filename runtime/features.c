@@ -25,11 +25,13 @@ static void prepare_items(void *context, int worker, int64_t begin, int64_t end)
     preparation *p = context;
     rt_augment_draw *draws = p->draws + (int64_t)worker * p->view->op_count;
     for (int64_t i = begin; i < end; i++) {
-        int height, width;
-        rt_augment_sides(p->view, p->dataset, p->first + i, &height, &width);
+        rt_size size;
+        rt_augment_sides(p->view, p->dataset, p->first + i, &size.height, &size.width);
         rt_random_sequence random = rt_random_begin(0, (uint64_t)(p->first + i));
-        for (int op = 0; op < p->view->op_count; op++)
-            draws[op] = rt_augment_draw_parameters(&p->view->ops[op], height, width, &random);
+        for (int op = 0; op < p->view->op_count; op++) {
+            draws[op] = rt_augment_draw_parameters(&p->view->ops[op], size.height, size.width, &random);
+            size = rt_size_after(&p->view->ops[op], size);
+        }
         if (rt_augment_item(p->view, draws, p->dataset, p->first + i, &p->readers[worker],
                             p->workspaces + worker * p->workspace_bytes, p->out + i * p->strides[0], p->strides + 1,
                             &p->errors[worker]))

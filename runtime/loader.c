@@ -74,13 +74,6 @@ static slot *slot_with_work(rt_loader *loader) {
     return found;
 }
 
-static void size_after(const rt_augment_op *op, int *height, int *width) {
-    if (op->size[0] > 0) {
-        *height = op->size[0];
-        *width = op->size[1];
-    }
-}
-
 /* What one thread works with. */
 typedef struct {
     void *workspace;
@@ -100,13 +93,13 @@ static int draw_views(const rt_loader *loader, int64_t index, int64_t epoch, int
     for (int v = 0; v < options->view_count; v++) {
         const rt_view *view = &options->views[v];
         rt_augment_draw *draws = draws_of(hand, v);
-        int height, width;
-        rt_augment_sides(view, options->dataset, index, &height, &width);
+        rt_size size;
+        rt_augment_sides(view, options->dataset, index, &size.height, &size.width);
         for (int i = 0; i < view->op_count; i++) {
             rt_random_sequence random =
                 rt_random_begin(options->seed, picture_stream(epoch, position, view->ops[i].draw));
-            draws[i] = rt_augment_draw_parameters(&view->ops[i], height, width, &random);
-            size_after(&view->ops[i], &height, &width);
+            draws[i] = rt_augment_draw_parameters(&view->ops[i], size.height, size.width, &random);
+            size = rt_size_after(&view->ops[i], size);
         }
     }
     const rt_dataset *source = options->dataset;

@@ -77,8 +77,8 @@ static void make_random(pipeline *made, rt_random_sequence *random) {
 }
 
 /* Noise, or a smooth picture with saturated parts. */
-static rt_image paint(rt_random_sequence *random) {
-    rt_image image = {1 + below(random, 70), 1 + below(random, 70), NULL};
+static rt_image paint(rt_random_sequence *random, int height, int width) {
+    rt_image image = {height, width, NULL};
     int noise = below(random, 2);
     image.pixels = malloc((size_t)(3 * image.height * image.width));
     assert_non_null(image.pixels);
@@ -93,13 +93,12 @@ static rt_image paint(rt_random_sequence *random) {
 }
 
 static void draw_all(const pipeline *made, const rt_image *image, uint64_t stream, rt_augment_draw *draws) {
-    int height = image->height, width = image->width;
+    rt_size size = {image->height, image->width};
     for (int i = 0; i < made->view.op_count; i++) {
         const rt_augment_op *op = &made->ops[i];
         rt_random_sequence random = rt_random_begin(5, stream * MOST_STEPS + (uint64_t)i);
-        draws[i] = rt_augment_draw_parameters(op, height, width, &random);
-        height = op->size[0] ? op->size[0] : height;
-        width = op->size[0] ? op->size[1] : width;
+        draws[i] = rt_augment_draw_parameters(op, size.height, size.width, &random);
+        size = rt_size_after(op, size);
     }
 }
 
@@ -163,33 +162,55 @@ static void check(const case_way *way, const pipeline *made, const rt_image *ima
              (long long)found.count, found.largest, text.data);
 }
 
-static void one_pipeline(const case_way *way, uint64_t seed) {
-    rt_random_sequence random = rt_random_begin(seed, 0);
-    pipeline made;
-    make_random(&made, &random);
-    rt_view *view = &made.view;
-    bool channels_last = below(&random, 2);
+/* On four pictures, of this side or, where it is 0, of sides up to 70. */
+static void check_pipeline(const case_way *way, pipeline *made, rt_random_sequence *random, int side) {
+    rt_view *view = &made->view;
+    bool channels_last = below(random, 2);
     text_buffer message = {0};
-    view_code code = view_code_make(made.lines, view->op_count, view->height, view->width, channels_last, way->target,
+    view_code code = view_code_make(made->lines, view->op_count, view->height, view->width, channels_last, way->target,
                                     way->compile, &message);
     if (!code.view)
         fail_msg("%s", message.data);
     int64_t plane = (int64_t)view->height * view->width;
     const int64_t dense[] = {plane, view->width, 1}, last[] = {1, 3 * view->width, 3};
     for (uint64_t stream = 0; stream < 4; stream++) {
-        rt_image image = paint(&random);
+        int height = side ? side : 1 + below(random, 70), width = side ? side : 1 + below(random, 70);
+        rt_image image = paint(random, height, width);
         rt_augment_draw draws[MOST_STEPS];
-        draw_all(&made, &image, stream, draws);
+        draw_all(made, &image, stream, draws);
         view->code = code.view;
         float *ours = apply(view, draws, &image, channels_last ? last : dense);
         view->code = &interp_view_code;
         float *reference = apply(view, draws, &image, channels_last ? last : dense);
-        check(way, &made, &image, compare(&made, ours, reference));
+        check(way, made, &image, compare(made, ours, reference));
         free(ours);
         free(reference);
         free(image.pixels);
     }
     view_code_free(&code);
+}
+
+static void one_pipeline(const case_way *way, uint64_t seed) {
+    rt_random_sequence random = rt_random_begin(seed, 0);
+    pipeline made;
+    make_random(&made, &random);
+    check_pipeline(way, &made, &random, 0);
+}
+
+/* Every place of the crop reads as many pixels as the resize, of which there are fewer places. */
+static void crops_larger_than_what_they_crop(void **state) {
+    (void)state;
+    static const char *const steps[][3] = {
+        {"resize size=16,16", "random_crop size=32,32 pad=8", "color_jitter contrast=0.5"},
+        {"resize size=32,32", "center_crop size=224,224", "color_jitter contrast=0.5"},
+    };
+    for (int i = 0; i < 2; i++) {
+        rt_random_sequence random = rt_random_begin(9, (uint64_t)i);
+        pipeline made = {.view = {.name = "v", .channels = 3, .ops = made.ops}};
+        for (int step = 0; step < 3; step++)
+            add_step(&made, steps[i][step]);
+        check_pipeline(&case_ways[0], &made, &random, 500);
+    }
 }
 
 /* cc takes its time, so it gets fewer. */
@@ -241,6 +262,7 @@ static void every_colour_turns(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(random_pipelines),
+        cmocka_unit_test(crops_larger_than_what_they_crop),
         cmocka_unit_test(every_colour_turns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
