@@ -27,10 +27,23 @@ static int state_index(const search *work, const ir_value *value) {
     return (int)(ir_state_find(work->module, ir_symbol(value, IR_ATTR_symbol)) - work->module->states);
 }
 
-/* The state that reading the stored value reads, or -1. */
-static int state_read_by(const search *work, const ir_value *operand) {
-    const ir_value *source = shared_source(operand);
-    return source->opcode == IR_OP_read ? state_index(work, source) : -1;
+/* The states that reading the stored value reads, -1 for none: that of its elements, and that of the places of drawn
+ * vectors. */
+enum { READ_AT_ONCE = 2 };
+static void states_read_by(const search *work, const ir_value *operand, int states[READ_AT_ONCE]) {
+    const ir_value *source = shared_source(operand), *drawn = operand, *places = NULL;
+    while (drawn->opcode == IR_OP_reshape || drawn->opcode == IR_OP_transpose)
+        drawn = drawn->operands[0];
+    if (drawn->opcode == IR_OP_gather)
+        places = shared_source(drawn->operands[1]);
+    states[0] = source->opcode == IR_OP_read ? state_index(work, source) : -1;
+    states[1] = places && places->opcode == IR_OP_read ? state_index(work, places) : -1;
+}
+
+static bool reads_state(const search *work, const ir_value *operand, int state) {
+    int states[READ_AT_ONCE];
+    states_read_by(work, operand, states);
+    return states[0] == state || states[1] == state;
 }
 
 static void note_reader(int readers[2], int unit) {
@@ -50,10 +63,12 @@ static void find_readers(search *work) {
     for (const ir_value *user = work->function->first; user; user = user->next)
         for (int i = 0; i < user->operand_count; i++) {
             const ir_value *operand = user->operands[i];
-            int unit = units->of[user->id], state = state_read_by(work, operand);
+            int unit = units->of[user->id], states[READ_AT_ONCE];
             bool effect = ir_op(user->opcode)->class_ == IR_CLASS_EFFECT;
-            if (state >= 0 && (effect || units->of[operand->id] != unit))
-                note_reader(work->readers[state], effect ? units->count : unit);
+            states_read_by(work, operand, states);
+            for (int s = 0; s < READ_AT_ONCE && (effect || units->of[operand->id] != unit); s++)
+                if (states[s] >= 0)
+                    note_reader(work->readers[states[s]], effect ? units->count : unit);
         }
 }
 
@@ -62,7 +77,7 @@ static bool unit_reads(const search *work, int unit, int state) {
     for (int m = 0; m < group->member_count; m++)
         for (int i = 0; i < group->members[m]->operand_count; i++) {
             const ir_value *operand = group->members[m]->operands[i];
-            if (work->units->of[operand->id] != unit && state_read_by(work, operand) == state)
+            if (work->units->of[operand->id] != unit && reads_state(work, operand, state))
                 return true;
         }
     return false;
@@ -79,7 +94,7 @@ static bool unit_reads_moved(const search *work, int unit, int state) {
             const ir_value *operand = value->operands[i];
             if (work->units->of[operand->id] == unit) {
                 moves |= shape && ir_op(operand->opcode)->class_ != IR_CLASS_SOURCE;
-            } else if (state_read_by(work, operand) == state) {
+            } else if (reads_state(work, operand, state)) {
                 reads = true;
                 moves |= shape || operand->opcode != IR_OP_read;
             }
