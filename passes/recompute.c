@@ -241,6 +241,16 @@ static void copy_member(recomputation *work, const ir_value *value, ir_value *be
     work->copies++;
 }
 
+/* Whether others stand between members of one group. */
+static bool are_mixed(const candidate *choice) {
+    for (int i = 2; i < choice->member_count; i++)
+        for (int j = 0; choice->members[i]->group && j < i - 1; j++)
+            if (choice->members[j]->group == choice->members[i]->group &&
+                choice->members[i - 1]->group != choice->members[i]->group)
+                return true;
+    return false;
+}
+
 /* Copies the members before the next user, and gives every user from there on the copy. */
 static void compute_anew(recomputation *work, const candidate *choice) {
     ir_value *site = work->values[choice->site]; /* the first of its group */
@@ -259,6 +269,8 @@ static void compute_anew(recomputation *work, const candidate *choice) {
         for (int i = 0; i < user->operand_count; i++)
             if (user->operands[i] == choice->value)
                 user->operands[i] = work->copy[choice->value->id];
+    if (are_mixed(choice))
+        ir_sort_groups(work->function);
 }
 
 /* Gives the groups consecutive numbers. */
