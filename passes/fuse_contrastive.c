@@ -321,12 +321,26 @@ static void remark_obstacle(pass_context *context, const score_space *space) {
         diag_add_label(context->diags, entry, space->obstacle_span, "%s", space->obstacle);
 }
 
-/* Multiplications and additions of products: where the scores are stored, and as they are fused. */
-static void count_products(const score_space *space, bool symmetric, double *stored, double *fused) {
+static void remark_few(pass_context *context, const score_space *space) {
+    remark(context, space,
+           arena_printf(context->memory, "scores of %lld x %lld are stored: so few are not worth a kernel",
+                        (long long)space->rows, (long long)space->columns));
+}
+
+/* What becomes of fused scores: multiplications and additions of products, as stored and as fused. */
+typedef struct {
+    bool halved, kept;
+    double stored, fused;
+} score_account;
+
+static score_account account_of(const score_space *space, bool symmetric) {
     double each = 2 * (double)space->rows * (double)space->columns, lengths = 0, results = 0, joined = 0;
+    int products = 0;
     for (const ir_value *value = space->function->first; value; value = value->next)
-        if (score_is_wide(space, value) && value->opcode == IR_OP_dot)
-            lengths += (double)ir_cost(value) / each;
+        if (score_is_wide(space, value) && value->opcode == IR_OP_dot) {
+            lengths += ir_cost(value) / each;
+            products++;
+        }
     for (int i = 0; i < space->result_count; i++) {
         const score_result *result = &space->results[i];
         double length = result->other ? (double)ir_type_elements(&result->other->type) /
@@ -335,22 +349,31 @@ static void count_products(const score_space *space, bool symmetric, double *sto
         results += length;
         joined += result->value ? length : 0;
     }
-    *stored = each * (lengths + results);
-    *fused = each * (lengths * space->stage_count * (symmetric ? 0.5 : 1) + joined);
+    score_account account = {.halved = symmetric && score_are_halved(space->rows),
+                             .stored = each * (lengths + results)};
+    account.kept = products == 1 && space->stage_count > 1 &&
+                   score_are_kept(space->rows, space->columns, (int64_t)(lengths + 0.5));
+    int passes = account.kept ? 1 : space->stage_count;
+    account.fused = each * (lengths * passes * (account.halved ? 0.5 : 1) + joined);
+    return account;
 }
 
-static void remark_fused(pass_context *context, const score_space *space, bool symmetric, double stored, double fused) {
+static void remark_fused(pass_context *context, const score_space *space, const score_account *account) {
+    double megabytes = 4e-6 * (double)space->rows * (double)space->columns;
+    const char *fate = account->kept
+                           ? "are multiplied once, and only their products are kept: %.4g MB, %d pass%s over them"
+                           : "are never stored: %.4g MB less, %d pass%s over them";
+    const char *message =
+        arena_printf(context->memory, fate, megabytes, space->stage_count, space->stage_count == 1 ? "" : "es");
     diag_entry *entry = remark(context, space,
-                               arena_printf(context->memory,
-                                            "scores of %lld x %lld are never stored: %.4g MB less, %d pass%s over them",
-                                            (long long)space->rows, (long long)space->columns,
-                                            4e-6 * (double)space->rows * (double)space->columns, space->stage_count,
-                                            space->stage_count == 1 ? "" : "es"));
+                               arena_printf(context->memory, "scores of %lld x %lld %s", (long long)space->rows,
+                                            (long long)space->columns, message));
     if (!entry)
         return;
-    if (symmetric)
+    if (account->halved)
         diag_add_note(context->diags, entry, "they are symmetric: half of them are computed");
-    diag_add_note(context->diags, entry, "%.4g GFLOP of products in place of %.4g", 1e-9 * fused, 1e-9 * stored);
+    diag_add_note(context->diags, entry, "%.4g GFLOP of products in place of %.4g", 1e-9 * account->fused,
+                  1e-9 * account->stored);
     for (int i = 0; i < space->result_count; i++)
         if (space->results[i].value)
             diag_add_label(
@@ -364,19 +387,21 @@ static bool fuse(pass_context *context, ir_function *function, ir_value *product
     if (!score_space_is_reduced(&space))
         return false;
     if (!score_space_is_fusable(&space)) {
-        remark_obstacle(context, &space);
+        if (score_space_is_worth(&space))
+            remark_obstacle(context, &space);
+        else
+            remark_few(context, &space);
         return false;
     }
     bool symmetric = is_symmetric(&space);
     if (symmetric)
         join_twins(&space);
-    double stored, fused;
-    count_products(&space, symmetric, &stored, &fused);
+    score_account account = account_of(&space, symmetric);
     for (int stage = 0; stage < space.stage_count; stage++)
         write_stage(&space, stage);
     sweep_unused(function);
     ir_sort_groups(function);
-    remark_fused(context, &space, symmetric, stored, fused);
+    remark_fused(context, &space, &account);
     return true;
 }
 

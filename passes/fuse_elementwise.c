@@ -291,6 +291,7 @@ static void number_groups(const fusion *work) {
 
 static void fuse_function(arena *memory, ir_function *function) {
     fusion work = {.memory = memory, .function = function};
+    ir_sort_groups(function);
     fusion_begin(&work);
     for (ir_value *value = function->first; value; value = value->next)
         look_at(value);

@@ -15,19 +15,18 @@ static void add_user(fusion *work, const ir_value *value, ir_value *user) {
     node->user_count++;
 }
 
-static void add_node(fusion *work, ir_value *value, int order) {
+static void add_node(fusion *work, ir_value *value) {
     fusion_node *node = arena_alloc(work->memory, sizeof *node);
-    node->order = order;
     value->scratch = node;
     for (int i = 0; i < value->operand_count; i++)
         add_user(work, value->operands[i], value);
 }
 
 void fusion_begin(fusion *work) {
-    int order = 0, given = ir_last_group(work->function);
+    int given = ir_last_group(work->function);
     fusion_group **earlier = arena_alloc(work->memory, (size_t)(given + 1) * sizeof *earlier);
     for (ir_value *value = work->function->first; value; value = value->next) {
-        add_node(work, value, order++);
+        add_node(work, value);
         if (!value->group)
             continue;
         if (!earlier[value->group]) {
@@ -69,14 +68,13 @@ static void hand_over(fusion *work, ir_value *value, ir_value *copy, const fusio
     }
 }
 
-ir_value *fusion_copy_into(fusion *work, ir_value *value, fusion_group *group) {
+void fusion_copy_into(fusion *work, ir_value *value, fusion_group *group) {
     ir_value *copy = ir_build(work->function, value->next, value->opcode, value->operands, value->operand_count,
                               value->attrs, value->attr_count, &value->type, value->span);
     copy->layout = value->layout;
-    add_node(work, copy, fusion_node_of(value)->order);
+    add_node(work, copy);
     hand_over(work, value, copy, group);
     fusion_group_add(work, group, copy);
-    return copy;
 }
 
 /* ---- bases ----------------------------------------------------------------------------------------------------------
@@ -122,8 +120,8 @@ static bool group_reaches(fusion *work, fusion_group *group, const fusion_group 
     return false;
 }
 
-/* Whether a way leads from a user of the value to the goal. A value behind the goal can lead back to it, through a group
- * whose other members stand before. */
+/* Whether a way leads from a user of the value to the goal. A value behind the goal can lead back to it, through a
+ * group whose other members stand before. */
 static bool reaches(fusion *work, const ir_value *value, const fusion_group *goal) {
     fusion_node *node = fusion_node_of(value);
     if (node->visit == work->visits)

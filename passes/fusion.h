@@ -33,7 +33,6 @@ typedef struct {
 typedef struct {
     fusion_use *users;
     int user_count;
-    int order;
     fusion_group *group; /* that computes it, or NULL: it is no part of any kernel of this pass */
     fusion_bases bases;
     bool leaf; /* probably stored */
@@ -55,7 +54,7 @@ void fusion_begin(fusion *work);
 fusion_group *fusion_group_new(fusion *work);
 void fusion_group_add(fusion *work, fusion_group *group, ir_value *value);
 /* A copy of the value in `group`, for its users there. */
-ir_value *fusion_copy_into(fusion *work, ir_value *value, fusion_group *group);
+void fusion_copy_into(fusion *work, ir_value *value, fusion_group *group);
 
 void fusion_bases_add(fusion_bases *bases, const ir_value *value);
 void fusion_bases_join(fusion_bases *bases, const fusion_bases *other);
