@@ -260,7 +260,7 @@ int kir_program_add_kernel(kir_program *program, kir_kernel *kernel);
 int64_t kir_scratch_bytes(const kir_kernel *kernel);
 int64_t kir_scratch_offset(const kir_kernel *kernel, int argument);
 /* What one launch computes and touches. Operations are those that the kernel's maker states (of products those that
- * are needed, without the padding of tiles) or else those of its instructions; each argument counts once, whole. */
+ * are needed) or else those of its instructions; each argument counts once, whole. */
 typedef struct {
     double flops;
     int64_t bytes_read, bytes_written;

@@ -16,7 +16,7 @@ static ir_value *repeated(const ir_value *value, int64_t row) {
 /* Whether the value is sum over the last axis of (u - v)^2, with u along axis 0 and v along axis 1, or the other way.
  */
 static bool is_distance(const ir_value *value, ir_value **u, ir_value **v) {
-    if (value->opcode != IR_OP_reduce_sum || value->operands[0]->opcode != IR_OP_mul)
+    if (value->opcode != IR_OP_reduce_sum || value->type.dtype != IR_F32 || value->operands[0]->opcode != IR_OP_mul)
         return false;
     const ir_attr *axes = ir_attr_get(value, IR_ATTR_axes);
     const ir_value *square = value->operands[0], *difference = square->operands[0];

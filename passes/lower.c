@@ -4,7 +4,6 @@
  * value is computed straight into their memory. */
 #include "passes/lower_units.h"
 
-
 enum { ALIGNMENT = 64 };
 
 static void place_states(kir_program *program) {
@@ -89,6 +88,9 @@ static bool lower_value(function_lowering *work, const ir_value *value) {
     case IR_OP_gradient:
         diag_error(context->pass->diags, value->span, "a gradient is left; run 'differentiate' before 'lower'");
         return false;
+    case IR_OP_reduce_logsumexp:
+        diag_error(context->pass->diags, value->span, "'reduce_logsumexp' has no kernel; run 'expand' before 'lower'");
+        return false;
     default: break;
     }
     switch (ir_op(value->opcode)->class_) {
@@ -108,7 +110,7 @@ static bool is_reduced(const ir_value *value) {
 static bool lower_unit(function_lowering *work, const lower_group *group) {
     lower_context *context = work->context;
     const ir_value *last = group->members[group->member_count - 1];
-    if (last->group && lower_is_of_scores(context, last))
+    if (last->group && lower_holds_product(group))
         return lower_scores(context, last->group);
     for (int i = 0; i < group->result_count; i++)
         if (is_reduced(group->results[i]))

@@ -104,8 +104,6 @@ bool lower_shape(lower_context *context, const ir_value *value);
 bool lower_window(lower_context *context, const ir_value *value);
 /* lower_scores.c: a group of scores, all its results at once. */
 bool lower_scores(lower_context *context, int group);
-/* Whether a value belongs to such a group: one that computes a product in place. */
-bool lower_is_of_scores(const lower_context *context, const ir_value *value);
 /* lower_drawn.c: whether the value gathers vectors that only products read, which find them where they lie. */
 bool lower_is_read_in_place(const lower_context *context, const ir_value *value);
 /* A product of such vectors; false for any other. */

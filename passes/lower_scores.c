@@ -8,19 +8,9 @@
 #include "passes/register_tile.h"
 #include "passes/score_pairs.h"
 
+#include <assert.h>
+
 enum { TILE_BYTES = 3 << 20, LARGEST_TILE = 256, FEWEST_BLOCKS = 4, LONG = 4, CHUNKS = 8 };
-
-/* ---- what the group holds -----------------------------------------------------------------------------------------
- */
-
-bool lower_is_of_scores(const lower_context *context, const ir_value *value) {
-    if (!value->group)
-        return false;
-    for (const ir_value *other = context->source->first; other; other = other->next)
-        if (other->group == value->group && other->opcode == IR_OP_dot)
-            return true;
-    return false;
-}
 
 /* ---- tiles ---------------------------------------------------------------------------------------------------------
  */
@@ -39,7 +29,7 @@ static int64_t common_multiple(int64_t a, int64_t b) {
 /* Bytes that one tile works on: scores, vectors of both sides, results. */
 static int64_t tile_bytes(const score_plan *plan, int64_t size) {
     int64_t tiles = plan->product_count > plan->weight_count ? plan->product_count : plan->weight_count;
-    int64_t numbers = tiles * size * size;
+    int64_t numbers = (plan->shares ? 1 : tiles) * size * size;
     for (int i = 0; i < plan->product_count; i++)
         numbers += 2 * size * plan->products[i].length;
     /* Groups that share kept tiles have them of one size, whatever their results. */
@@ -200,7 +190,7 @@ static score_place place_of(const lower_kernel *kernel, const score_plan *plan, 
 
 static double tile_flops(const score_plan *plan) {
     double lengths = 0, scores = (double)plan->tile_rows * (double)plan->tile_columns;
-    for (int i = 0; i < plan->product_count; i++)
+    for (int i = 0; i < plan->product_count && !plan->reuses; i++)
         lengths += (double)plan->products[i].length;
     for (int i = 0; i < plan->output_count; i++)
         lengths += (double)plan->outputs[i].length;
@@ -364,6 +354,7 @@ static void keep_product(score_plan *plan, const ir_value *partner) {
     plan->reuses = plan->kept >= 0;
     if (!plan->reuses)
         plan->kept = lower_temporary(context, "kept", KIR_F32, elements, plan->products[0].value->span);
+    assert(context->program->buffers[plan->kept].bytes == 4 * elements);
     context->buffer_of[plan->products[0].value->id] = plan->kept;
 }
 

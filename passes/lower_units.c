@@ -92,7 +92,7 @@ static bool is_computable(const lower_group *group) {
     return true;
 }
 
-static bool holds_product(const lower_group *group) {
+bool lower_holds_product(const lower_group *group) {
     for (int i = 0; i < group->member_count; i++)
         if (group->members[i]->opcode == IR_OP_dot)
             return true;
@@ -101,7 +101,7 @@ static bool holds_product(const lower_group *group) {
 
 static bool check(const pass_context *pass, const lower_group *group) {
     const ir_value *first = group->members[0];
-    if (!first->group || holds_product(group) || (is_of_one_space(group) && is_computable(group)))
+    if (!first->group || lower_holds_product(group) || (is_of_one_space(group) && is_computable(group)))
         return true;
     diag_error(pass->diags, first->span, "no kernel computes the values of group %d together", first->group);
     return false;

@@ -15,6 +15,9 @@ typedef struct {
 /* Sorts the function. Returns false after adding an error for a group that no kernel can compute. */
 bool lower_units_find(const pass_context *pass, ir_function *function, lower_units *units);
 
+/* Whether the group is one of scores. */
+bool lower_holds_product(const lower_group *group);
+
 /* The values that are computed straight into their state's memory. */
 typedef struct {
     const ir_value **value; /* by state, or NULL */

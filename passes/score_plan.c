@@ -1,11 +1,10 @@
 /* What a group of scores computes: its products and results, whether it is symmetric, whether another group shares its
  * product. */
+#include "passes/score_space.h"
 #include "passes/score_tile.h"
 
 #include <assert.h>
 #include <string.h>
-
-enum { FEW_ROWS = 64 /* whose halves are not worth a launch */ };
 
 /* ---- what the group holds -----------------------------------------------------------------------------------------
  */
@@ -83,7 +82,7 @@ static bool are_transposed(const ir_value *x, const ir_value *y, int depth) {
 }
 
 static bool is_symmetric(const score_plan *plan) {
-    if (plan->rows <= FEW_ROWS)
+    if (!score_are_halved(plan->rows))
         return false;
     for (int i = 0; i < plan->product_count; i++)
         if (plan->products[i].value->operands[0] != plan->products[i].value->operands[1])
@@ -136,11 +135,9 @@ static const ir_value *partner_of(const score_plan *plan) {
     return NULL;
 }
 
-/* Products that take no more memory than their vectors are computed once: another product of long vectors costs more
- * than reading it. */
+/* Another group's product that is to be kept for this one, or kept by it. */
 const ir_value *score_plan_share(score_plan *plan) {
-    int64_t length = plan->products[0].length;
-    if (plan->product_count > 1 || plan->rows * plan->columns > (plan->rows + plan->columns) * length)
+    if (plan->product_count > 1 || !score_are_kept(plan->rows, plan->columns, plan->products[0].length))
         return NULL;
     const ir_value *partner = partner_of(plan);
     plan->shares = partner != NULL;

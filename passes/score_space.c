@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-enum { MOST_STAGES = 3, FEWEST_SCORES = 1024 };
+enum { MOST_STAGES = 3, FEWEST_SCORES = 1024, FEW_ROWS = 64 };
 
 /* ---- products of vectors with vectors ---------------------------------------------------------------------------- */
 
@@ -272,11 +272,23 @@ bool score_space_is_reduced(const score_space *space) {
     bool reduced = false;
     for (int i = 0; i < space->result_count; i++)
         reduced |= !space->results[i].other;
-    return reduced && space->rows * space->columns >= FEWEST_SCORES;
+    return reduced;
+}
+
+bool score_space_is_worth(const score_space *space) {
+    return space->rows * space->columns >= FEWEST_SCORES;
+}
+
+bool score_are_halved(int64_t rows) {
+    return rows > FEW_ROWS;
+}
+
+bool score_are_kept(int64_t rows, int64_t columns, int64_t length) {
+    return rows * columns <= (rows + columns) * length;
 }
 
 bool score_space_is_fusable(const score_space *space) {
-    return score_space_is_reduced(space) && !space->obstacle;
+    return score_space_is_reduced(space) && score_space_is_worth(space) && !space->obstacle;
 }
 
 /* ---- twins ---------------------------------------------------------------------------------------------------------

@@ -39,10 +39,17 @@ typedef struct {
 bool score_is_pairwise(const ir_function *function, const ir_value *value);
 /* Finds all that belongs to the scores; sets an obstacle where a reader needs them stored. */
 score_space score_space_find(arena *memory, ir_function *function, ir_value *product);
-/* Whether the scores are reduced, and many enough to be worth a kernel of their own. What only a product or an update
- * reads is an ordinary product of matrices, of which nothing need be said. */
+/* Whether the scores are reduced. What only a product or an update reads is an ordinary product of matrices, of which
+ * nothing need be said. */
 bool score_space_is_reduced(const score_space *space);
+/* Whether they are so many as to be worth a kernel of their own. */
+bool score_space_is_worth(const score_space *space);
 bool score_space_is_fusable(const score_space *space);
+/* Whether of so many symmetric scores half are computed: halves of few are not worth a launch. */
+bool score_are_halved(int64_t rows);
+/* Whether a product of vectors of this length is computed once and kept for the passes that follow: where it takes no
+ * more memory than the vectors, as another product of long vectors costs more than reading it. */
+bool score_are_kept(int64_t rows, int64_t columns, int64_t length);
 /* Whether two products multiply the same scores by the same vectors, a along columns and b along rows, and are added
  * up: symmetric scores need one product for both. */
 bool score_are_twins(const score_space *space, const score_result *a, const score_result *b);

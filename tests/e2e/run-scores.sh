@@ -19,7 +19,7 @@ alike() {
     spec=$1
     shift
     "$build/cslc" "$source/specs/$spec.csl" "$@" --remarks --emit=ir -o "$work/ir" 2>"$work/remarks"
-    grep -q 'never stored' "$work/remarks" || { echo "$spec: nothing was fused"; exit 1; }
+    grep -q 'never stored\|multiplied once' "$work/remarks" || { echo "$spec: nothing was fused"; exit 1; }
     losses fused "$spec" "$@"
     losses stored "$spec" "$@" --disable-pass=fuse-contrastive
     paste "$work/fused.losses" "$work/stored.losses" | awk -v name="$spec" '
@@ -34,6 +34,32 @@ alike cpc -D batch=8 -D width=8 -D encoder=cpc_resnet50 -D context=16 -D blocks=
 # At its own rate, six steps of momentum make 1e-4 of a rounding that crosses the kink of a relu.
 alike moco -D batch=32 -D width=4 -D negatives=320 -D lr=1e-3
 alike yadim -D batch=16 -D width=4 -D encoder=resnet18
+
+# A kept product is read in the tiles in which it was written, however many results the passes have.
+cat >"$work/two.csl" <<'SPEC'
+use heads, nce, optim, schedule
+method two {
+  param n = 1024, d = 1536, batch = n
+  data { image = vector[32], text = vector[32] }
+  encoder {
+    f = linear(width = d)
+    g = linear(width = d)
+  }
+  extract {
+    u = f(image)
+    v = g(text)
+  }
+  similarity { s(u, v) = dot(u, v) / sqrt(d) }
+  loss {
+    a = pairwise(s, u, stop_gradient(v))
+    b = pairwise(s, stop_gradient(u), v)
+    return mean(logsumexp(a, [1])) + mean(logsumexp(b, [0])) - mean(diagonal(a))
+  }
+  train { sgd(lr = 0.1), epochs = 1 }
+}
+SPEC
+"$build/cslc" "$work/two.csl" -I "$source/specs/lib" --target=avx512 --emit=kernels -o "$work/kernels" ||
+    { echo "FAIL a product kept for two gradients"; exit 1; }
 
 python=/usr/bin/python3
 "$python" -c 'import numpy, torch' 2>/dev/null || { echo "skipped the rest: python3-torch is not installed"; exit 0; }
