@@ -295,7 +295,7 @@ static void write_plan(const explanation *method, const explain_plan *plan, text
                 explain_count(memory, plan->groups));
 }
 
-/* What became of the first scores; of those that stay, why, said once. --remarks and --json tell of all. */
+/* What became of the first scores; of those that stay, why, said once. --json tells of all. */
 static void write_remarks(const explanation *method, const diag_list *remarks, text_buffer *out) {
     enum { SHOWN = 2 };
     const char *reason = "";
@@ -308,7 +308,7 @@ static void write_remarks(const explanation *method, const diag_list *remarks, t
         }
     }
     if (remarks->count > SHOWN)
-        text_append(out, "%-14sand %d more, of which --remarks tells\n", "", remarks->count - SHOWN);
+        text_append(out, "%-14sand %d more, of which --json tells\n", "", remarks->count - SHOWN);
 }
 
 void explain_write_text(const explanation *method, const explain_plan *plan, bool all_layers, text_buffer *out) {
