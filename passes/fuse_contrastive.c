@@ -360,9 +360,8 @@ static score_account account_of(const score_space *space, bool symmetric) {
 
 static void remark_fused(pass_context *context, const score_space *space, const score_account *account) {
     double megabytes = 4e-6 * (double)space->rows * (double)space->columns;
-    const char *fate = account->kept
-                           ? "are multiplied once, and only their products are kept: %.4g MB, %d pass%s over them"
-                           : "are never stored: %.4g MB less, %d pass%s over them";
+    const char *fate = account->kept ? "are kept as products: %.4g MB, %d pass%s over them"
+                                     : "are never stored: %.4g MB less, %d pass%s over them";
     const char *message =
         arena_printf(context->memory, fate, megabytes, space->stage_count, space->stage_count == 1 ? "" : "es");
     diag_entry *entry = remark(context, space,
@@ -387,10 +386,10 @@ static bool fuse(pass_context *context, ir_function *function, ir_value *product
     if (!score_space_is_reduced(&space))
         return false;
     if (!score_space_is_fusable(&space)) {
-        if (score_space_is_worth(&space))
-            remark_obstacle(context, &space);
-        else
+        if (!space.obstacle)
             remark_few(context, &space);
+        else if (score_space_is_worth(&space))
+            remark_obstacle(context, &space);
         return false;
     }
     bool symmetric = is_symmetric(&space);
