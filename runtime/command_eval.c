@@ -25,6 +25,8 @@ typedef struct {
     rt_training_position position;
     rt_evaluation_record records[RT_ENCODER_COUNT * RT_PROTOCOL_COUNT];
     int count;
+    rt_output_file
+        output; /* of --out, from the start: a path that cannot be written is found out before minutes of work */
 } evaluation_run;
 
 static int parse_request(evaluation_run *run, rt_error *error) {
@@ -101,40 +103,40 @@ static int measure(evaluation_run *run, rt_error *error) {
     return 0;
 }
 
-static int write_records(const evaluation_run *run, rt_error *error) {
-    rt_output_file output;
-    if (rt_output_open(&output, run->options->out, error))
-        return -1;
-    rt_json_writer json = rt_json_to(output.stream);
+static int write_records(evaluation_run *run, rt_error *error) {
+    FILE *stream = run->output.stream;
+    rt_json_writer json = rt_json_to(stream);
     int64_t step = run->position.step;
     rt_json_open(&json, NULL, '[');
     for (int i = 0; i < run->count; i++) {
         int64_t epoch = run->position.steps_per_epoch ? step / run->position.steps_per_epoch : 0;
-        fputs(i ? ",\n" : "\n", output.stream);
+        fputs(i ? ",\n" : "\n", stream);
         json.comma = 0;
         rt_evaluation_write(&json, run->session.manifest, &run->records[i], epoch, step);
     }
-    fputs("\n", output.stream);
+    fputs("\n", stream);
     rt_json_close(&json, ']');
-    fputs("\n", output.stream);
-    return rt_output_commit(&output, error);
+    fputs("\n", stream);
+    return rt_output_commit(&run->output, error);
 }
 
-/* A path that cannot be written is found out before minutes of work. */
-static int check_output(const char *path, rt_error *error) {
-    rt_output_file output;
-    if (rt_output_open(&output, path, error))
+/* Opens --out, measures and writes. */
+static int measure_into_file(evaluation_run *run, rt_error *error) {
+    if (!run->options->out)
+        return measure(run, error);
+    if (rt_output_open(&run->output, run->options->out, error))
         return -1;
-    rt_output_abandon(&output);
-    return 0;
+    if (measure(run, error) == 0)
+        return write_records(run, error);
+    rt_output_abandon(&run->output);
+    return -1;
 }
 
 int rt_command_eval(const rt_program *program, const rt_options *options, rt_error *error) {
     evaluation_run run = {.options = options};
     if (parse_request(&run, error))
         return STATUS_USAGE;
-    int failed = open_run(&run, program, error) || (options->out && check_output(options->out, error)) ||
-                 measure(&run, error) || (options->out && write_records(&run, error));
+    int failed = open_run(&run, program, error) || measure_into_file(&run, error);
     if (run.session.manifest)
         rt_session_close(&run.session);
     rt_data_free(&run.data);

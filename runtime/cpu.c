@@ -115,6 +115,9 @@ int rt_cpu_check(const char *name, rt_error *error) {
     if (!*missing)
         return 0;
     const char *pretended = getenv("CSLC_CPU");
+    int limit = pretended ? find_level(pretended) : -1;
+    if (limit < 0 || limit >= level) /* what is missing is missing without it */
+        pretended = NULL;
     return rt_fail(error,
                    "this code was compiled for processors with %s, and this one lacks %s%s%s; "
                    "cslc --target-cpu=%s compiles code that runs here",

@@ -129,7 +129,9 @@ static int parse_flag(parser *p, const rt_flag *flags, int flag_count, int *give
             return rt_fail(p->error, "%s takes no argument", flags[i].name);
         return parse_value(p, &flags[i]);
     }
-    const char *nearest = rt_nearest_name(word, &flags[0].name, flag_count, sizeof *flags);
+    char name[101]; /* without =value */
+    snprintf(name, sizeof name, "%.*s", (int)(length < 100 ? length : 100), word);
+    const char *nearest = rt_nearest_name(name, &flags[0].name, flag_count, sizeof *flags);
     if (nearest)
         return rt_fail(p->error, "unknown flag '%.100s'; did you mean '%s'?", word, nearest);
     return rt_fail(p->error, "unknown flag '%.100s'", word);

@@ -91,9 +91,8 @@ static int measure_start(const char *path, FILE *file, rt_image *image, rt_error
     }
     int64_t width = size == sizeof start ? big_endian(start + 16) : 0;
     int64_t height = size == sizeof start ? big_endian(start + 20) : 0;
-    if (check_size(path, width, height, error) != 0) {
-        return -1;
-    }
+    width = width > INT32_MAX ? 0 : width;
+    height = height > INT32_MAX ? 0 : height;
     *image = (rt_image){(int)width, (int)height, NULL};
     return 0;
 }
@@ -111,5 +110,5 @@ int rt_picture_measure(const char *path, rt_image *image, int64_t *bytes, rt_err
     *bytes = status.st_size;
     int result = measure_start(path, file, image, error);
     fclose(file);
-    return result;
+    return result == 0 ? check_size(path, image->width, image->height, error) : result;
 }

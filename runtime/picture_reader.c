@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static int least(int a, int b) {
@@ -58,11 +59,17 @@ static int read_file(const rt_picture_file *file, uint8_t *bytes, rt_error *erro
     int descriptor = open(file->path, O_RDONLY | O_CLOEXEC);
     if (descriptor < 0)
         return rt_fail(error, "%s: cannot open: %s", file->path, strerror(errno));
+    struct stat status;
     int64_t done = 0;
-    for (ssize_t got = 1; got > 0 && done < file->bytes; done += got)
+    ssize_t got = fstat(descriptor, &status) ? -1 : 1;
+    for (; got > 0 && done < file->bytes; done += got)
         got = read(descriptor, bytes + done, (size_t)(file->bytes - done));
+    if (got < 0)
+        rt_fail(error, "%s: cannot read: %s", file->path, strerror(errno));
+    else if (done < file->bytes || status.st_size != file->bytes)
+        rt_fail(error, "%s: has changed since the set was opened", file->path);
     close(descriptor);
-    return done == file->bytes ? 0 : rt_fail(error, "%s: has changed since the set was opened", file->path);
+    return got >= 0 && done == file->bytes && status.st_size == file->bytes ? 0 : -1;
 }
 
 const rt_image *rt_picture_read(rt_picture_reader *reader, const rt_dataset *source, int64_t index, rt_part part,

@@ -226,13 +226,13 @@ static int open_all(trainer *t, const rt_program *program, rt_error *error) {
     int status = set_position(t, error);
     if (status)
         return status;
-    if (t->options->dump_step < 0 &&
-        (rt_make_folders(t->folder, error) || (!t->options->resume && set_aside(t, error)) ||
-         rt_metrics_open(&t->metrics, t->folder, t->stepper.position.step, &t->evaluated_step, error)))
+    int keeps = t->options->dump_step < 0;
+    if ((keeps && rt_make_folders(t->folder, error)) || open_profile(t, error)) /* before an old run is touched */
+        return STATUS_FAILED;
+    if (keeps && ((!t->options->resume && set_aside(t, error)) ||
+                  rt_metrics_open(&t->metrics, t->folder, t->stepper.position.step, &t->evaluated_step, error)))
         return STATUS_FAILED;
     t->progress = rt_progress_begin(stdout, t->stepper.batch);
-    if (open_profile(t, error))
-        return STATUS_FAILED;
     return rt_stepper_start(&t->stepper, t->data.train, error) ? STATUS_FAILED : 0;
 }
 

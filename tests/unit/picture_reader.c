@@ -202,12 +202,36 @@ static void changed_files_are_reported(void **state) {
     rt_dataset_free(files);
 }
 
+/* The size in its header alone must not decide how much memory is asked for. */
+static void absurd_sizes_are_refused_at_once(void **state) {
+    (void)state;
+    rt_error error;
+    rt_image image;
+    int64_t bytes;
+    encoded file = encode(&kinds[0]);
+    size_t at = 2;
+    while (at + 9 < file.size && (file.bytes[at + 1] & 0xf0) != 0xc0) /* to the frame's marker */
+        at += 2 + (size_t)(file.bytes[at + 2] << 8 | file.bytes[at + 3]);
+    memset(file.bytes + at + 5, 0xea, 4); /* height and width */
+    char path[128];
+    snprintf(path, sizeof path, "%s/0.jpg", folder);
+    FILE *to = fopen(path, "wb");
+    assert_non_null(to);
+    assert_int_equal(fwrite(file.bytes, 1, file.size, to), file.size);
+    fclose(to);
+    free(file.bytes);
+    assert_int_equal(rt_picture_measure(path, &image, &bytes, &error), -1);
+    assert_non_null(strstr(error.text, "0.jpg: absurd dimensions 60138x60138"));
+    write_picture(0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(parts_equal_the_whole),
         cmocka_unit_test(unions_hold_both),
         cmocka_unit_test(folders_are_decoded_when_needed),
         cmocka_unit_test(changed_files_are_reported),
+        cmocka_unit_test(absurd_sizes_are_refused_at_once),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
