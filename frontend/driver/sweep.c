@@ -73,7 +73,8 @@ static int run_cells(sweep_plan *plan) {
         show(plan, i, sweep_summary(plan->memory, cell), cell->known ? "  (done before)\n" : "\n");
         if (cell->state == SWEEP_FAILED)
             status = STATUS_FAILED;
-        if (!sweep_write_tables(plan))
+        plan->written = sweep_write_tables(plan);
+        if (!plan->written)
             return STATUS_FAILED;
     }
     if (!rt_interrupted())
@@ -90,7 +91,7 @@ static int run_in_folder(sweep_plan *plan) {
     int status = run_cells(plan);
     rt_interrupt_release();
     close(lock);
-    if (access(arena_printf(plan->memory, "%s/table.md", plan->folder), F_OK) == 0)
+    if (plan->written)
         printf("%s/table.md, table.csv and plot.svg are written\n", plan->folder);
     return status;
 }

@@ -45,6 +45,7 @@ typedef struct {
     int axis_count, axis_capacity;
     sweep_cell *cells;
     int cell_count, cell_capacity;
+    bool written; /* its tables, in this run */
 } sweep_plan;
 
 /* ---- sweep_grid.c: the cells that the command line asks for. Each returns -1 to go on, or the exit status. ---- */

@@ -96,14 +96,15 @@ static const char *difference(arena *memory, const record *then, const record *n
     return NULL;
 }
 
-/* A folder without a checkpoint holds nothing that a new run could be mistaken for. */
+/* A run that is done stays so without its checkpoint. One that is not, and has none, holds nothing that a new run could
+ * be mistaken for. */
 static bool check_folder(const sweep_plan *plan, sweep_cell *cell) {
-    const char *checkpoint = arena_printf(plan->memory, "%s/last.safetensors", cell->folder);
-    if (access(checkpoint, F_OK))
-        return true;
+    bool checkpoint = access(arena_printf(plan->memory, "%s/last.safetensors", cell->folder), F_OK) == 0;
     record then, now = record_of(plan, cell);
-    bool done;
-    if (!read_record(plan, cell, &then, &done)) {
+    bool done = false, recorded = read_record(plan, cell, &then, &done);
+    if (!checkpoint && !done)
+        return true;
+    if (!recorded) {
         fprintf(stderr, "cslc: error: %s holds a run that no sweep began\n", cell->folder);
         return false;
     }

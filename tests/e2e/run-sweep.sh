@@ -160,6 +160,12 @@ wait $pid 2>/dev/null || true
 wait_until eval "! kill -0 $child"
 status 0 "to continue  tiny-lr=0.1" $sweep tiny.csl --out killed --dry-run $long
 status 0 "table.md" $sweep tiny.csl --out killed $long
+rm killed/tiny-lr=0.1/last.safetensors # which a run that is done can do without
+status 0 "done         tiny-lr=0.1" $sweep tiny.csl --out killed --dry-run $long
+mv killed/table.csv killed/table && mkdir killed/table.csv
+status 1 "table.csv" $sweep tiny.csl --out killed $long
+! grep -q "are written" out || fail "tables that could not be written are said to be"
+rmdir killed/table.csv && mv killed/table killed/table.csv
 $sweep tiny.csl --out stopped $long >stopped.out 2>&1 &
 pid=$!
 wait_until [ -s stopped/tiny-lr=0.1/last.safetensors ]
