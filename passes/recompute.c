@@ -38,7 +38,6 @@ typedef struct {
     int group_count;
     int64_t peak;
     int peak_at;
-    double flops;
     int copies;
 } recomputation;
 
@@ -237,7 +236,6 @@ static void copy_member(recomputation *work, const ir_value *value, ir_value *be
     if (value->group) /* members of one group are one again */
         copy->group = first_group + value->group;
     work->copy[value->id] = copy;
-    work->flops += ir_cost(value);
     work->copies++;
 }
 
@@ -339,7 +337,6 @@ bool pass_recompute(pass_context *context) {
         bool kept = reduce_peak(&work, context->memory_limit);
         if (strcmp(function->name, "train_step") == 0) {
             context->recompute_exhausted = !kept;
-            context->recomputed_flops = work.flops;
             context->recomputed_values = work.copies;
         }
     }

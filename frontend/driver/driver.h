@@ -34,6 +34,7 @@ typedef struct {
     diag_list diags;
     const driver_options *options;
     pass_context passes;
+    int64_t memory_limit;    /* bytes, or 0 for none */
     const char *memory_note; /* what --memory-limit cost, or NULL */
 } driver_session;
 
@@ -77,9 +78,10 @@ ir_module *driver_compile(driver_session *work, const char *path, const driver_l
 bool driver_compile_program(driver_session *work, const char *stop_before);
 /* The pass whose name is nearest, or NULL. */
 const char *driver_nearest_pass(const char *name);
-/* "1500000", "800M"; -1 for anything else. */
-int64_t driver_read_bytes(const char *text);
-/* memory_limit.c: runs the pipeline under --memory-limit, on a module that `make` gives anew for each attempt. Says
+/* memory_limit.c: the bytes of --memory-limit ("1500000", "800M") into the session; the status for what is no number of
+ * bytes or has no effect, or -1. */
+int driver_choose_memory_limit(driver_session *work);
+/* Runs the pipeline under --memory-limit, on a module that `make` gives anew for each attempt. Says
  * what it cost, or what the least is when the limit cannot be kept. */
 bool driver_run_limited(driver_session *work, ir_module *(*make)(driver_session *work, void *user), void *user);
 /* Adds to the diagnostics what the limit cost, if it cost something. */

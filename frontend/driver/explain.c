@@ -151,8 +151,8 @@ int driver_explain(driver_session *work) {
     explanation method;
     pass_options passes = driver_pass_options(options, NULL);
     work->passes.remarks = true;
-    bool good = options->memory_limit ? driver_run_limited(work, explained_module, &method)
-                                      : explained_module(work, &method) && pass_run_pipeline(&work->passes, &passes);
+    bool good = work->memory_limit ? driver_run_limited(work, explained_module, &method)
+                                   : explained_module(work, &method) && pass_run_pipeline(&work->passes, &passes);
     if (!good)
         return STATUS_FAILED;
     explain_plan plan = read_plan(work);

@@ -9,17 +9,32 @@
 
 enum { ATTEMPTS = 4 };
 
-int64_t driver_read_bytes(const char *text) {
+static int64_t read_bytes(const char *text) {
     static const char suffixes[] = "KMG";
     char *end;
     errno = 0;
     double amount = strtod(text, &end);
     const char *suffix = *end ? strchr(suffixes, *end) : NULL;
-    if (errno || end == text || !(amount > 0) || (*end && (!suffix || end[1])))
+    if (text[0] < '0' || text[0] > '9' || strpbrk(text, "xX") || errno || !(amount > 0) ||
+        (*end && (!suffix || end[1])))
         return -1;
     for (const char *at = suffixes; suffix && at <= suffix; at++)
         amount *= 1000;
     return amount >= 1 && amount < 1e15 ? (int64_t)amount : -1;
+}
+
+int driver_choose_memory_limit(driver_session *work) {
+    static const char *const early[] = {"ast", "ir", "dot"};
+    const char *text = work->options->memory_limit, *emit = work->options->emit;
+    if (!text)
+        return -1;
+    for (int i = 0; emit && i < 3; i++)
+        if (strcmp(emit, early[i]) == 0)
+            return driver_usage_error("--memory-limit has no effect on --emit=%s", emit, NULL);
+    work->memory_limit = read_bytes(text);
+    return work->memory_limit > 0
+               ? -1
+               : driver_usage_error("--memory-limit takes a number of bytes such as 800M, not '%s'", text, NULL);
 }
 
 static const kir_function *train_step_of(const kir_program *program) {
@@ -56,38 +71,31 @@ static void say_cost(driver_session *work, int64_t before, int64_t after, double
         work->memory,
         "--memory-limit: %d values are computed again, %.2g more operations a step (%.2f %%); the step takes %s "
         "instead of %s",
-        work->passes.recomputed_values, work->passes.recomputed_flops,
+        work->passes.recomputed_values, flops - flops_before,
         flops_before > 0 ? 100 * (flops - flops_before) / flops_before : 0, explain_bytes(work->memory, after),
         explain_bytes(work->memory, before));
 }
 
-/* The bytes that the last attempt takes, which is the cheapest found of those that keep the limit, or else the least;
- * -1 after an error. Aims between one that is too high and the lowest, which every attempt halves. */
+/* Aims lower by what the attempt before took too much, and a quarter of that. The bytes of the first that keeps the
+ * limit, or else of the one that takes least; -1 after an error. */
 static int64_t approach(driver_session *work, ir_module *(*make)(driver_session *work, void *user), void *user,
                         int64_t limit, int64_t aim) {
     int64_t low = 1, reached = limit + 1;
-    bool keeps = false; /* the last attempt does */
-    for (int i = 0; i < ATTEMPTS && aim > low && (reached > limit || i == 0); i++) {
+    for (int i = 0; i < ATTEMPTS && aim > low && reached > limit; i++) {
         reached = attempt(work, make, user, aim);
         if (reached < 0)
             return -1;
-        keeps = reached <= limit;
-        if (!keeps && work->passes.recompute_exhausted) /* lower aims reach no less */
+        if (reached > limit && work->passes.recompute_exhausted) /* lower aims reach no less */
             return reached;
         int64_t step = (reached - limit) + (reached - limit) / 4;
         aim = aim - step > low ? aim - step : (low + aim) / 2;
     }
-    return keeps ? reached : attempt(work, make, user, low);
+    return reached <= limit ? reached : attempt(work, make, user, low);
 }
 
 bool driver_run_limited(driver_session *work, ir_module *(*make)(driver_session *work, void *user), void *user) {
-    const char *text = work->options->memory_limit;
-    int64_t limit = driver_read_bytes(text);
+    int64_t limit = work->memory_limit;
     source_span nowhere = {0};
-    if (limit < 0) {
-        diag_error(&work->diags, nowhere, "--memory-limit takes a number of bytes such as 800M, not '%s'", text);
-        return false;
-    }
     int64_t before = attempt(work, make, user, 0), reached = before;
     if (before < 0 || before <= limit)
         return before >= 0;
@@ -99,8 +107,8 @@ bool driver_run_limited(driver_session *work, ir_module *(*make)(driver_session 
         say_cost(work, before, reached, flops_before);
         return true;
     }
-    diag_error(&work->diags, nowhere, "a step cannot be fitted into %s: it takes %s at least, %s of them state",
-               explain_bytes(work->memory, limit), explain_bytes(work->memory, reached),
+    diag_error(&work->diags, nowhere, "a step cannot be fitted into %s: it takes %lldK at least, %s of them state",
+               work->options->memory_limit, (long long)((reached + 999) / 1000),
                explain_bytes(work->memory, work->passes.program->state_bytes));
     return false;
 }

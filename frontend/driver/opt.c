@@ -41,11 +41,7 @@ int driver_opt(driver_session *work) {
         return status;
     pass_options passes = driver_pass_options(work->options, NULL);
     passes.verify = true;
-    if (work->options->memory_limit)
-        work->passes.memory_limit = driver_read_bytes(work->options->memory_limit);
-    if (work->passes.memory_limit < 0)
-        return driver_usage_error("--memory-limit takes a number of bytes such as 800M, not '%s'",
-                                  work->options->memory_limit, NULL);
+    work->passes.memory_limit = work->memory_limit;
     for (; *wanted; wanted++)
         if (!pass_run(&work->passes, *wanted, &passes))
             return STATUS_FAILED;

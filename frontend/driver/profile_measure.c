@@ -48,6 +48,9 @@ static int run_steps(profile_run *run, int steps, rt_error *error) {
         rt_session_run(&run->session, stepper->train_step);
         rt_profile_add(run->profile, 0, RT_SPAN_STEP, i, begin);
     }
+    if (run->profile->full)
+        return rt_fail(error,
+                       "so many steps take more records than there is room for; give fewer --steps or a smaller batch");
     return 0;
 }
 

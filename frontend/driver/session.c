@@ -135,7 +135,7 @@ static ir_module *compile_input(driver_session *work, void *user) {
 }
 
 bool driver_compile_program(driver_session *work, const char *stop_before) {
-    if (work->options->memory_limit && !stop_before) {
+    if (work->memory_limit && !stop_before) {
         bool good = driver_run_limited(work, compile_input, NULL);
         driver_note_memory(work);
         return good;

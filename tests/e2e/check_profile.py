@@ -78,9 +78,14 @@ def main():
     check_report(os.path.join(SOURCE, "specs/clip.csl"), ["-D", "batch=8"], {"encoder", "loss", "train"}, {"image", "text"})
     with tempfile.TemporaryDirectory() as folder:
         check_trace(simclr, small, launches, folder)
+        with open(os.path.join(folder, "run", "metrics.jsonl"), encoding="utf-8") as file:
+            before = file.read()
         refuse(1, "no-such-folder", "run", simclr, *small, "--", "train", "--data", "shapes:train=64,test=10", "--steps",
                "1", "--out", os.path.join(folder, "run"), "--profile", "/no-such-folder/trace.json")
+        with open(os.path.join(folder, "run", "metrics.jsonl"), encoding="utf-8") as file:
+            assert before and file.read() == before, "an old run is touched though the new one cannot begin"
     refuse(2, "--steps takes a number", "profile", simclr, "--steps=0")
+    refuse(1, "fewer --steps", "profile", os.path.join(SOURCE, "specs/cpc.csl"), "-D", "width=4", "-D", "batch=2", "--steps=100")
     refuse(1, "no-such-data", "profile", simclr, *small, "--data=no-such-data")
     text = run("profile", simclr, *small, "--steps=1")
     assert len(text.splitlines()) <= 50 and "specs/lib/nn.csl" in text, text

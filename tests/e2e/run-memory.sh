@@ -30,8 +30,9 @@ needed() {
 for spec in simclr yadim; do
     whole=$(needed $spec)
     "$build/cslc" "$source/specs/$spec.csl" -D batch=16 -D width=4 --memory-limit=1 -o "$work/none" 2>"$work/log" && fail "1 byte is enough"
-    grep -q "cannot be fitted into 1 B: it takes .* at least" "$work/log" || fail "the least is not said"
+    grep -q "cannot be fitted into 1: it takes [0-9]*K at least" "$work/log" || fail "the least is not said"
     [ ! -e "$work/none" ] || fail "something was written"
+    [ $spec != simclr ] || cp "$work/log" "$work/least"
     limit=$((whole * 4 / 5))
     limited=$(needed $spec --memory-limit=$limit)
     grep -q "values are computed again" "$work/log" || fail "the cost is not said"
@@ -45,4 +46,13 @@ for spec in simclr yadim; do
 done
 "$build/cslc" "$source/specs/simclr.csl" --memory-limit=much -o "$work/none" 2>"$work/log" && fail "a limit that is no number"
 grep -q "takes a number of bytes" "$work/log" || fail "a limit that is no number"
+for limit in 0x1G ' 800M' 800MB -1 nan; do
+    "$build/cslc" "$source/specs/simclr.csl" "--memory-limit=$limit" --emit=kernels >/dev/null 2>&1 && fail "'$limit' is no limit"
+done
+"$build/cslc" "$source/specs/simclr.csl" --memory-limit=1G --emit=ir >/dev/null 2>"$work/log" && fail "a limit without effect"
+grep -q "has no effect on --emit=ir" "$work/log" || fail "a limit without effect"
+# The least that the refusal names is enough.
+least=$(sed -n 's/.*it takes \([0-9]*K\) at least.*/\1/p' "$work/least")
+"$build/cslc" "$source/specs/simclr.csl" -D batch=16 -D width=4 "--memory-limit=$least" --emit=kernels -o "$work/none" ||
+    fail "the least, $least, is not enough"
 echo "memory limits are kept"
