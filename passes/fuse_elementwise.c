@@ -148,6 +148,36 @@ static bool has_room(const fusion_group *group) {
     return group->count < MAX_MEMBERS;
 }
 
+/* The member of the user's group that decides at which places the user's operands are needed. */
+static const ir_value *moved_by(const ir_value *user) {
+    return user->opcode == IR_OP_slice ? user : fusion_node_of(user)->moved;
+}
+
+/* Whether the group's members need the value at the same places; else it would be computed once for each of them, and
+ * what it is computed from once more for each of those. */
+static bool is_needed_in_one_place(const ir_value *value, const fusion_group *group) {
+    const ir_value *moved = NULL;
+    bool first = true;
+    for (const fusion_use *use = fusion_node_of(value)->users; use; use = use->next) {
+        if (fusion_node_of(use->user)->group != group)
+            continue;
+        if (fusion_node_of(use->user)->scattered || (!first && moved_by(use->user) != moved))
+            return false;
+        moved = moved_by(use->user);
+        first = false;
+    }
+    return true;
+}
+
+/* What the users of a member that has just joined have decided of its own. */
+static void note_moved(const ir_value *value) {
+    fusion_node *node = fusion_node_of(value);
+    node->scattered = !is_needed_in_one_place(value, node->group);
+    for (const fusion_use *use = node->users; use; use = use->next)
+        if (fusion_node_of(use->user)->group == node->group)
+            node->moved = moved_by(use->user);
+}
+
 static user_groups find_user_groups(fusion *work, const ir_value *value) {
     user_groups found = {0};
     for (const fusion_use *use = fusion_node_of(value)->users; use; use = use->next) {
@@ -160,6 +190,11 @@ static user_groups find_user_groups(fusion *work, const ir_value *value) {
         else if (!known)
             ARENA_PUSH(work->memory, found.items, found.count, found.capacity, group);
     }
+    for (int i = 0; i < found.count && !is_free(value); i++)
+        if (!is_needed_in_one_place(value, found.items[i])) {
+            found.items[i--] = found.items[--found.count];
+            found.stored = true;
+        }
     /* What only moves elements is free as long as it does not compute them. */
     for (int i = 0; i < found.count && !is_free(value); i++)
         if (ends_in_shape(found.items[i]) && (found.count > 1 || found.stored)) {
@@ -178,9 +213,11 @@ static bool is_cheaper_again(const ir_value *value, int groups) {
 /* A member of each of the groups; the value itself stays alone if it is stored as well. */
 static void compute_in_each(fusion *work, ir_value *value, const user_groups *groups) {
     for (int i = groups->stored ? 0 : 1; i < groups->count; i++)
-        fusion_copy_into(work, value, groups->items[i]);
-    if (!groups->stored && groups->count)
+        note_moved(fusion_copy_into(work, value, groups->items[i]));
+    if (!groups->stored && groups->count) {
         fusion_group_add(work, groups->items[0], value);
+        note_moved(value);
+    }
 }
 
 /* ---- results

@@ -68,13 +68,14 @@ static void hand_over(fusion *work, ir_value *value, ir_value *copy, const fusio
     }
 }
 
-void fusion_copy_into(fusion *work, ir_value *value, fusion_group *group) {
+ir_value *fusion_copy_into(fusion *work, ir_value *value, fusion_group *group) {
     ir_value *copy = ir_build(work->function, value->next, value->opcode, value->operands, value->operand_count,
                               value->attrs, value->attr_count, &value->type, value->span);
     copy->layout = value->layout;
     add_node(work, copy);
     hand_over(work, value, copy, group);
     fusion_group_add(work, group, copy);
+    return copy;
 }
 
 /* ---- bases ----------------------------------------------------------------------------------------------------------

@@ -35,8 +35,10 @@ typedef struct {
     int user_count;
     fusion_group *group; /* that computes it, or NULL: it is no part of any kernel of this pass */
     fusion_bases bases;
-    bool leaf; /* probably stored */
-    int work;  /* operations to compute an element from what is stored */
+    bool leaf;             /* probably stored */
+    int work;              /* operations to compute an element from what is stored */
+    const ir_value *moved; /* the nearest member towards the result that reads its operand at other places, or NULL */
+    bool scattered;        /* there are several such: it is free, and what it is computed from must be stored */
     int visit;
 } fusion_node;
 
@@ -54,7 +56,7 @@ void fusion_begin(fusion *work);
 fusion_group *fusion_group_new(fusion *work);
 void fusion_group_add(fusion *work, fusion_group *group, ir_value *value);
 /* A copy of the value in `group`, for its users there. */
-void fusion_copy_into(fusion *work, ir_value *value, fusion_group *group);
+ir_value *fusion_copy_into(fusion *work, ir_value *value, fusion_group *group);
 
 void fusion_bases_add(fusion_bases *bases, const ir_value *value);
 void fusion_bases_join(fusion_bases *bases, const fusion_bases *other);
