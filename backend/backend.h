@@ -11,8 +11,9 @@ kir_target backend_target_host(void);
 /* The target of that name, or this machine's for "native"; false for another name. */
 bool backend_target_named(const char *name, kir_target *target);
 
-/* The manifest of a program (runtime/program.h: rt_manifest_parse); text allocated in `memory`. */
-const char *backend_manifest(arena *memory, const kir_program *program);
+/* The manifest of a program (runtime/program.h: rt_manifest_parse) whose code needs this processor; text allocated in
+ * `memory`. */
+const char *backend_manifest(arena *memory, const kir_program *program, const char *processor);
 
 /* A program compiled into this process. */
 typedef struct backend_code backend_code;

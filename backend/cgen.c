@@ -1,5 +1,6 @@
 /* The C back end: one file from a planned kernel program. */
 #include "backend/cgen.h"
+#include "backend/code.h"
 
 #include <inttypes.h>
 
@@ -114,7 +115,7 @@ bool cgen_emit(const kir_program *program, const kir_target *target, text_buffer
     for (int i = 0; i < program->function_count; i++)
         write_function(program, &program->functions[i], out);
     text_append(out, "static const char manifest[] =\n");
-    append_string_literal(backend_manifest(program->memory, program), out);
+    append_string_literal(backend_manifest(program->memory, program, backend_c_processor(&program->target)), out);
     text_append(out, ";\n\nstatic const rt_entry entries[] = {\n");
     for (int i = 0; i < program->function_count; i++)
         text_append(out, "    {\"%s\", csl_%s, 0},\n", program->functions[i].name, program->functions[i].name);

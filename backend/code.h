@@ -20,6 +20,8 @@ const backend_symbol *backend_runtime_symbols(int *count);
 
 /* Whether this processor runs code for the target; adds an error that says what it lacks. */
 bool backend_runs_here(const kir_target *target, diag_list *diags);
+/* The least processor that runs the C written for the target. */
+const char *backend_c_processor(const kir_target *target);
 /* The C compiler's flag for the least processor that the target is for. */
 const char *backend_compiler_flag(const kir_target *target);
 

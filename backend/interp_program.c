@@ -131,7 +131,8 @@ backend_code *interp_compile(const ir_module *module, const kir_program *program
     }
     for (size_t i = 0; i < view_count; i++)
         interp->views[i] = interp_view_code;
-    interp->code = (rt_program){backend_manifest(program->memory, program), (int)count, interp->entries, interp->views};
+    interp->code = (rt_program){backend_manifest(program->memory, program, "portable"), (int)count, interp->entries,
+                                interp->views};
     *code = (backend_code){&interp->code, interp, release};
     return code;
 }

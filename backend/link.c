@@ -215,7 +215,7 @@ backend_code *cgen_compile(const kir_program *program, const kir_target *target,
     if (cgen_emit(program, target, &text, diags) && folder_open(&folder, diags)) {
         const char *source = folder_file(&folder, "program.c"), *object = folder_file(&folder, "program.so");
         rt_error lacking = {{0}}; /* vectors wider than this processor's are taken apart */
-        bool whole = rt_cpu_check(kir_target_processor(target), &lacking) == 0;
+        bool whole = rt_cpu_check(backend_c_processor(target), &lacking) == 0;
         const char *arguments[MAX_ARGUMENTS] = {compiler(),
                                                 "-O3",
                                                 whole ? backend_compiler_flag(target) : "-march=native",

@@ -167,7 +167,10 @@ static void write_main(llvm_unit *unit, LLVMValueRef program) {
 }
 
 void llvm_write_program(llvm_unit *unit, bool with_main) {
-    LLVMValueRef parts[] = {constant_text(unit, backend_manifest(unit->program->memory, unit->program), "manifest"),
+    LLVMValueRef parts[] = {constant_text(unit,
+                                          backend_manifest(unit->program->memory, unit->program,
+                                                           kir_target_processor(&unit->program->target)),
+                                          "manifest"),
                             llvm_i32(unit, unit->program->function_count), entry_table(unit), view_table(unit)};
     LLVMValueRef table = LLVMConstStructInContext(unit->context, parts, 4, false);
     LLVMValueRef global = LLVMAddGlobal(unit->module, LLVMTypeOf(table), "csl_program");

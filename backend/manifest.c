@@ -86,7 +86,7 @@ static uint64_t fingerprint(const ir_module *module) {
     return hash;
 }
 
-const char *backend_manifest(arena *memory, const kir_program *program) {
+const char *backend_manifest(arena *memory, const kir_program *program, const char *processor) {
     const ir_module *module = program->module;
     text_buffer out = {0};
     int64_t arena_bytes = 0, scratch_bytes = 0;
@@ -97,9 +97,10 @@ const char *backend_manifest(arena *memory, const kir_program *program) {
         scratch_bytes = bytes > scratch_bytes ? bytes : scratch_bytes;
     }
     const char *spec = module->sources && module->sources->count ? module->sources->files[0].path : "-";
-    text_append(&out, "cslc-program 1\nmethod %s\nspec %s\nfingerprint %016llx\nprecision f32\n", module->name, spec,
-                (unsigned long long)fingerprint(module));
-    text_append(&out, "processor %s\n", kir_target_processor(&program->target));
+    text_append(&out, "cslc-program 1\nmethod %s\nspec %s\nfingerprint %016llx\nprecision f32%s%s\n", module->name,
+                spec, (unsigned long long)fingerprint(module), program->product_precision ? "+" : "",
+                program->product_precision ? program->product_precision : "");
+    text_append(&out, "processor %s\n", processor);
     text_append(&out, "bytes state %lld arena %lld scratch %lld\n", (long long)program->state_bytes,
                 (long long)arena_bytes, (long long)scratch_bytes);
     append_states(program, &out);

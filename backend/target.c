@@ -25,12 +25,19 @@ bool backend_runs_here(const kir_target *target, diag_list *diags) {
     return false;
 }
 
+/* Pairs and tiles are loops in C. */
+const char *backend_c_processor(const kir_target *target) {
+    kir_target plain = *target;
+    plain.pair_products = plain.matrix_units = false;
+    return kir_target_processor(&plain);
+}
+
 /* Vectors wider than the processor's are for the C compiler to take apart. */
 const char *backend_compiler_flag(const kir_target *target) {
-    const char *processor = kir_target_processor(target);
+    const char *processor = backend_c_processor(target);
     if (strcmp(processor, "portable") == 0)
         return "-march=x86-64";
     if (strcmp(processor, "avx2") == 0)
         return "-march=x86-64-v3";
-    return "-march=x86-64-v4"; /* tiles are loops in C */
+    return "-march=x86-64-v4";
 }

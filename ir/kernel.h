@@ -168,7 +168,8 @@ typedef struct {
 typedef struct {
     arena *memory;
     const ir_module *module;
-    kir_target target; /* that its kernels were made for */
+    kir_target target;             /* that its kernels were made for */
+    const char *product_precision; /* of fused scores, where they are split ("bf16", "f32x2"); NULL for f32 */
     kir_kernel **kernels;
     int kernel_count, kernel_capacity;
     kir_buffer *buffers;

@@ -27,6 +27,10 @@ typedef struct {
     bool (*run)(pass_context *context);
 } pass_info;
 
+/* The precisions of products by the parts of each number, from 0 on: "f32", "bf16", "f32x2", "f32x3". */
+enum { PASS_PRECISIONS = 4 };
+extern const char *const pass_precisions[PASS_PRECISIONS];
+
 /* All passes in the order in which a compilation runs them (a name may stand twice in the pipeline). */
 const pass_info *const *pass_pipeline(int *count);
 /* The passes of the pipeline, each once, by their first places: number 0, 1, …; NULL after the last. */

@@ -99,7 +99,7 @@ typedef struct {
  *   method NAME
  *   spec PATH
  *   fingerprint HEX                        changes whenever states, shapes or views change
- *   precision f32
+ *   precision WORD                         f32, or f32+bf16, … where the products of fused scores have another one
  *   processor NAME                         the least that runs the program (runtime/cpu.h); any, where it is left out
  *   bytes state N arena N scratch N
  *   state NAME ROLE DTYPE OFFSET RANK DIM… STRIDE…

@@ -101,14 +101,13 @@ int driver_check_passes(const driver_options *options) {
 }
 
 int driver_choose_precision(driver_session *work) {
-    static const char *const names[] = {"f32", "bf16", "f32x2", "f32x3"}; /* by parts of each number */
-    const char *wanted = work->options->precision ? work->options->precision : names[0];
-    for (int parts = 0; parts < 4; parts++)
-        if (strcmp(wanted, names[parts]) == 0) {
+    const char *wanted = work->options->precision ? work->options->precision : pass_precisions[0];
+    for (int parts = 0; parts < PASS_PRECISIONS; parts++)
+        if (strcmp(wanted, pass_precisions[parts]) == 0) {
             work->passes.product_parts = parts;
             return -1;
         }
-    return driver_usage_error("no precision '%s'", wanted, diag_suggest(wanted, names, 4));
+    return driver_usage_error("no precision '%s'", wanted, diag_suggest(wanted, pass_precisions, PASS_PRECISIONS));
 }
 
 /* The library path: -I folders, then the libraries that come with the compiler. */

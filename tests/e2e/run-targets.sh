@@ -55,6 +55,14 @@ done
 # shellcheck disable=SC2086
 refused 1 "lacks avx" env CSLC_CPU=portable "$build/cslc" run "$spec" $small --target=avx2 -- $train --out "$work/none"
 
+# What C has loops for needs no processor with instructions for it.
+if "$work/wide" info >/dev/null 2>&1; then
+    # shellcheck disable=SC2086
+    "$build/cslc" "$spec" $small --backend=c --target-cpu=amx --precision=bf16 -o "$work/tiles"
+    CSLC_CPU=avx512 "$work/tiles" info >"$work/log" || fail "tiles as loops"
+    grep -q '^precision *f32+bf16$' "$work/log" || fail "the precision of products is not told"
+fi
+
 # A portable program runs everywhere and gives the same losses; so does what is compiled in memory for less.
 # shellcheck disable=SC2086
 "$build/cslc" "$spec" $small --target-cpu=portable -o "$work/small"
