@@ -15,6 +15,19 @@ bool lower_contraction(lower_context *context, const ir_value *value) {
     }
 }
 
+int64_t lower_divisor_below(int64_t count, int64_t limit) {
+    int64_t size = limit < count ? limit : count;
+    while (size > 1 && count % size != 0)
+        size--;
+    return size < 1 ? 1 : size;
+}
+
+int64_t lower_chunk_count(int64_t count, int64_t bytes) {
+    enum { CHUNK_BYTES = 32 << 20, MOST_CHUNKS = 16 };
+    int64_t limit = CHUNK_BYTES / bytes;
+    return lower_divisor_below(count, limit > MOST_CHUNKS ? MOST_CHUNKS : limit);
+}
+
 conv_shape lower_conv_shape(const ir_value *value, const ir_type *x, const ir_type *w, const ir_type *y) {
     conv_shape shape = {
         .n = x->dims[0], .channels = x->dims[1], .filters = w->dims[0], .groups = ir_int(value, IR_ATTR_groups)};

@@ -10,6 +10,12 @@ bool lower_conv_forward(lower_context *context, const ir_value *value);
 bool lower_conv_input_grad(lower_context *context, const ir_value *value);
 bool lower_conv_weight_grad(lower_context *context, const ir_value *value);
 
+/* The largest divisor of `count` up to `limit`, at least 1. */
+int64_t lower_divisor_below(int64_t count, int64_t limit);
+/* Into how many equal parts of `count` a gradient of weights is summed apart, in parallel, when the sums of each take
+ * that many bytes. */
+int64_t lower_chunk_count(int64_t count, int64_t bytes);
+
 /* The sizes of a convolution: x [n, channels, height, width], y [n, filters, out_height, out_width]. */
 typedef struct {
     int64_t n, channels, filters, groups;

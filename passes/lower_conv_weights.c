@@ -2,7 +2,7 @@
  * places of all images. A fixed number of chunks of images is summed apart, in parallel, and then joined in order. */
 #include "passes/winograd.h"
 
-enum { PARTIAL_BYTES = 32 << 20, MAX_CHUNKS = 16, LARGE_WEIGHTS = 1 << 20, SCRATCH_BYTES = 512 << 10, FOLDED = 64 };
+enum { LARGE_WEIGHTS = 1 << 20, SCRATCH_BYTES = 512 << 10, FOLDED = 64 };
 
 /* A few images of a map as [panel of channels][image][row][column][channel of the panel], with a margin of zeros:
  * places next to each other lie next to each other however many channels there are. */
@@ -179,15 +179,6 @@ static void emit_clear(kir_builder *builder, const weight_core *core, int64_t el
 /* ---- chunks ---------------------------------------------------------------------------------------------------------
  */
 
-static int64_t chunk_count(int64_t n, int64_t images, int64_t bytes) {
-    int64_t limit = PARTIAL_BYTES / bytes;
-    limit = limit > MAX_CHUNKS ? MAX_CHUNKS : limit;
-    for (int64_t chunks = limit; chunks > 1; chunks--)
-        if (n % (chunks * images) == 0)
-            return chunks;
-    return 1;
-}
-
 /* target = partial sums of all chunks, in order. */
 static void join_chunks(lower_context *context, int partial, int target, int64_t chunks, int64_t elements,
                         const ir_value *value) {
@@ -319,7 +310,7 @@ bool lower_conv_weight_grad(lower_context *context, const ir_value *value) {
     core.group_in = core.shape.channels / core.shape.groups;
     core.group_out = core.shape.filters / core.shape.groups;
     int64_t elements = ir_type_elements(&value->type);
-    int64_t chunks = chunk_count(core.shape.n, 1, elements * 4);
+    int64_t chunks = lower_chunk_count(core.shape.n, elements * 4);
     ir_layout map = lower_channels_last(), weight = lower_conv_weight();
     int from_x = lower_buffer_in_layout(context, x, map), from_y = lower_buffer_in_layout(context, y, map);
     int result = lower_result_buffer_in_layout(context, value, weight);

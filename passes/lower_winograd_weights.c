@@ -7,11 +7,9 @@
 #include "passes/winograd.h"
 
 enum {
-    TILES = 32,             /* evaluated at once; half of them at the many points of stride 2 */
-    SUMMED_TILES = 128,     /* of large sums: a panel's tiles from both sides stay in the first cache */
-    SMALL_SUMS = 6 << 20,   /* bytes */
-    CHUNK_BYTES = 32 << 20, /* of all chunks' sums */
-    MOST_CHUNKS = 16,
+    TILES = 32,           /* evaluated at once; half of them at the many points of stride 2 */
+    SUMMED_TILES = 128,   /* of large sums: a panel's tiles from both sides stay in the first cache */
+    SMALL_SUMS = 6 << 20, /* bytes */
 };
 
 typedef struct {
@@ -281,14 +279,6 @@ static void launch_taps(lower_context *context, winograd_sums *work, const int b
 }
 
 /* Chunks of equal numbers of blocks, as many as memory allows. */
-static int64_t chunk_count(int64_t blocks, int64_t bytes) {
-    int64_t chunks = CHUNK_BYTES / bytes;
-    chunks = chunks > MOST_CHUNKS ? MOST_CHUNKS : chunks;
-    while (chunks > 1 && blocks % chunks != 0)
-        chunks--;
-    return chunks < 1 ? 1 : chunks;
-}
-
 bool lower_winograd_weight_grad(lower_context *context, const ir_value *value, const conv_shape *shape) {
     winograd_sums work = {.cpu = &context->pass->target,
                           .shape = shape,
@@ -305,7 +295,7 @@ bool lower_winograd_weight_grad(lower_context *context, const ir_value *value, c
     bool whole = shape->channels % panel_of(work.cpu, shape->channels) == 0 &&
                  shape->filters % panel_of(work.cpu, shape->filters) == 0;
     bool small = work.sum_chunk * 4 <= SMALL_SUMS || !whole;
-    work.chunks = small ? chunk_count(work.tiling.extent, work.sum_chunk * 4) : 1;
+    work.chunks = small ? lower_chunk_count(work.tiling.extent, work.sum_chunk * 4) : 1;
     int sums = lower_temporary(context, "winograd_sums", KIR_F32, work.chunks * work.sum_chunk, value->span);
     if (small) {
         launch_chunks(context, &work, (int[]){x, dy, sums}, value);

@@ -5,22 +5,14 @@ static int64_t quotient_up(int64_t a, int64_t b) {
     return (a + b - 1) / b;
 }
 
-/* The largest divisor of `count` up to `limit`. */
-static int64_t divisor_below(int64_t count, int64_t limit) {
-    int64_t size = limit < count ? limit : count;
-    while (size > 1 && count % size != 0)
-        size--;
-    return size < 1 ? 1 : size;
-}
-
 winograd_tiling winograd_tiling_new(int64_t n, const int64_t size[2], int outputs, int64_t wanted) {
     winograd_tiling tiling = {.count = {quotient_up(size[0], outputs), quotient_up(size[1], outputs)}, .images = 1};
     int64_t map = tiling.count[0] * tiling.count[1];
     tiling.rows = tiling.count[0];
     if (map > wanted)
-        tiling.rows = divisor_below(tiling.count[0], wanted / tiling.count[1]);
+        tiling.rows = lower_divisor_below(tiling.count[0], wanted / tiling.count[1]);
     else
-        tiling.images = divisor_below(n, wanted / map);
+        tiling.images = lower_divisor_below(n, wanted / map);
     tiling.blocks = tiling.count[0] / tiling.rows;
     tiling.tiles = tiling.images * tiling.rows * tiling.count[1];
     tiling.extent = n / tiling.images * tiling.blocks;

@@ -23,7 +23,7 @@ static bool choose_sides(const driver_options *options, bool sides[BENCH_SIDES])
     return true;
 }
 
-static bool measure_groups(driver_session *work, const bool sides[BENCH_SIDES], bench_report *report) {
+bool bench_measure_groups(driver_session *work, const bool sides[BENCH_SIDES], bench_report *report) {
     ir_function *function = ir_function_find(work->passes.module, "train_step");
     ir_value **products;
     int count = extract_scores_find(work->memory, function, &products);
@@ -34,7 +34,8 @@ static bool measure_groups(driver_session *work, const bool sides[BENCH_SIDES], 
     }
     for (int i = 0; i < count; i++) {
         bench_group group = {.difference = -1};
-        if (!bench_measure(work, function, products[i], sides, &group) ||
+        if (((sides[BENCH_FUSED] || sides[BENCH_UNFUSED]) &&
+             !bench_measure(work, function, products[i], sides, &group)) ||
             (work->options->against && !bench_pytorch(work, function, products[i], &group)))
             return false;
         ARENA_PUSH(work->memory, report->groups, report->count, report->capacity, group);
@@ -61,7 +62,7 @@ int driver_bench(driver_session *work) {
     if (!driver_compile_program(work, "fuse-contrastive"))
         return STATUS_FAILED;
     report.peak = machine_peak_flops(work, threads);
-    if (report.peak == 0 || !measure_groups(work, sides, &report))
+    if (report.peak == 0 || !bench_measure_groups(work, sides, &report))
         return STATUS_FAILED;
     text_buffer text = {0};
     if (!options->json) {

@@ -3,6 +3,7 @@
 #define FRONTEND_DRIVER_BENCH_H
 
 #include "frontend/driver/driver.h"
+#include "runtime/json.h"
 
 enum { BENCH_FUSED, BENCH_UNFUSED, BENCH_SIDES };
 
@@ -43,11 +44,16 @@ bool bench_measure(driver_session *work, ir_function *function, ir_value *produc
 /* Runs the group's forward part in PyTorch and its gradients, eagerly and, where it can, compiled; false after saying
  * what is wrong. */
 bool bench_pytorch(driver_session *work, ir_function *function, ir_value *product, bench_group *group);
+/* Measures those sides of every group of the compiled session, and PyTorch where the options ask for it, into the
+ * report; false after adding an error. */
+bool bench_measure_groups(driver_session *work, const bool sides[BENCH_SIDES], bench_report *report);
 
 /* Measures all groups together while the spec's parameter n doubles, until a side takes too long or too much memory,
  * and writes the options' plot. Returns the exit status. */
 int bench_plot(const driver_session *work, const bool sides[BENCH_SIDES], const bench_report *report);
 
+/* Opens a document's object with what was measured on. */
+void bench_open_json(rt_json_writer *json, const bench_report *report);
 void bench_write_text(const bench_report *report, text_buffer *out);
 /* Appends the document; false without memory. */
 bool bench_write_json(const bench_report *report, text_buffer *out);

@@ -1,5 +1,6 @@
 /* Compiles a group of scores both ways and takes the times of both, one after the other, over and over. */
 #include "frontend/driver/bench.h"
+#include "runtime/progress.h"
 
 #include "passes/extract_scores.h"
 #include "runtime/random.h"
@@ -7,16 +8,9 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { LEAST_RUNS = 5, MOST_RUNS = 40 };
 static const double ENOUGH_SECONDS = 1.5, MOST_SECONDS = 60;
-
-static double now(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
 
 static int by_value(const void *a, const void *b) {
     double left = *(const double *)a, right = *(const double *)b;
@@ -119,9 +113,9 @@ static double run(compiled_side *side, int number) {
     const rt_entry *entry = &backend_program(side->code)->entries[number];
     rt_frame frame = {.arena = side->arena, .pool = side->pool};
     fill_inputs(side, number);
-    double start = now();
+    double start = rt_seconds();
     entry->run(&frame, entry->context);
-    return now() - start;
+    return rt_seconds() - start;
 }
 
 /* Of the kernels that multiply vectors. */

@@ -3,9 +3,7 @@
 #include "frontend/driver/explain.h"
 #include "frontend/driver/plot.h"
 
-#include "passes/extract_scores.h"
 #include "runtime/archive.h"
-#include "runtime/json.h"
 
 #include <errno.h>
 #include <math.h>
@@ -46,24 +44,6 @@ static void add_group(points *found, int at, const bench_group *group) {
     }
 }
 
-static bool measure_groups(driver_session *one, const bool wanted[LINES], points *found, int at) {
-    ir_function *function = ir_function_find(one->passes.module, "train_step");
-    ir_value **products;
-    int count = extract_scores_find(one->memory, function, &products);
-    if (count == 0)
-        diag_error(&one->diags, function->span, "no scores of this method can be fused");
-    for (int i = 0; i < count; i++) {
-        bench_group group = {.difference = -1};
-        if ((wanted[BENCH_FUSED] || wanted[BENCH_UNFUSED]) &&
-            !bench_measure(one, function, products[i], wanted, &group))
-            return false;
-        if (wanted[PYTORCH] && !bench_pytorch(one, function, products[i], &group))
-            return false;
-        add_group(found, at, &group);
-    }
-    return count > 0;
-}
-
 /* Compiles the spec with this n, in a session of its own, and measures it. */
 static bool measure_point(const driver_session *work, const bool wanted[LINES], int64_t n, points *found) {
     driver_session one;
@@ -83,7 +63,11 @@ static bool measure_point(const driver_session *work, const bool wanted[LINES], 
     found->n[at] = (double)n;
     for (int line = 0; line < LINES; line++)
         found->milliseconds[line][at] = found->megabytes[line][at] = NAN;
-    bool good = driver_compile_program(&one, "fuse-contrastive") && measure_groups(&one, wanted, found, at);
+    options.against = wanted[PYTORCH] ? work->options->against : NULL;
+    bench_report report = {.memory = one.memory};
+    bool good = driver_compile_program(&one, "fuse-contrastive") && bench_measure_groups(&one, wanted, &report);
+    for (int i = 0; i < report.count; i++)
+        add_group(found, at, &report.groups[i]);
     found->count += good;
     driver_end(&one, good ? STATUS_GOOD : STATUS_FAILED);
     return good;
@@ -146,7 +130,8 @@ static const char *title_of(const driver_session *work, const bench_report *repo
     for (int i = 0; i < work->options->definitions.count; i++)
         if (strncmp(work->options->definitions.items[i], "n=", 2) != 0)
             text_append(&text, ", %s", work->options->definitions.items[i]);
-    text_append(&text, "; %s, %d thread%s", report->machine, report->threads, report->threads == 1 ? "" : "s");
+    text_append(&text, "; %s, %d thread%s, %s", report->machine, report->threads, report->threads == 1 ? "" : "s",
+                report->precision);
     const char *title = arena_strdup(report->memory, text.data);
     text_free(&text);
     return title;
@@ -197,9 +182,8 @@ static bool write_json(const bench_report *report, const points *found, text_buf
     if (!explain_stream_open(&stream))
         return false;
     rt_json_writer json = rt_json_to(stream.stream);
-    rt_json_open(&json, NULL, '{');
-    rt_json_text(&json, "machine", report->machine);
-    rt_json_integer(&json, "threads", report->threads);
+    bench_open_json(&json, report);
+    rt_json_text(&json, "precision", report->precision);
     rt_json_open(&json, "points", '[');
     for (int i = 0; i < found->count; i++) {
         rt_json_open(&json, NULL, '{');

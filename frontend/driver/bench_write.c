@@ -2,8 +2,6 @@
 #include "frontend/driver/bench.h"
 #include "frontend/driver/explain.h"
 
-#include "runtime/json.h"
-
 static const char *place_of(const bench_report *report, const bench_group *group) {
     const source_table *sources = report->sources;
     if (group->span.line <= 0 || group->span.file >= sources->count)
@@ -111,14 +109,18 @@ static void write_json_group(const bench_report *report, const bench_group *grou
     rt_json_close(json, '}');
 }
 
+void bench_open_json(rt_json_writer *json, const bench_report *report) {
+    rt_json_open(json, NULL, '{');
+    rt_json_text(json, "machine", report->machine);
+    rt_json_integer(json, "threads", report->threads);
+}
+
 bool bench_write_json(const bench_report *report, text_buffer *out) {
     explain_stream stream;
     if (!explain_stream_open(&stream))
         return false;
     rt_json_writer json = rt_json_to(stream.stream);
-    rt_json_open(&json, NULL, '{');
-    rt_json_text(&json, "machine", report->machine);
-    rt_json_integer(&json, "threads", report->threads);
+    bench_open_json(&json, report);
     rt_json_real(&json, "peak_gflops", 1e-9 * report->peak);
     rt_json_open(&json, "groups", '[');
     for (int i = 0; i < report->count; i++)
