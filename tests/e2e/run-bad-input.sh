@@ -10,22 +10,14 @@ cleanup() {
 }
 trap cleanup EXIT
 cd "$work"
-failures=0 cases=0
-fail() {
-    echo "FAIL $1"
-    failures=$((failures + 1))
-}
+. "$source/tests/e2e/common.sh"
 
 # status WANTED TEXT COMMAND…: this status, this text on stderr, no temporary file, no trace of a crash
 status() {
     wanted=$1 text=$2
     shift 2
-    cases=$((cases + 1))
-    got=0
-    timeout 60 "$@" >out 2>err </dev/null || got=$?
-    [ $got = "$wanted" ] || { fail "status $got instead of $wanted: $*"; cat err; }
+    ended "$wanted" "$@"
     grep -q -- "$text" err || { fail "no '$text' from: $*"; cat err; }
-    ! grep -q 'Sanitizer\|runtime error' err || { fail "a finding: $*"; cat err; }
     [ -z "$(find . -name '*.tmp' -o -name 'cslc-*')" ] || fail "a temporary file is left by: $*"
 }
 

@@ -6,12 +6,7 @@ source=$1 build=$2
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
-failures=0
-fail() {
-    echo "FAIL $1"
-    failures=$((failures + 1))
-}
-losses() { sed -n 's/.*"step": \([0-9]*\),.*"loss": \([^,]*\).*"lr".*/\1 \2/p' "$1/metrics.jsonl"; }
+. "$source/tests/e2e/common.sh"
 
 "$build/cslc" "$source/specs/simclr.csl" -D batch=8 -D width=4 -o program
 data=shapes:train=80,test=20

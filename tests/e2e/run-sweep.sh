@@ -6,23 +6,15 @@ build=$2
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
-failures=0 cases=0
-fail() {
-    echo "FAIL $1"
-    failures=$((failures + 1))
-}
+. "$1/tests/e2e/common.sh"
 # status WANTED TEXT COMMAND…: this status, and this text in what it says
 status() {
     wanted=$1 text=$2
     shift 2
-    cases=$((cases + 1))
-    got=0
-    timeout 120 "$@" >out 2>&1 </dev/null || got=$?
-    [ $got = "$wanted" ] || { fail "status $got instead of $wanted: $*"; cat out; }
+    ended "$wanted" "$@"
+    cat err >>out
     grep -qF -- "$text" out || { fail "no '$text' from: $*"; cat out; }
-    ! grep -q 'Sanitizer\|runtime error' out || { fail "a finding: $*"; cat out; }
 }
-losses() { sed -n 's/.*"step": \([0-9]*\),.*"loss": \([^,]*\).*"lr".*/\1 \2/p' "$1/metrics.jsonl"; }
 # wait_until COMMAND…: half a minute at most
 wait_until() {
     for _ in $(seq 600); do

@@ -5,21 +5,15 @@ source=$1 build=$2
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
-failures=0
-fail() {
-    echo "FAIL $1"
-    failures=$((failures + 1))
-}
+. "$source/tests/e2e/common.sh"
 # status WANTED TEXT COMMAND…: this status, this text in what it says
 status() {
     wanted=$1 text=$2
     shift 2
-    got=0
-    timeout 60 "$@" >out 2>&1 </dev/null || got=$?
-    [ $got = "$wanted" ] || { fail "status $got instead of $wanted: $*"; cat out; }
+    ended "$wanted" "$@"
+    cat err >>out
     grep -q -- "$text" out || { fail "no '$text' from: $*"; cat out; }
 }
-losses() { sed -n 's/.*"step": \([0-9]*\),.*"loss": \([^,]*\).*"lr".*/\1 \2/p' "$1/metrics.jsonl"; }
 # accuracies FOLDER SPLIT: those of the log's evaluations on that split, in order
 accuracies() { sed -n 's/.*"accuracy": \([^,]*\),.*"tested_on": "'"$2"'".*/\1/p' "$1/metrics.jsonl"; }
 
