@@ -14,7 +14,7 @@
 enum { MAX_ARGUMENTS = 40, MESSAGE_BYTES = 4096 };
 
 #ifdef CSL_SANITIZE /* the runtime library is instrumented: so must the programs be that link it */
-#define SANITIZER_FLAG "-fsanitize=address,undefined",
+#define SANITIZER_FLAG "-fsanitize=" CSL_SANITIZE,
 #else
 #define SANITIZER_FLAG
 #endif
