@@ -15,8 +15,8 @@ dump() {
     definitions=
     for definition in "$@"; do definitions="$definitions -D $definition"; done
     # shellcheck disable=SC2086
-    "$build/cslc" run "$source/specs/$spec.csl" --backend="$backend" $definitions -- train --data "$data" --out "$work/run" \
-        --dump-step "$step" "$work/step.safetensors" >"$work/log" 2>&1 || { cat "$work/log"; exit 1; }
+    "$build/cslc" run "$source/specs/$spec.csl" --backend="$backend" $definitions -- train --data "$data" --seed "$seed" \
+        --out "$work/run" --dump-step "$step" "$work/step.safetensors" >"$work/log" 2>&1 || { cat "$work/log"; exit 1; }
 }
 
 check() {
@@ -25,18 +25,42 @@ check() {
     PYTHONDONTWRITEBYTECODE=1 "$python" "$source/tests/parity/$script.py" "$work/step.safetensors" "$@"
 }
 
-# In double precision, gradients agree to 1e-4. Compiled f32 code meets activations that rounding moves across the kink of relu:
-# at these sizes a single one changes a gradient by about 1e-2 (PyTorch's f32 is off its own double precision by as much), while
-# the loss still agrees to 1e-5.
+# Gradients agree to 1e-4 in double precision, and in f32 too where no rounding moves an activation across the kink of relu: a
+# single such activation changes a gradient by about 1e-2 at these sizes (PyTorch's f32 is off its own double precision by as
+# much), while the loss still agrees to 1e-5. About half of the seeds meet none, so one of eight must agree.
 exact=1e-4 rounded=5e-2
+# compiled SPEC STEP DEFINITION… -- ARGUMENT…: the step of some seed agrees to 1e-4, those of the seeds before it but for a kink
+compiled() {
+    spec=$1 step=$2 settings=
+    shift 2
+    while [ "$1" != -- ]; do
+        settings="$settings $1"
+        shift
+    done
+    shift
+    seed=0
+    while [ $seed -lt 8 ]; do
+        # shellcheck disable=SC2086
+        dump llvm "$spec" "$step" $settings
+        if check "$spec" "$@" $exact >"$work/said"; then
+            sed "s/\$/, seed $seed/" "$work/said"
+            seed=0
+            return 0
+        fi
+        check "$spec" "$@" $rounded >"$work/said" || break
+        seed=$((seed + 1))
+    done
+    cat "$work/said"
+    return 1
+}
+seed=0
 if [ "${3:-}" != further ]; then
 # The subtracted denominator loses digits in f32 at low temperatures: that is its defect.
 dump interp simclr 1 batch=8 width=8
 check simclr resnet18 cifar 0.5 masked adam 1 80 $exact
 dump interp simclr 1 batch=8 width=8 denominator=subtracted optimiser=lars temperature=0.1
 check simclr resnet18 cifar 0.1 subtracted lars 1 80 $exact
-dump llvm simclr 1 batch=8 width=8
-check simclr resnet18 cifar 0.5 masked adam 1 80 $rounded
+compiled simclr 1 batch=8 width=8 -- resnet18 cifar 0.5 masked adam 1 80
 dump llvm simclr 1 batch=8 width=8 denominator=subtracted optimiser=lars
 check simclr resnet18 cifar 0.5 subtracted lars 1 80 $rounded
 dump interp simclr 1 batch=8 width=4 encoder=resnet50
@@ -51,8 +75,7 @@ dump interp yadim 1 batch=2 width=2 encoder=resnet18 patch=8
 check yadim resnet18 last random 8 20 0.05 1 $exact
 dump interp yadim 1 batch=4 width=4 encoder=resnet18 extract=multiscale
 check yadim resnet18 multiscale random 0 20 0.05 1 $exact
-dump llvm yadim 1 batch=4 width=4 source=all
-check yadim wide_resnet34 last all 0 20 0.05 1 $rounded
+compiled yadim 1 batch=8 width=4 source=all -- wide_resnet34 last all 0 20 0.05 1
 dump llvm yadim 0 batch=4 width=8 widen=1 encoder=resnet18 source=all clip=0 regulariser=0
 check yadim resnet18 last all 0 0 0 0 $rounded
 for variant in "20 multiscale" "10 multiscale" "20 last"; do
