@@ -2,6 +2,7 @@
  * in a file of their own. The images are turned where they lie: there are gigabytes of them. */
 #include "runtime/dataset_sources.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -80,8 +81,9 @@ static void turn(uint8_t *image) {
 /* The set's storage: the unlabelled images' memory, with the labelled ones behind. */
 static int take_storage(rt_dataset *dataset, rt_file *unlabelled, const rt_file *labelled, const char *path,
                         rt_error *error) {
+    assert(unlabelled == NULL || unlabelled != labelled);
     size_t before = unlabelled != NULL ? unlabelled->size : 0, more = labelled != NULL ? labelled->size : 0;
-    uint8_t *bytes = realloc(unlabelled != NULL ? unlabelled->bytes : NULL, before + more);
+    uint8_t *bytes = realloc(unlabelled != NULL ? unlabelled->bytes : NULL, before + more + 1);
     if (bytes == NULL) {
         return rt_fail(error, "%s: out of memory for %zu bytes of pixels", path, before + more);
     }
@@ -96,6 +98,7 @@ static int take_storage(rt_dataset *dataset, rt_file *unlabelled, const rt_file 
 }
 
 static void fill(rt_dataset *dataset, int64_t unlabelled, const rt_file *labels) {
+    assert(labels != NULL || dataset->count == unlabelled);
     for (int64_t i = 0; i < dataset->count; i++) {
         uint8_t *pixels = (uint8_t *)dataset->storage + i * IMAGE;
         turn(pixels);
