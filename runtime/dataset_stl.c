@@ -98,12 +98,11 @@ static int take_storage(rt_dataset *dataset, rt_file *unlabelled, const rt_file 
 }
 
 static void fill(rt_dataset *dataset, int64_t unlabelled, const rt_file *labels) {
-    assert(labels != NULL || dataset->count == unlabelled);
     for (int64_t i = 0; i < dataset->count; i++) {
         uint8_t *pixels = (uint8_t *)dataset->storage + i * IMAGE;
         turn(pixels);
         dataset->images[i] = (rt_image){SIDE, SIDE, pixels};
-        dataset->labels[i] = i < unlabelled ? -1 : labels->bytes[i - unlabelled] - 1;
+        dataset->labels[i] = labels == NULL || i < unlabelled ? -1 : labels->bytes[i - unlabelled] - 1;
     }
 }
 
