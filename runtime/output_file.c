@@ -110,17 +110,13 @@ static void sync_folder_of(const char *path) {
 }
 
 int rt_output_commit(rt_output_file *output, rt_error *error) {
-    int failed =
-        ferror(output->stream) || fflush(output->stream) || (output->temporary && fsync(fileno(output->stream)));
+    int failed = ferror(output->stream) || fflush(output->stream) ||
+                 (output->temporary && (fsync(fileno(output->stream)) || rename(output->temporary, output->path)));
     int reason = errno;
-    if (fclose(output->stream) && !failed) {
-        failed = 1;
+    if (!failed) { /* closed last: it ends the lock */
+        failed = fclose(output->stream);
         reason = errno;
-    }
-    output->stream = NULL;
-    if (!failed && output->temporary && rename(output->temporary, output->path)) {
-        failed = 1;
-        reason = errno;
+        output->stream = NULL;
     }
     if (failed) {
         rt_fail(error, "cannot write %s: %s", output->path, strerror(reason));
@@ -133,10 +129,10 @@ int rt_output_commit(rt_output_file *output, rt_error *error) {
 }
 
 void rt_output_abandon(rt_output_file *output) {
-    if (output->stream)
-        fclose(output->stream);
     if (output->temporary)
         unlink(output->temporary);
+    if (output->stream)
+        fclose(output->stream);
     forget(output);
 }
 
