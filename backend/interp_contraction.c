@@ -1,6 +1,7 @@
 /* The interpreter's rules for dot, convolutions and pooling, as plain loops. */
 #include "backend/interp.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -191,6 +192,7 @@ static void max_rule(const ir_value *value, const window *seen, int64_t width, c
 static void max_grad_rule(const ir_value *value, const window *seen, int64_t width, const double *image,
                           const double *pooled, double *result) {
     (void)value;
+    assert(pooled);
     int64_t best = first_maximum(image, width, seen);
     if (best >= 0)
         result[best] += *pooled;
@@ -207,6 +209,7 @@ static void average_rule(const ir_value *value, const window *seen, int64_t widt
 static void average_grad_rule(const ir_value *value, const window *seen, int64_t width, const double *image,
                               const double *pooled, double *result) {
     (void)image;
+    assert(pooled);
     for (int64_t y = seen->top; y < seen->bottom; y++)
         for (int64_t x = seen->left; x < seen->right; x++)
             result[y * width + x] += *pooled / window_area(value);

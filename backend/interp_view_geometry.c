@@ -62,7 +62,7 @@ void interp_resize(const rt_image *source, int top, int left, int height, int wi
     bank.weights = (int32_t *)(void *)(bank.ranges + side);
     if (width == target->width) {
         for (int y = 0; y < height; y++)
-            memcpy(narrow + (int64_t)y * 3 * width, part + y * row_bytes, (size_t)(3 * width));
+            memcpy(narrow + (int64_t)y * 3 * width, part + y * row_bytes, 3 * (size_t)width);
     } else {
         rt_filter_make(&bank, width, target->width, interpolation);
         resize_rows(part, row_bytes, height, narrow, target->width, &bank);

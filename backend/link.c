@@ -1,6 +1,7 @@
 /* Running the system's C compiler: executables from C or object files, and shared objects for this process. */
 #include "backend/code.h"
 #include "runtime/cpu.h"
+#include "runtime/interrupt.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -52,8 +53,13 @@ static int run_command(const char *const *arguments, char *message) {
 
 static bool compile(const char *const *arguments, diag_list *diags, const char *what) {
     char message[MESSAGE_BYTES] = "";
-    int status = run_command(arguments, message);
     source_span nowhere = {0};
+    rt_interrupt_catch(); /* what was begun is cleared away */
+    int status = run_command(arguments, message);
+    bool stopped = rt_interrupted();
+    rt_interrupt_release();
+    if (stopped)
+        return diag_error(diags, nowhere, "%s was stopped", what), false;
     if (status == 127)
         diag_error(diags, nowhere, "%s needs the C compiler '%s', which cannot be run", what, arguments[0]);
     else if (status != 0)

@@ -1,6 +1,7 @@
 /* Similarities of vectors, and scoring many against many. */
 #include "frontend/builtins.h"
 
+#include <assert.h>
 #include <string.h>
 
 /* ---- products along the last axis
@@ -51,6 +52,7 @@ static ir_value *restore_order(fe_context *context, ir_value *value, const axis_
         from[count++] = split->left_free[i];
     for (int i = 0; i < split->right_count; i++)
         from[count++] = split->right_free[i];
+    assert(count == rank);
     bool in_order = true;
     for (int i = 0; i < rank; i++) {
         permutation[from[i]] = i;

@@ -2,6 +2,7 @@
 #include "frontend/driver/driver.h"
 
 #include "runtime/blas.h"
+#include "runtime/output_file.h"
 
 #include <limits.h>
 
@@ -60,6 +61,7 @@ static int unknown_target(const char *name) {
 
 int main(int count, char **arguments) {
     rt_blas_choose(arguments);
+    rt_fill_standard_streams();
     driver_options options = {.memory = arena_new()};
     driver_session work;
     int status = options.memory ? driver_parse(&options, count, arguments) : STATUS_FAILED;

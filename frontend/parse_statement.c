@@ -60,7 +60,7 @@ static void parse_parameters(fe_parser *parser, fe_decl *decl) {
     fe_expect_symbol(parser, "(", "before the parameters");
     while (!parser->failed && !fe_at_symbol(parser, ")")) {
         fe_parameter parameter = fe_parse_parameter(parser, "of a parameter");
-        if (!parser->failed)
+        if (parameter.name && !parser->failed)
             add_parameter(parser, decl, parameter);
         if (!fe_take_symbol(parser, ","))
             break;

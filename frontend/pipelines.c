@@ -3,6 +3,7 @@
 
 #include "runtime/augment.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -276,6 +277,7 @@ static fe_value plain(fe_context *context, const fe_data_source *source, source_
 static const fe_data_source *source_of(fe_context *context, const fe_named *named) {
     const char *names[64];
     int count = 0;
+    assert(context->data_count > 0);
     for (int i = 0; i < context->data_count; i++) {
         const fe_data_source *source = &context->data[i];
         if (named->source ? strcmp(named->source, fe_data_source_name(source)) == 0 : context->data_count == 1)
@@ -319,6 +321,7 @@ static const fe_named *evaluation_of(fe_context *context, const fe_section *sect
 
 /* Sources with names need no view: without one they are views themselves. */
 static void add_plain_views(fe_context *context, source_span span) {
+    assert(context->data);
     for (int i = 0; i < context->data_count; i++) {
         const fe_data_source *source = &context->data[i];
         if (source->name && !first_view_of(context, source))
@@ -327,6 +330,7 @@ static void add_plain_views(fe_context *context, source_span span) {
 }
 
 bool fe_make_views(fe_context *context, fe_scope *scope, const fe_method *method) {
+    assert(context->data && context->data_count > 0);
     const fe_section *section = &method->sections[FE_AUGMENT];
     int errors = context->diags->error_count;
     bind_pipelines(context, scope, section);

@@ -144,7 +144,9 @@ static kir_type result_type(const kir_builder *builder, kir_opcode opcode, const
 void kir_into(const kir_builder *builder, kir_reg target, kir_opcode opcode, kir_reg a, kir_reg b, kir_reg c) {
     const kir_reg operands[3] = {a, b, c};
     kir_node *node = instruction(builder, opcode, target);
-    for (int i = 0; i < kir_op_operands(opcode); i++)
+    int count = kir_op_operands(opcode);
+    assert(count <= 3);
+    for (int i = 0; i < count; i++)
         node->operands[i] = operands[i];
 }
 

@@ -30,8 +30,8 @@ static double instruction_flops(const kir_kernel *kernel, const kir_node *node) 
 
 /* Rounds of a loop; where they differ from iteration to iteration of an outer one, those of its first. */
 static double loop_rounds(const kir_node *loop) {
-    int64_t length = loop->limit.base - loop->from.base;
-    return length > 0 ? (double)((length + loop->step - 1) / loop->step) : 1;
+    int64_t length = loop->limit.base - loop->from.base, rounds = (length + loop->step - 1) / loop->step;
+    return length > 0 ? (double)rounds : 1;
 }
 
 static double block_flops(const kir_kernel *kernel, const kir_block *block) {

@@ -2,6 +2,7 @@
  * and that launches fit their buffers. Whatever is found wrong is a bug of the pass that made it. */
 #include "ir/kernel.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -251,7 +252,9 @@ static void check_instruction(verifier *v, const kir_node *node) {
     }
     node_types types = {0};
     kir_type *slots[3] = {&types.a, &types.b, &types.c};
-    for (int i = 0; i < kir_op_operands(node->opcode); i++) {
+    int count = kir_op_operands(node->opcode);
+    assert(count <= 3);
+    for (int i = 0; i < count; i++) {
         if (!check_use(v, node, node->operands[i]))
             return;
         *slots[i] = v->kernel->registers[node->operands[i]];

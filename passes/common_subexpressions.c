@@ -47,7 +47,8 @@ static bool equal_attrs(const ir_attr *a, const ir_attr *b) {
         return false;
     switch (ir_attr_kind_of(a->key)) {
     case IR_ATTR_SYMBOL: return strcmp(a->as.symbol, b->as.symbol) == 0;
-    case IR_ATTR_NUMBER: return memcmp(&a->as.number, &b->as.number, sizeof a->as.number) == 0;
+    case IR_ATTR_NUMBER: /* bit by bit: 0 and -0 differ, a NaN equals itself */
+        return memcmp(&a->as.number, &b->as.number, sizeof a->as.number) == 0; // NOLINT
     default: return memcmp(a->as.ints, b->as.ints, (size_t)a->count * sizeof *a->as.ints) == 0;
     }
 }

@@ -75,7 +75,7 @@ static ir_value *dot_gradient(const derivation *step, int side) {
                                                    g_contract, batch, other.free_count)
                                        : build_dot(step, g, g_batch, g_contract, factor, other.batch->as.ints,
                                                    other.free, batch, other.free_count);
-    int64_t permutation[IR_MAX_RANK];
+    int64_t permutation[IR_MAX_RANK] = {0};
     for (int i = 0; i < batch; i++)
         permutation[own.batch->as.ints[i]] = i;
     for (int i = 0; i < own.free_count; i++)

@@ -61,9 +61,10 @@ static ir_value *expanded(const ir_builder *builder, const ir_type *matrix, ir_v
 static void leave_out_roots(ir_function *function, const ir_value *distance) {
     for (ir_value *value = function->first, *next; value; value = next) {
         next = value->next;
-        const ir_value *root = value->operand_count ? value->operands[0] : NULL;
-        if (value->opcode == IR_OP_mul && root == value->operands[1] && root->opcode == IR_OP_sqrt &&
-            root->operands[0] == distance) {
+        if (value->opcode != IR_OP_mul)
+            continue;
+        const ir_value *root = value->operands[0];
+        if (root == value->operands[1] && root->opcode == IR_OP_sqrt && root->operands[0] == distance) {
             ir_replace_uses(function, value, root->operands[0]);
             ir_remove(function, value);
         }

@@ -93,7 +93,7 @@ static ir_value *beside(stage_writer *write, ir_value *value, const int64_t *axe
         columns |= axes[i] >= row_axes;
     }
     if (value->opcode == IR_OP_broadcast) {
-        int64_t inner[IR_MAX_RANK];
+        int64_t inner[IR_MAX_RANK] = {0};
         for (int i = 0; i < value->operands[0]->type.rank; i++)
             inner[i] = axes[ir_ints(value, IR_ATTR_axes)[i]];
         return beside(write, value->operands[0], inner, full, row_axes);

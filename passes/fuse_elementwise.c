@@ -58,7 +58,7 @@ static bool is_free(const ir_value *value) {
     switch (value->opcode) {
     case IR_OP_constant:
     case IR_OP_iota:
-    case IR_OP_stop_gradient: return true;
+    case IR_OP_stop_gradient:
     case IR_OP_broadcast: return true;
     case IR_OP_reshape: return is_computed_in_place(value);
     default: return false;

@@ -168,7 +168,8 @@ static void launch_core(lower_context *context, conv_core *core, const int64_t s
     int64_t margin[4];
     find_margins(core, phases, phase_counts, source_size, margin);
     core->maps = lower_padded_maps(memory, kernel, core->source, shape->n, source_size, source_channels, margin);
-    kernel->flops = ir_cost(value) / (double)(shape->n / core->maps.images);
+    int64_t rounds = shape->n / core->maps.images;
+    kernel->flops = ir_cost(value) / (double)rounds;
     kir_builder builder = {memory, kernel, &kernel->body, value->span};
     core->first_image = kir_plus(kir_at(0), core->maps.images, 0);
     core->source_base =

@@ -145,8 +145,9 @@ static kir_reg coordinate_number(lower_kernel *kernel, const ir_value *value, co
 static kir_reg random_number(lower_kernel *kernel, const ir_value *value, const lower_coordinate *at) {
     ir_layout row_major = ir_layout_identity();
     kir_builder *builder = &kernel->builder;
-    kir_reg seed = lower_element_at(kernel, value->operands[0], NULL, 1, 1);
-    kir_reg step = lower_element_at(kernel, value->operands[1], NULL, 1, 1);
+    const lower_coordinate nowhere[IR_MAX_RANK] = {0}; /* seed and step have no axes */
+    kir_reg seed = lower_element_at(kernel, value->operands[0], nowhere, 1, 1);
+    kir_reg step = lower_element_at(kernel, value->operands[1], nowhere, 1, 1);
     kir_reg element = kir_value(builder, address_of(&value->type, &row_major, at).index);
     kir_opcode opcode = value->opcode == IR_OP_random_uniform ? KIR_random_uniform : KIR_random_normal;
     return kir_random(builder, opcode, seed, step, element, (int32_t)ir_int(value, IR_ATTR_stream));
@@ -222,7 +223,7 @@ static kir_reg binary(const kir_builder *builder, const ir_value *value, kir_reg
 
 static kir_reg elementwise(lower_kernel *kernel, const ir_value *value, const lower_coordinate *at, int lanes,
                            int count) {
-    kir_reg operands[3];
+    kir_reg operands[3] = {-1, -1, -1};
     for (int i = 0; i < value->operand_count; i++)
         operands[i] = lower_element_at(kernel, value->operands[i], at, lanes, count);
     kernel->builder.span = value->span;

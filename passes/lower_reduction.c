@@ -6,6 +6,7 @@
  * numbers are the same at any number of threads. Elements that something else needs are stored on the way. */
 #include "passes/lower_nest.h"
 
+#include <assert.h>
 #include <math.h>
 
 enum { SPLIT_ABOVE = 1 << 15, ENOUGH_ITERATIONS = 16, ROWS_OF_VECTORS = 4 };
@@ -304,6 +305,7 @@ static reduction reduction_of(lower_context *context, const lower_group *group) 
         else
             work.stored[work.stored_count++] = value;
     }
+    assert(work.count > 0);
     const ir_value *root = work.items[0].root;
     work.type = &root->operands[0]->type;
     work.layout = &root->operands[0]->layout;

@@ -55,7 +55,7 @@ static void fill(lower_context *context, const ir_value *value, double number) {
 }
 
 static void lower_pad(lower_context *context, const ir_value *value) {
-    int64_t stride[IR_MAX_RANK];
+    int64_t stride[IR_MAX_RANK] = {0};
     for (int i = 0; i < value->type.rank; i++)
         stride[i] = ir_ints(value, IR_ATTR_interior)[i] + 1;
     fill(context, value, ir_number(value, IR_ATTR_value));

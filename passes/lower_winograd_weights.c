@@ -6,6 +6,8 @@
  * iteration then sums a panel of channels at one point. Sums are added in a fixed order. */
 #include "passes/winograd.h"
 
+#include <assert.h>
+
 enum {
     TILES = 32,           /* evaluated at once; half of them at the many points of stride 2 */
     SUMMED_TILES = 128,   /* of large sums: a panel's tiles from both sides stay in the first cache */
@@ -156,6 +158,7 @@ static int launch_patches(lower_context *context, winograd_sums *work, bool grad
     kir_kernel *kernel = kir_kernel_new(memory, "winograd_points", value->span);
     const ir_type *type = &value->operands[gradients]->type;
     int argument = kir_argument_add(memory, kernel, "map", KIR_F32, ir_type_elements(type), true, false);
+    assert(argument >= 0);
     add_patches(work, memory, kernel, &work->tiling, gradients ? -1 : argument, gradients ? argument : -1);
     winograd_patches *patches = gradients ? &work->gradients : &work->maps;
     patches->tiles = work->tiling.tiles * work->tiling.extent;

@@ -426,7 +426,7 @@ void score_tile_emit(lower_kernel *kernel, const score_plan *plan, const score_p
     size_t ids = (size_t)plan->context->source->next_id;
     reader.known = arena_alloc(plan->context->memory, 2 * ids * sizeof *reader.known);
     int64_t elements = plan->tile_rows * plan->tile_stride;
-    int weights[SCORE_MAX_RESULTS];
+    int weights[SCORE_MAX_RESULTS] = {0};
     bool kept = plan->kept >= 0;
     for (int i = 0; i < plan->product_count; i++)
         reader.tiles[i] = kept ? kept_tiles(kernel, plan) : lower_scratch(kernel, "scores", elements);

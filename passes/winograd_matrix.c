@@ -32,11 +32,12 @@ static winograd_method evaluate_at(const double *points, int outputs, int taps) 
         for (int j = 0; j < last; j++)
             if (j != i)
                 scale *= points[i] - points[j];
-        for (int k = 0; k < outputs || k < taps; k++, power *= points[i]) {
+        for (int k = 0; k < outputs || k < taps; k++) {
             if (k < taps)
                 method.weight.at[i][k] = power / scale;
             if (k < outputs)
                 method.output.at[k][i] = power;
+            power *= points[i];
         }
     }
     vanishing_polynomial(points, last, -1, method.input.at[last]);
@@ -256,9 +257,9 @@ static void emit_product(const kir_builder *builder, const winograd_matrix *matr
 
 void winograd_transform(const kir_builder *builder, const winograd_matrix *matrix, winograd_load load,
                         winograd_store store, void *user) {
-    kir_reg half[WINOGRAD_MOST][WINOGRAD_MOST]; /* matrix * x */
+    kir_reg half[WINOGRAD_MOST][WINOGRAD_MOST] = {{0}}; /* matrix * x */
     for (int c = 0; c < matrix->columns; c++) {
-        kir_reg column[WINOGRAD_MOST], product[WINOGRAD_MOST];
+        kir_reg column[WINOGRAD_MOST] = {0}, product[WINOGRAD_MOST];
         for (int r = 0; r < matrix->columns; r++)
             column[r] = load(builder, r, c, user);
         emit_product(builder, matrix, column, product);

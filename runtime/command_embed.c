@@ -2,16 +2,18 @@
 #include "runtime/commands.h"
 #include "runtime/data.h"
 #include "runtime/features.h"
+#include "runtime/interrupt.h"
 #include "runtime/npy.h"
 #include "runtime/output_file.h"
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-enum { STATUS_FAILED = 1, STATUS_USAGE = 2 };
+enum { STATUS_FAILED = 1, STATUS_USAGE = 2, STATUS_INTERRUPTED = 130 };
 
 /* What is embedded: pictures with their names, or one split of the data. */
 typedef struct {
@@ -50,10 +52,8 @@ static char *names_path(const char *out) {
     if (length > 4 && !strcmp(out + length - 4, ".npy"))
         length -= 4;
     char *path = malloc(length + 5);
-    if (path) {
-        memcpy(path, out, length);
-        memcpy(path + length, ".txt", 5);
-    }
+    if (path)
+        snprintf(path, length + 5, "%.*s.txt", (int)length, out);
     return path;
 }
 
@@ -114,10 +114,16 @@ int rt_command_embed(const rt_program *program, const rt_options *options, rt_er
     embed_input input = {0};
     if (rt_session_open(&session, program, options->threads > 0 ? (int)options->threads : 0, error))
         return STATUS_FAILED;
-    int failed = rt_checkpoint_load(&session, options->checkpoint, &position, error) ||
-                 open_input(&session, options, &input, error) || embed(&session, options, &input, error);
+    int stopped = 0, failed = rt_checkpoint_load(&session, options->checkpoint, &position, error) ||
+                              open_input(&session, options, &input, error);
+    if (!failed) {
+        rt_interrupt_catch(); /* features and names appear both or not at all */
+        failed = embed(&session, options, &input, error);
+        stopped = rt_interrupted();
+        rt_interrupt_release();
+    }
     if (input.items)
         close_input(&input);
     rt_session_close(&session);
-    return failed ? STATUS_FAILED : 0;
+    return !failed ? 0 : stopped ? STATUS_INTERRUPTED : STATUS_FAILED;
 }

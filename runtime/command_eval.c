@@ -2,13 +2,14 @@
 #include "runtime/commands.h"
 #include "runtime/data.h"
 #include "runtime/evaluate.h"
+#include "runtime/interrupt.h"
 #include "runtime/output_file.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { STATUS_FAILED = 1, STATUS_USAGE = 2 };
+enum { STATUS_FAILED = 1, STATUS_USAGE = 2, STATUS_INTERRUPTED = 130 };
 
 /* The trained encoder comes from --checkpoint, so it is no baseline. */
 static const char *baseline_name(int encoder) {
@@ -38,6 +39,8 @@ static int parse_request(evaluation_run *run, rt_error *error) {
         return -1;
     if (o->split && strcmp(o->split, "test") && strcmp(o->split, "validation"))
         return rt_fail(error, "--split wants test or validation, not '%.100s'", o->split);
+    if (o->validation && (!o->split || !strcmp(o->split, "test")))
+        return rt_fail(error, "--validation wants --split validation: test is tested on as it is");
     if (o->checkpoint)
         run->encoders |= 1u << RT_TRAINED;
     if (!run->encoders)
@@ -136,10 +139,16 @@ int rt_command_eval(const rt_program *program, const rt_options *options, rt_err
     evaluation_run run = {.options = options};
     if (parse_request(&run, error))
         return STATUS_USAGE;
-    int failed = open_run(&run, program, error) || measure_into_file(&run, error);
+    int failed = open_run(&run, program, error), stopped = 0;
+    if (!failed) {
+        rt_interrupt_catch(); /* an unfinished --out goes with the run */
+        failed = measure_into_file(&run, error);
+        stopped = rt_interrupted();
+        rt_interrupt_release();
+    }
     if (run.session.manifest)
         rt_session_close(&run.session);
     rt_data_free(&run.data);
     rt_dataset_free(run.test);
-    return failed ? STATUS_FAILED : 0;
+    return !failed ? 0 : stopped ? STATUS_INTERRUPTED : STATUS_FAILED;
 }

@@ -1,10 +1,12 @@
 /* The command line of an emitted program: tables of commands and flags, help, and the way from words to a command. */
 #include "runtime/blas.h"
 #include "runtime/commands.h"
+#include "runtime/output_file.h"
 #include "runtime/train.h"
 
 #include <cblas.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -33,7 +35,8 @@ enum { STATUS_FAILED = 1, STATUS_USAGE = 2, MOST_THREADS = 1024, MOST = INT32_MA
 
 static const rt_flag train_flags[] = {
     DATA,
-    {"--epochs", RT_FLAG_INTEGER, "N", "passes over the data (default: the spec's)", AT(epochs), 0, MOST},
+    {"--epochs", RT_FLAG_INTEGER, "N", "passes over the data (default: the spec's; 0 saves the initial encoder)",
+     AT(epochs), 0, MOST},
     {"--steps", RT_FLAG_INTEGER, "N", "steps in all, instead of epochs", AT(steps), 0, MOST},
     {"--seed", RT_FLAG_INTEGER, "N", "seed of all random numbers (default 0)", AT(seed), 0, MOST},
     {"--out", RT_FLAG_TEXT, "DIR", "folder of checkpoint and log (default runs/METHOD)", AT(out), 0, 0},
@@ -84,14 +87,13 @@ static const struct command {
     int needs_data;
     int (*run)(const rt_program *program, const rt_options *options, rt_error *error);
 } commands[] = {
-#define FLAGS(table) table, sizeof table / sizeof *table
+#define FLAGS(table) (table), sizeof(table) / sizeof *(table)
     {"train", NULL, "trains the encoder", FLAGS(train_flags), 1, rt_train},
     {"eval", NULL, "measures a trained encoder by kNN, linear probe or MLP probe", FLAGS(eval_flags), 1,
      rt_command_eval},
     {"embed", "INPUT", "writes the features of a folder of pictures, of vectors or of a data set", FLAGS(embed_flags),
      0, rt_command_embed},
-    {"time", NULL, "times training steps on one batch, or the augmentation", FLAGS(time_flags), 1,
-     rt_command_time},
+    {"time", NULL, "times training steps on one batch, or the augmentation", FLAGS(time_flags), 1, rt_command_time},
     {"info", NULL, "says what this program is", FLAGS(info_flags), 0, rt_command_info},
 #undef FLAGS
 };
@@ -174,9 +176,10 @@ static int dispatch(int argc, char **argv, const rt_program *program) {
         }
         status = run_command(command, program, &options, &error);
     }
-    fflush(stdout); /* before the message */
-    if (*error.text)
+    if (*error.text) {
+        fflush(stdout); /* before the message */
         fprintf(stderr, "error: %s\n", error.text);
+    }
     if (status == STATUS_USAGE)
         fprintf(stderr, "'%s %s --help' lists the flags\n", name, command->name);
     return status;
@@ -184,9 +187,13 @@ static int dispatch(int argc, char **argv, const rt_program *program) {
 
 int rt_main(int argc, char **argv, const rt_program *program) {
     rt_blas_choose(argv);
+    rt_fill_standard_streams();
+    signal(SIGPIPE, SIG_IGN); /* a reader of the output who left is no reason to lose a run */
     int status = dispatch(argc, argv, program);
-    if ((fflush(stdout) || ferror(stdout)) && status == 0) {
-        fprintf(stderr, "error: cannot write to standard output: %s\n", strerror(errno));
+    int unwritten = fflush(stdout) ? errno : 0; /* where an earlier write failed, nobody knows why any more */
+    if ((unwritten || ferror(stdout)) && status == 0) {
+        fprintf(stderr, "error: cannot write to standard output%s%s\n", unwritten ? ": " : "",
+                unwritten ? strerror(unwritten) : "");
         return STATUS_FAILED;
     }
     return status;

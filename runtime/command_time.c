@@ -22,7 +22,7 @@ static void print_step(int64_t step, double seconds, double loss) {
 
 /* Every step takes the same batch: nothing is augmented beside it, and the clock sees the step alone. */
 static void time_steps(rt_stepper *stepper, const rt_tensor *loss) {
-    for (; stepper->position.step < stepper->position.total_steps; stepper->position.step++) {
+    for (; stepper->position.step < stepper->position.total_steps && !ferror(stdout); stepper->position.step++) {
         double begin = rt_seconds();
         rt_stepper_fill(stepper, stepper->train_step);
         rt_session_run(stepper->session, stepper->train_step);
@@ -33,7 +33,7 @@ static void time_steps(rt_stepper *stepper, const rt_tensor *loss) {
 
 /* Each batch that is taken has the loader's threads make one more. */
 static int time_views(rt_stepper *stepper, rt_error *error) {
-    for (; stepper->position.step < stepper->position.total_steps; stepper->position.step++) {
+    for (; stepper->position.step < stepper->position.total_steps && !ferror(stdout); stepper->position.step++) {
         double begin = rt_seconds();
         if (rt_stepper_load(stepper, error) || rt_loader_settle(stepper->loader, error))
             return -1;

@@ -49,6 +49,12 @@ static unsigned matrix_bits(void) {
     return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) ? edx : 0;
 }
 
+/* A bit of ecx of a leaf, for features that some compiler has no name for. */
+static int leaf_bit(unsigned leaf, int bit) {
+    unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+    return __get_cpuid(leaf, &eax, &ebx, &ecx, &edx) && (ecx >> bit & 1);
+}
+
 static int find_features(cpu_feature *features) {
     enum { AMX_BF16 = 1 << 22, AMX_TILE = 1 << 24 };
     int count = 0;
@@ -58,10 +64,10 @@ static int find_features(cpu_feature *features) {
     FEATURE("avx2", RT_CPU_AVX2);
     FEATURE("bmi", RT_CPU_AVX2);
     FEATURE("bmi2", RT_CPU_AVX2);
-    FEATURE("f16c", RT_CPU_AVX2);
+    features[count++] = (cpu_feature){"f16c", RT_CPU_AVX2, leaf_bit(1, 29)};
     FEATURE("fma", RT_CPU_AVX2);
-    FEATURE("lzcnt", RT_CPU_AVX2);
-    FEATURE("movbe", RT_CPU_AVX2);
+    features[count++] = (cpu_feature){"lzcnt", RT_CPU_AVX2, leaf_bit(0x80000001, 5)};
+    features[count++] = (cpu_feature){"movbe", RT_CPU_AVX2, leaf_bit(1, 22)};
     FEATURE("avx512f", RT_CPU_AVX512);
     FEATURE("avx512bw", RT_CPU_AVX512);
     FEATURE("avx512cd", RT_CPU_AVX512);

@@ -3,6 +3,7 @@
 #include "runtime/archive.h"
 #include "runtime/dataset_sources.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,12 +44,14 @@ static int make_request(request *r, const rt_manifest *manifest, const rt_functi
 /* Where `NAME=` begins in the text, at its start or behind a comma; NULL where it does not. */
 static const char *find_assignment(const char *text, const char *name) {
     size_t length = strlen(name);
-    for (const char *at = text; at != NULL; at = strchr(at, ',')) {
-        at += *at == ',' && at != text;
-        if (strncmp(at, name, length) == 0 && at[length] == '=')
-            return at;
+    const char *at = text;
+    while (strncmp(at, name, length) != 0 || at[length] != '=') {
+        at = strchr(at, ',');
+        if (at == NULL)
+            return NULL;
+        at++;
     }
-    return NULL;
+    return at;
 }
 
 /* What stands behind `NAME=`, up to the next source's; freed by the caller. NULL where it is missing. */
@@ -175,6 +178,7 @@ static int open_wanted(const request *r, rt_dataset **sets, rt_split split, rt_e
             return rt_fail(error, "the sources do not belong together: %s has %lld items, %s %lld", first->description,
                            (long long)first->count, sets[i]->description, (long long)sets[i]->count);
     }
+    assert(first != NULL); /* at least one is wanted */
     for (int i = 0; i < r->count; i++)
         if (sets[i] == NULL && (sets[i] = open_nothing(first->count, error)) == NULL)
             return -1;

@@ -24,6 +24,10 @@ rt_dataset *rt_dataset_open(const char *path, rt_split split, rt_error *error) {
         rt_fail(error, "%s: cannot open: %s", path, strerror(errno));
         return NULL;
     }
+    if (!S_ISDIR(status.st_mode) && !S_ISREG(status.st_mode)) { /* a pipe or device may have no end */
+        rt_fail(error, "%s: neither a file nor a folder", path);
+        return NULL;
+    }
     if (!S_ISDIR(status.st_mode)) {
         return rt_npy_recognise(path) ? rt_dataset_open_vector_file(path, split, error)
                                       : rt_dataset_open_binary_archive(path, split, error);

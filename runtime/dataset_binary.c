@@ -15,7 +15,7 @@ enum { FORMATS = sizeof formats / sizeof *formats };
 /* The format whose split has a file of that name, or NULL. */
 static const rt_binary_format *format_of(const char *base_name, rt_split split) {
     for (int i = 0; i < FORMATS; i++) {
-        if (formats[i]->is_file(base_name, split)) {
+        if (formats[i]->is_file(base_name, split)) { /* NOLINT(clang-analyzer-core.NullDereference): none is NULL */
             return formats[i];
         }
     }
@@ -133,7 +133,8 @@ static rt_dataset *build(rt_file_list *files, const char *path, rt_split split, 
     }
     rt_file names;
     take_names(files, format, &names);
-    qsort(files->files, (size_t)files->count, sizeof *files->files, compare_files);
+    if (files->count > 1)
+        qsort(files->files, (size_t)files->count, sizeof *files->files, compare_files);
     rt_dataset *dataset = format->build(files, path, split, error);
     int failed = dataset == NULL       ? 0
                  : names.bytes != NULL ? read_class_names(dataset, &names, path, error)

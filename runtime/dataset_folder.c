@@ -403,8 +403,9 @@ static char **copy_names(const picture_list *list) {
     }
     char *text = (char *)(names + list->count + 1);
     for (int64_t i = 0; i < list->count; i++) {
-        names[i] = strcpy(text, list->paths[i]);
-        text += strlen(text) + 1;
+        size_t size = strlen(list->paths[i]) + 1;
+        names[i] = memcpy(text, list->paths[i], size);
+        text += size;
     }
     names[list->count] = NULL;
     return names;

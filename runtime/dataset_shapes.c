@@ -161,8 +161,9 @@ static double coverage(const scene *drawn, double x, double y, double side) {
     }
     int inside = 0;
     for (int sample = 0; sample < SAMPLES * SAMPLES; sample++) {
-        double dx = x + side * (sample % SAMPLES + 0.5) / SAMPLES - drawn->x;
-        double dy = y + side * (sample / SAMPLES + 0.5) / SAMPLES - drawn->y;
+        int column = sample % SAMPLES, row = sample / SAMPLES;
+        double dx = x + side * (column + 0.5) / SAMPLES - drawn->x;
+        double dy = y + side * (row + 0.5) / SAMPLES - drawn->y;
         inside +=
             figures[drawn->label].inside(dx * drawn->cosine + dy * drawn->sine, dy * drawn->cosine - dx * drawn->sine);
     }

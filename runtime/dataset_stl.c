@@ -2,6 +2,7 @@
  * in a file of their own. The images are turned where they lie: there are gigabytes of them. */
 #include "runtime/dataset_sources.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -80,8 +81,9 @@ static void turn(uint8_t *image) {
 /* The set's storage: the unlabelled images' memory, with the labelled ones behind. */
 static int take_storage(rt_dataset *dataset, rt_file *unlabelled, const rt_file *labelled, const char *path,
                         rt_error *error) {
+    assert(unlabelled == NULL || unlabelled != labelled);
     size_t before = unlabelled != NULL ? unlabelled->size : 0, more = labelled != NULL ? labelled->size : 0;
-    uint8_t *bytes = realloc(unlabelled != NULL ? unlabelled->bytes : NULL, before + more);
+    uint8_t *bytes = realloc(unlabelled != NULL ? unlabelled->bytes : NULL, before + more + 1);
     if (bytes == NULL) {
         return rt_fail(error, "%s: out of memory for %zu bytes of pixels", path, before + more);
     }
@@ -100,7 +102,7 @@ static void fill(rt_dataset *dataset, int64_t unlabelled, const rt_file *labels)
         uint8_t *pixels = (uint8_t *)dataset->storage + i * IMAGE;
         turn(pixels);
         dataset->images[i] = (rt_image){SIDE, SIDE, pixels};
-        dataset->labels[i] = i < unlabelled ? -1 : labels->bytes[i - unlabelled] - 1;
+        dataset->labels[i] = labels == NULL || i < unlabelled ? -1 : labels->bytes[i - unlabelled] - 1;
     }
 }
 

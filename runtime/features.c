@@ -2,6 +2,7 @@
 #include "runtime/interrupt.h"
 #include "runtime/random.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -76,7 +77,7 @@ static int prepare_batch(preparation *p, rt_pool *pool, int64_t first, int64_t c
         if (*p->errors[worker].text)
             return rt_fail(error, "%s", p->errors[worker].text);
     }
-    return rt_interrupted() ? rt_fail(error, "stopped during the evaluation") : 0;
+    return rt_interrupted() ? rt_fail(error, "stopped before all features were there") : 0;
 }
 
 static int take_features(rt_features *features, const rt_dataset *dataset, int64_t width, rt_error *error) {
@@ -191,6 +192,7 @@ static int take_source(const rt_session *session, const rt_tensor *input, const 
     int result = preparation_start(&p, session, view, dataset, error);
     if (result == 0 && !dense)
         result = rt_fail(error, "no memory for the features");
+    assert(dense || result);
     memcpy(p.strides, input->strides, (size_t)input->rank * sizeof *p.strides);
     p.out = (float *)(session->frame.arena + input->offset);
     for (int64_t first = 0; first < dataset->count && result == 0; first += batch) {

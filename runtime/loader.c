@@ -4,6 +4,7 @@
  * at a time; everything random about it follows from the seed, the epoch and its position in the epoch. */
 #include "runtime/loader.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -332,6 +333,7 @@ int rt_loader_next(rt_loader *loader, const float *const **views, const int32_t 
     for (int i = 0; i < SLOTS; i++)
         if (loader->slots[i].step == loader->next_step)
             batch = &loader->slots[i];
+    assert(batch);
     while (!loader->failure.text[0] && batch->done < loader->options.batch)
         pthread_cond_wait(&loader->batch_ready, &loader->lock);
     int status = 0;

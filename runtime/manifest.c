@@ -34,7 +34,7 @@ static int copy_text(reader *r, const char *what, char *to, size_t size, const c
         return rt_fail(r->error, "%s is missing", what);
     if (strlen(text) >= size)
         return rt_fail(r->error, "%s is longer than %zu characters", what, size - 1);
-    strcpy(to, text);
+    memcpy(to, text, strlen(text) + 1);
     return 0;
 }
 
@@ -109,7 +109,7 @@ static int check_place(reader *r, const rt_tensor *tensor, int64_t region_bytes)
 }
 
 static int read_tensor(reader *r, rt_tensor *tensor, int64_t region_bytes) {
-    int64_t rank;
+    int64_t rank = 0;
     if (read_dtype(r, &tensor->dtype) || read_number(r, "the offset", INT64_MAX, &tensor->offset) ||
         read_number(r, "the rank", RT_MAX_RANK, &rank))
         return -1;
@@ -128,7 +128,7 @@ static int read_tensor(reader *r, rt_tensor *tensor, int64_t region_bytes) {
 /* ---- records ---- */
 
 static int read_version(reader *r) {
-    int64_t version;
+    int64_t version = 0;
     if (read_number(r, "the version", INT32_MAX, &version))
         return -1;
     return version == 1 ? 0 : rt_fail(r->error, "version %" PRId64 " is not 1", version);
@@ -199,7 +199,7 @@ static int read_argument(reader *r, int is_input) {
                                  : add(&function->outputs, &function->output_count, sizeof *tensor);
     if (!tensor)
         return no_memory(r);
-    strcpy(tensor->role, is_input ? "input" : "output");
+    snprintf(tensor->role, sizeof tensor->role, "%s", is_input ? "input" : "output");
     if (read_word(r, "the name", tensor->name, sizeof tensor->name))
         return -1;
     return read_tensor(r, tensor, function->arena_bytes);
@@ -244,7 +244,7 @@ static int read_source(reader *r, rt_view *view) {
 
 static int read_view(reader *r) {
     rt_view *view = add(&r->manifest->views, &r->manifest->view_count, sizeof *view);
-    int64_t channels, height, width;
+    int64_t channels = 0, height = 0, width = 0;
     if (!view)
         return no_memory(r);
     if (read_word(r, "the view's name", view->name, sizeof view->name) ||

@@ -176,7 +176,7 @@ static int64_t whole_at(const uint8_t *bytes, const npy_header *header) {
 static int take_values(const rt_file *file, const npy_header *header, rt_matrix *matrix, const char *path,
                        rt_error *error) {
     int64_t rows = header->dims[0], columns = header->dims[1];
-    *matrix = (rt_matrix){rows, columns, malloc((size_t)(rows * columns) * sizeof(float))};
+    *matrix = (rt_matrix){rows, columns, malloc((size_t)(rows * columns) * sizeof(float) + 1)};
     if (matrix->values == NULL)
         return rt_fail(error, "%s: out of memory for %" PRId64 " x %" PRId64 " numbers", path, rows, columns);
     const uint8_t *numbers = file->bytes + header->begin;
@@ -186,6 +186,7 @@ static int take_values(const rt_file *file, const npy_header *header, rt_matrix 
             float value = real_at(numbers + place * header->bytes, header);
             if (!isfinite(value)) {
                 free(matrix->values);
+                matrix->values = NULL;
                 return rt_fail(error, "%s: row %" PRId64 ", column %" PRId64 " is %g", path, row, column,
                                (double)value);
             }
@@ -230,7 +231,7 @@ int rt_npy_load_labels(const char *path, int32_t **labels, int64_t *count, rt_er
     *count = header.dims[0];
     if (header.kind == 'f')
         result = rt_fail(error, "%s: its numbers are of type f%d; labels are whole numbers", path, header.bytes);
-    else if ((*labels = malloc((size_t)*count * sizeof **labels)) == NULL)
+    else if ((*labels = malloc((size_t)*count * sizeof **labels + 1)) == NULL)
         result = rt_fail(error, "%s: out of memory", path);
     else
         result = take_labels(&file, &header, *labels, path, error);

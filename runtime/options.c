@@ -107,7 +107,9 @@ static int parse_value(parser *p, const rt_flag *flag) {
         if (parse_integer(flag, word, target, p->error))
             return -1;
         p->options->dump_file = next_value(p);
-        return p->options->dump_file ? 0 : rt_fail(p->error, "%s wants two arguments: %s", flag->name, flag->argument);
+        return p->options->dump_file && *p->options->dump_file
+                   ? 0
+                   : rt_fail(p->error, "%s wants two arguments: %s", flag->name, flag->argument);
     case RT_FLAG_TEXT:
     case RT_FLAG_SWITCH:
     case RT_FLAG_OPTIONAL_TEXT: break;

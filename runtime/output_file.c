@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -30,6 +31,35 @@ static char *target_of(const char *path) {
     return target ? target : append(path, "");
 }
 
+/* Whether `path` still names the open file. */
+static int is_named(int descriptor, const char *path) {
+    struct stat open_file, named;
+    return fstat(descriptor, &open_file) == 0 && stat(path, &named) == 0 && open_file.st_dev == named.st_dev &&
+           open_file.st_ino == named.st_ino;
+}
+
+/* Opens a file that no other process is writing, emptied; NULL with errno EWOULDBLOCK where one is. A file that another
+ * process renamed between its opening and its locking here is that one's work: the name is opened again. */
+static FILE *open_alone(const char *path) {
+    int descriptor = -1;
+    do {
+        if (descriptor >= 0)
+            close(descriptor);
+        descriptor = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+        if (descriptor < 0)
+            return NULL;
+        if (flock(descriptor, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK) {
+            close(descriptor);
+            errno = EWOULDBLOCK;
+            return NULL;
+        }
+    } while (!is_named(descriptor, path));
+    FILE *stream = ftruncate(descriptor, 0) ? NULL : fdopen(descriptor, "wb");
+    if (!stream)
+        close(descriptor);
+    return stream;
+}
+
 int rt_output_open(rt_output_file *output, const char *path, rt_error *error) {
     *output = (rt_output_file){.path = target_of(path)};
     output->temporary = output->path ? append(output->path, ".tmp") : NULL;
@@ -47,11 +77,12 @@ int rt_output_open(rt_output_file *output, const char *path, rt_error *error) {
         free(output->temporary);
         output->temporary = NULL;
     }
-    output->stream = fopen(output->temporary ? output->temporary : path, "wb");
+    output->stream = output->temporary ? open_alone(output->temporary) : fopen(path, "wb");
     if (!output->stream) {
         int reason = errno;
         forget(output);
-        return rt_fail(error, "cannot write %s: %s", path, strerror(reason));
+        return rt_fail(error, "cannot write %s: %s", path,
+                       reason == EWOULDBLOCK ? "another process is writing it" : strerror(reason));
     }
     return 0;
 }
@@ -79,17 +110,13 @@ static void sync_folder_of(const char *path) {
 }
 
 int rt_output_commit(rt_output_file *output, rt_error *error) {
-    int failed =
-        ferror(output->stream) || fflush(output->stream) || (output->temporary && fsync(fileno(output->stream)));
+    int failed = ferror(output->stream) || fflush(output->stream) ||
+                 (output->temporary && (fsync(fileno(output->stream)) || rename(output->temporary, output->path)));
     int reason = errno;
-    if (fclose(output->stream) && !failed) {
-        failed = 1;
+    if (!failed) { /* closed last: it ends the lock */
+        failed = fclose(output->stream);
         reason = errno;
-    }
-    output->stream = NULL;
-    if (!failed && output->temporary && rename(output->temporary, output->path)) {
-        failed = 1;
-        reason = errno;
+        output->stream = NULL;
     }
     if (failed) {
         rt_fail(error, "cannot write %s: %s", output->path, strerror(reason));
@@ -102,11 +129,27 @@ int rt_output_commit(rt_output_file *output, rt_error *error) {
 }
 
 void rt_output_abandon(rt_output_file *output) {
-    if (output->stream)
-        fclose(output->stream);
     if (output->temporary)
         unlink(output->temporary);
+    if (output->stream)
+        fclose(output->stream);
     forget(output);
+}
+
+int rt_lock_folder(const char *path, int *lock, rt_error *error) {
+    *lock = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (*lock < 0 || flock(*lock, LOCK_EX | LOCK_NB) == 0)
+        return 0;
+    int taken = errno == EWOULDBLOCK;
+    close(*lock);
+    *lock = -1;
+    return taken ? rt_fail(error, "another run is writing to %s", path) : 0;
+}
+
+void rt_fill_standard_streams(void) {
+    for (int stream = STDIN_FILENO; stream <= STDERR_FILENO; stream++) /* open takes the lowest number that is free */
+        if (fcntl(stream, F_GETFD) < 0)
+            (void)open("/dev/null", stream == STDIN_FILENO ? O_WRONLY : O_RDONLY);
 }
 
 int rt_make_folders(const char *path, rt_error *error) {

@@ -40,7 +40,7 @@ int rt_picture_reader_open(rt_picture_reader *reader, const rt_dataset *dataset,
     *reader = (rt_picture_reader){.source = NULL};
     if (pixels == 0)
         return 0;
-    reader->bytes = malloc((size_t)bytes);
+    reader->bytes = malloc((size_t)bytes + 1);
     reader->pixels = malloc((size_t)pixels);
     if (reader->bytes && reader->pixels)
         return 0;

@@ -124,7 +124,7 @@ static const char *view_name(const rt_manifest *manifest, int number) {
 
 static void write_span(rt_json_writer *json, const rt_profile *profile, const rt_span *span, int track) {
     const rt_function_info *function = span->function >= 0 ? &profile->manifest->functions[span->function] : NULL;
-    const rt_launch_info *launch = span->kind == RT_SPAN_LAUNCH && span->number < function->launch_count
+    const rt_launch_info *launch = function && span->kind == RT_SPAN_LAUNCH && span->number < function->launch_count
                                        ? &function->launches[span->number]
                                        : NULL;
     const char *name = launch                       ? launch->kernel

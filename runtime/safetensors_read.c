@@ -62,7 +62,7 @@ static int read_tensor(const rt_json *entry, rt_tensor *tensor, int64_t data_siz
     if (entry->kind != RT_JSON_OBJECT || strlen(entry->key) >= sizeof tensor->name)
         return rt_fail(error, "the entry '%.100s' is no tensor", entry->key);
     *tensor = (rt_tensor){0};
-    strcpy(tensor->name, entry->key);
+    memcpy(tensor->name, entry->key, strlen(entry->key) + 1);
     if (read_dtype(rt_json_member(entry, "dtype"), &tensor->dtype, tensor->name, error) ||
         read_shape(rt_json_member(entry, "shape"), tensor, &bytes, error))
         return -1;
@@ -81,8 +81,8 @@ static int read_metadata(const rt_json *object, rt_safetensors *file, rt_error *
         if (strlen(member->key) >= sizeof file->metadata->key || strlen(member->text) >= sizeof file->metadata->value)
             continue; /* none of ours */
         rt_metadata *entry = &file->metadata[file->metadata_count++];
-        strcpy(entry->key, member->key);
-        strcpy(entry->value, member->text);
+        memcpy(entry->key, member->key, strlen(member->key) + 1);
+        memcpy(entry->value, member->text, strlen(member->text) + 1);
     }
     return 0;
 }

@@ -30,6 +30,7 @@ typedef struct {
     rt_output_file trace;
     const rt_tensor *loss, *rate; /* outputs of train_step; rate may be NULL */
     char *folder, *checkpoint;    /* FOLDER/last.safetensors */
+    int lock;                     /* keeps other runs out of the folder; -1 where none does */
     int64_t saved_step;           /* of the checkpoint on disk, or -1 */
     int64_t evaluated_step;
 } trainer;
@@ -41,6 +42,13 @@ static int name_files(trainer *t, rt_error *error) {
     t->folder = folder ? strdup(folder) : rt_path_join("runs", t->session.manifest->method);
     t->checkpoint = t->folder ? rt_path_join(t->folder, "last.safetensors") : NULL;
     return t->checkpoint ? 0 : rt_fail(error, "no memory to begin training");
+}
+
+/* A folder that is there already is kept from the start: its checkpoint must not change once it is read. */
+static int lock_folder(trainer *t, rt_error *error) {
+    int lock = t->lock, failed = lock < 0 ? rt_lock_folder(t->folder, &lock, error) : 0;
+    t->lock = lock;
+    return failed;
 }
 
 /* What --resume names. */
@@ -160,6 +168,8 @@ static int resume(trainer *t, int64_t steps_per_epoch, rt_error *error) {
                    total, position->total_steps);
         position->total_steps = total;
     }
+    if (position->step >= position->total_steps)
+        printf("note: the run is complete; more --epochs or --steps would continue it\n");
     return 0;
 }
 
@@ -220,14 +230,19 @@ static int read_protocols(trainer *t, rt_error *error) {
 static int open_all(trainer *t, const rt_program *program, rt_error *error) {
     if (read_protocols(t, error))
         return STATUS_USAGE;
-    if (open_program(t, program, error) || name_files(t, error) || open_data(t, error))
+    int keeps = t->options->dump_step < 0;
+    if (open_program(t, program, error) || name_files(t, error) || (keeps && lock_folder(t, error)) ||
+        open_data(t, error))
         return STATUS_FAILED;
     t->saved_step = t->evaluated_step = -1;
-    int status = set_position(t, error);
-    if (status)
-        return status;
+    return set_position(t, error);
+}
+
+static int open_outputs(trainer *t, rt_error *error) {
     int keeps = t->options->dump_step < 0;
-    if ((keeps && rt_make_folders(t->folder, error)) || open_profile(t, error)) /* before an old run is touched */
+    if (keeps && (rt_make_folders(t->folder, error) || lock_folder(t, error)))
+        return STATUS_FAILED;
+    if (open_profile(t, error)) /* before an old run is touched */
         return STATUS_FAILED;
     if (keeps && ((!t->options->resume && set_aside(t, error)) ||
                   rt_metrics_open(&t->metrics, t->folder, t->stepper.position.step, &t->evaluated_step, error)))
@@ -246,6 +261,8 @@ static int close_all(trainer *t, int status, rt_error *error) {
     rt_dataset_free(t->test);
     free(t->folder);
     free(t->checkpoint);
+    if (t->lock >= 0)
+        close(t->lock);
     return status;
 }
 
@@ -299,9 +316,9 @@ static int evaluate(trainer *t, rt_error *error) {
 
 /* Whether something that is done every `every` epochs (0: not at all) is due now; at the end it always is. */
 static int due(const rt_training_position *position, int64_t every) {
-    if (every <= 0 || position->step == 0)
-        return 0;
-    return position->step >= position->total_steps || position->step % (position->steps_per_epoch * every) == 0;
+    if (every <= 0 || position->step >= position->total_steps)
+        return every > 0;
+    return position->step > 0 && position->step % (position->steps_per_epoch * every) == 0;
 }
 
 /* `wait`: the part of the seconds in which there was no batch yet. */
@@ -365,10 +382,20 @@ static int step(trainer *t, rt_error *error) {
     return 0;
 }
 
+/* Whether a signal wants the run to end before its last step, or its output goes nowhere: a reader who left, say. */
+static int must_stop(void) {
+    return rt_interrupted() || ferror(stdout);
+}
+
 static int stop(trainer *t, rt_error *error) {
     rt_progress_break(&t->progress);
     if (save(t, error))
         return STATUS_FAILED;
+    if (!rt_interrupted()) {
+        rt_fail(error, "cannot write to standard output; stopped after %" PRId64 " steps, which --resume continues",
+                t->stepper.position.step);
+        return STATUS_FAILED;
+    }
     printf("stopped after %" PRId64 " steps; %s is saved, --resume continues from it\n", t->stepper.position.step,
            t->checkpoint);
     return STATUS_INTERRUPTED;
@@ -385,14 +412,16 @@ static int finish_epoch(trainer *t, rt_error *error) {
 
 static int run_steps(trainer *t, rt_error *error) {
     const rt_training_position *position = &t->stepper.position;
+    if (position->total_steps == 0 && !t->options->resume)
+        printf("no step is wanted: %s holds the initial encoder\n", t->checkpoint);
     /* a run that was stopped between its checkpoint and its evaluation makes up for the latter */
-    int failed = t->options->resume ? finish_epoch(t, error) : 0;
-    while (!failed && !rt_interrupted() && position->step < position->total_steps) {
+    int failed = t->options->resume || position->total_steps == 0 ? finish_epoch(t, error) : 0;
+    while (!failed && !must_stop() && position->step < position->total_steps) {
         failed = step(t, error);
-        if (!failed && !rt_interrupted())
+        if (!failed && !must_stop())
             failed = finish_epoch(t, error);
     }
-    if (!failed && rt_interrupted())
+    if (!failed && (rt_interrupted() || position->step < position->total_steps))
         return stop(t, error);
     return failed ? STATUS_FAILED : save(t, error) ? STATUS_FAILED : 0;
 }
@@ -411,6 +440,10 @@ static int run_dump(trainer *t, rt_error *error) {
         return STATUS_FAILED;
     }
     for (; position->step < t->options->dump_step; position->step++) {
+        if (rt_interrupted()) {
+            rt_fail(error, "stopped before step %" PRId64 "; nothing is written", t->options->dump_step);
+            return STATUS_INTERRUPTED;
+        }
         if (rt_stepper_load(&t->stepper, error))
             return STATUS_FAILED;
         rt_stepper_fill(&t->stepper, t->stepper.train_step);
@@ -423,14 +456,15 @@ static int run_dump(trainer *t, rt_error *error) {
 }
 
 int rt_train(const rt_program *program, const rt_options *options, rt_error *error) {
-    trainer t = {.options = options};
+    trainer t = {.options = options, .lock = -1};
     int status = open_all(&t, program, error);
-    if (status == 0 && options->dump_step >= 0) {
-        status = run_dump(&t, error);
-    } else if (status == 0) {
-        rt_interrupt_catch();
-        status = run_steps(&t, error);
-        rt_interrupt_release();
-    }
-    return close_all(&t, status, error);
+    if (status)
+        return close_all(&t, status, error);
+    rt_interrupt_catch(); /* until now nothing was written that a signal could cut short */
+    status = open_outputs(&t, error);
+    if (status == 0)
+        status = options->dump_step >= 0 ? run_dump(&t, error) : run_steps(&t, error);
+    status = close_all(&t, status, error);
+    rt_interrupt_release();
+    return status;
 }

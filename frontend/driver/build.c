@@ -61,7 +61,7 @@ int driver_build(driver_session *work) {
     int backend = driver_choose_backend(options);
     if (backend < 0)
         return STATUS_USAGE;
-    if (!options->output)
+    if (!options->output || !*options->output)
         return driver_usage_error("compiling '%s' needs -o PROGRAM or --emit=KIND", options->inputs.items[0], NULL);
     if (!driver_backend_links(backend))
         return driver_usage_error("the back end '%s' makes no executables; use it with run", options->backend, NULL);

@@ -139,7 +139,7 @@ static const char *with_batch(arena *memory, int64_t batch, const char *shapes) 
         char *end = NULL;
         long long size = *at == '[' ? strtoll(at + 1, &end, 10) : 0;
         text_append_bytes(&text, at++, 1);
-        if (size < batch || size % batch != 0)
+        if (!end || size < batch || size % batch != 0)
             continue;
         if (size > batch)
             text_append(&text, "%lld", size / (long long)batch);

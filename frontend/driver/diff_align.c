@@ -1,6 +1,7 @@
 /* Pairing two lists in order. */
 #include "frontend/driver/diff.h"
 
+#include <assert.h>
 #include <string.h>
 
 /* The worth of a pair: equal ones most, then counterparts; others are no pair. */
@@ -11,6 +12,7 @@ static int worth(const diff_item *a, const diff_item *b) {
 }
 
 static void add_row(arena *memory, diff_component *component, const diff_item *left, const diff_item *right) {
+    assert(left || right);
     diff_row row = {
         .name = left ? left->key : right->key, .left = left ? left->text : NULL, .right = right ? right->text : NULL};
     row.same = left && right && strcmp(left->text, right->text) == 0;

@@ -96,11 +96,11 @@ static int64_t approach(driver_session *work, ir_module *(*make)(driver_session 
 bool driver_run_limited(driver_session *work, ir_module *(*make)(driver_session *work, void *user), void *user) {
     int64_t limit = work->memory_limit;
     source_span nowhere = {0};
-    int64_t before = attempt(work, make, user, 0), reached = before;
+    int64_t before = attempt(work, make, user, 0);
     if (before < 0 || before <= limit)
         return before >= 0;
     double flops_before = step_flops(work->passes.program);
-    reached = approach(work, make, user, limit, limit - work->passes.program->state_bytes);
+    int64_t reached = approach(work, make, user, limit, limit - work->passes.program->state_bytes);
     if (reached < 0)
         return false;
     if (reached <= limit) {

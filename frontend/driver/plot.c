@@ -2,6 +2,7 @@
 #include "frontend/driver/plot.h"
 #include "frontend/driver/plot_axis.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -306,6 +307,7 @@ void plot_write(const plot_figure *figure, text_buffer *out) {
         height += 32;
     }
     height += append_legend(&body, figure, height);
+    assert(figure->panels || figure->panel_count == 0);
     for (int i = 0; i < figure->panel_count; i++) {
         append_panel(&body, &figure->panels[i], height);
         height += panel_height(&figure->panels[i]);

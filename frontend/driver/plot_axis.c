@@ -40,8 +40,9 @@ static void make_linear(plot_axis *axis, double low, double high) {
     double first = floor(low / step + 1e-9), last = ceil(high / step - 1e-9);
     axis->low = first * step;
     axis->high = last * step;
-    for (double i = first; i <= last; i++)
-        add_tick(axis, i * step);
+    int count = (int)(last - first) + 1;
+    for (int i = 0; i < count; i++)
+        add_tick(axis, (first + i) * step);
 }
 
 /* Ticks at 1, 2 and 5 of each decade, or where these are too many at every decade, every second one, … */

@@ -41,7 +41,7 @@ static int64_t join_index(const ir_type *type, const int64_t *index) {
 
 static element moved(const ir_value *value, const int64_t *index) {
     const ir_value *operand = value->operands[0];
-    int64_t from[IR_MAX_RANK];
+    int64_t from[IR_MAX_RANK] = {0};
     if (value->opcode == IR_OP_reshape) {
         split_index(&operand->type, join_index(&value->type, index), from);
         return element_at(operand, from);

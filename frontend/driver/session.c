@@ -22,8 +22,10 @@ bool driver_begin(driver_session *work, const driver_options *options) {
 
 /* Text that standard output did not take makes a good status a failure. */
 int driver_finish(int status) {
-    if ((fflush(stdout) || ferror(stdout)) && status == STATUS_GOOD) {
-        fprintf(stderr, "cslc: error: cannot write 'standard output': %s\n", strerror(errno));
+    int unwritten = fflush(stdout) ? errno : 0; /* where an earlier write failed, nobody knows why any more */
+    if ((unwritten || ferror(stdout)) && status == STATUS_GOOD) {
+        fprintf(stderr, "cslc: error: cannot write 'standard output'%s%s\n", unwritten ? ": " : "",
+                unwritten ? strerror(unwritten) : "");
         return STATUS_FAILED;
     }
     return status;

@@ -78,6 +78,10 @@ status 1 one.png $train --data pictures --out x
 status 1 flat $train --data flat --out x
 status 1 shapes $train --data shapes:train=x --out x
 status 1 shapes $train --data shapes:colour=3 --out x
+status 1 "cannot open" $train --data , --out x
+mkfifo pipe
+status 1 "neither a file nor a folder" $train --data pipe --out x
+status 1 "neither a file nor a folder" $train --data /dev/zero --out x
 chmod 0 good.tar.gz
 if ! cat good.tar.gz >/dev/null 2>&1; then # not as root, who reads all
     status 1 good.tar.gz $train --data good.tar.gz --out x
@@ -104,11 +108,13 @@ status 2 "given twice" ./program train --data $data --steps 1 --steps=2
 status 2 "unexpected argument 'more'" ./program train --data $data more
 status 2 "there is no step 7" ./program train --data $data --steps 7 --dump-step 7 step.safetensors
 status 2 "two arguments" ./program train --data $data --dump-step 7
+status 2 "two arguments" ./program train --data $data --dump-step 0 ""
 status 1 "nowhere" ./program train --data $data --steps 7 --dump-step 1 nowhere/step.safetensors
 status 2 "knn, linear, mlp" ./program eval --data $data --checkpoint good/last.safetensors --protocol kn
 status 2 "untrained, pixels" ./program eval --data $data --checkpoint good/last.safetensors --baseline pixel
 status 2 "above 0" ./program eval --data $data --checkpoint good/last.safetensors --t nan
 status 2 "whole number from 1" ./program eval --data $data --checkpoint good/last.safetensors --k 0
+status 2 "wants --split validation" ./program eval --data $data --checkpoint good/last.safetensors --validation 4
 status 1 "nowhere" ./program eval --data $data --checkpoint good/last.safetensors --out nowhere/results.json
 [ ! -s out ] || fail "a result before the path was found to be unwritable"
 
@@ -137,6 +143,7 @@ status 1 nowhere ./program embed nowhere --checkpoint good/last.safetensors -o f
 status 1 file $train --data $data --out file/run
 status 1 file $train --data $data --out file
 status 1 nowhere "$cslc" "$spec" -D batch=8 -o nowhere/program
+status 2 "needs -o" "$cslc" "$spec" -D batch=8 -o ""
 status 1 empty "$cslc" "$spec" -D batch=8 -o empty
 for kind in ast ir kernels c llvm asm obj dot; do
     status 1 full "$cslc" "$spec" -D batch=2 -D width=1 --emit=$kind -o /dev/full
@@ -180,16 +187,60 @@ status 1 file "$cslc" opt --passes= missing.ir
 status 1 "module" "$cslc" opt --passes= file
 [ ! -e z ] || fail "an output of a failed compilation is left behind"
 
+# ---- nobody reads standard output: said, and no text in place of it in another file
+eval="./program eval --data $data --checkpoint good/last.safetensors --protocol knn"
+status 1 "standard output" sh -c './program info >/dev/full'
+status 1 "standard output" sh -c './program info >&-'
+status 1 "standard output" sh -c "$eval --out closed.json >&-"
+head -n 1 closed.json | grep -q '^\[$' || { fail "what was printed is in --out"; cat closed.json; }
+status 1 "standard output" sh -c "'$cslc' '$spec' -D batch=2 -D width=1 --emit=ir >&-"
+long="./program train --data shapes:train=400,test=16 --epochs 1000 --eval-every 0"
+{
+    got=0
+    $long --out unread 2>unread.err || got=$?
+    echo $got >unread.status
+} | head -n 1 >/dev/null
+[ "$(cat unread.status)" = 1 ] || fail "status $(cat unread.status) where nobody reads"
+grep -q "standard output; stopped after [0-9]* steps" unread.err || { fail "nothing said of the reader"; cat unread.err; }
+$long --out unread --resume --steps 400 >out 2>&1 || { fail "no resuming after nobody read"; cat out; }
+
+# ---- what is stopped leaves nothing: a compilation, an evaluation
+printf '#!/bin/sh\ntouch begun\nexec sleep 1\n' >slow-compiler
+chmod +x slow-compiler
+mkdir temporary
+TMPDIR=temporary CC=./slow-compiler "$cslc" "$spec" -D batch=8 -D width=4 -o stopped-program 2>compiler.err &
+pid=$!
+while [ ! -e begun ] && kill -0 $pid 2>/dev/null; do sleep 0.02; done
+kill -INT $pid
+got=0
+wait $pid || got=$?
+[ $got = 1 ] && grep -q "linking was stopped" compiler.err || { fail "status $got of a stopped linker"; cat compiler.err; }
+[ -z "$(ls temporary; find . -name 'stopped-program*')" ] || fail "files of a stopped compilation"
+
+./program eval --data shapes:train=4000,test=16 --checkpoint good/last.safetensors --protocol mlp --out half.json \
+    >out 2>half.err &
+pid=$!
+while [ ! -e half.json.tmp ] && kill -0 $pid 2>/dev/null; do sleep 0.02; done
+ended 1 $eval --out half.json
+grep -q "another process is writing it" err || { fail "two processes write one file"; cat err; }
+kill -INT $pid
+got=0
+wait $pid || got=$?
+[ $got = 130 ] && grep -q stopped half.err || { fail "status $got of a stopped evaluation"; cat half.err; }
+[ ! -e half.json ] && [ ! -e half.json.tmp ] || fail "results of a stopped evaluation"
+
 # ---- Ctrl-C: saves and ends cleanly; the run goes on from there
-./program train --data shapes:train=400,test=16 --epochs 1000 --eval-every 0 --out stopped >/dev/null 2>stopped.err &
+$long --out stopped >/dev/null 2>stopped.err &
 pid=$!
 while [ "$(cat stopped/metrics.jsonl 2>/dev/null | wc -l)" -lt 5 ] && kill -0 $pid 2>/dev/null; do sleep 0.02; done
+ended 1 $long --out stopped --resume
+grep -q "another run is writing to stopped" err || { fail "two runs in one folder"; cat err; }
 kill -INT $pid
 got=0
 wait $pid || got=$?
 [ $got = 130 ] || [ $got = 0 ] || fail "status $got after an interrupt"
 [ -s stopped/last.safetensors ] || fail "no checkpoint after an interrupt"
-./program train --data shapes:train=400,test=16 --epochs 1000 --steps 400 --eval-every 0 --out stopped --resume >out 2>&1 ||
+$long --steps 400 --out stopped --resume >out 2>&1 ||
     { fail "no resuming after an interrupt"; cat out; }
 
 echo "$cases cases, $failures failed"

@@ -19,6 +19,14 @@ data=shapes:train=80,test=20
 [ "$(sed -n '1s/.*"loss": \([^,]*\).*/0 \1/p' timed)" = "$(losses one | head -n 1)" ] || fail "the timed step is another"
 [ "$(grep -c '"warm_up": false, .*"seconds": [0-9]' timed)" = 2 ] || fail "2 timed steps expected"
 
+# No epochs: the initial encoder, evaluated and trained like any other.
+./program train --data $data --epochs 0 --out initial >initial.out
+grep -q 'no step is wanted: initial/last.safetensors holds the initial encoder' initial.out || fail "nothing said of 0 epochs"
+./program eval --data $data --checkpoint initial/last.safetensors --baseline untrained --protocol knn >initial.eval
+[ "$(awk '{ print $3 }' initial.eval | sort -u | wc -l)" = 1 ] || { fail "the initial encoder is another"; cat initial.eval; }
+./program train --data $data --epochs 4 --eval-every 0 --out initial --resume >/dev/null
+[ "$(losses one)" = "$(losses initial)" ] || fail "a run from the initial encoder differs from one at once"
+
 # Killed in the middle of an epoch, resumed from the last checkpoint.
 ./program train --data $data --epochs 4 --eval-every 0 --out killed >/dev/null 2>&1 &
 pid=$!

@@ -527,8 +527,8 @@ static void wrong_types_are_refused(void **state) {
         "%1 = iota {axis=0} : bool[3]",
         "%1 = pad %0 {low=[1], high=[0], interior=[0], value=2} : bool[4]",
         /* sizes whose products do not fit 64 bits */
-        "%1 = constant {value=0} : f32[1,1,8,8] %2 = constant {value=0} : f32[1,1,1099511627776,1]"
-        "%3 = conv2d %1, %2 {stride=[1,1], padding=[0,0,0,0], dilation=[1073741823,1], groups=1} : f32[1,1,1,8]",
+        ("%1 = constant {value=0} : f32[1,1,8,8] %2 = constant {value=0} : f32[1,1,1099511627776,1]"
+         "%3 = conv2d %1, %2 {stride=[1,1], padding=[0,0,0,0], dilation=[1073741823,1], groups=1} : f32[1,1,1,8]"),
         "%1 = constant {value=0} : f32[1048576,1048576,1048576,1048576]",
         "%1 = pad %0 {low=[9223372036854775807], high=[9223372036854775807], interior=[0], value=0} : bool[1]",
     };
