@@ -31,7 +31,7 @@ const driver_command driver_commands[] = {
      "from their checkpoint, those that failed are tried again. A run that fails stops no other one; a second folder\n"
      "is wanted for other settings. Results: table.md, table.csv and plot.svg; of each run log.txt, metrics.jsonl and\n"
      "last.safetensors. Ends with status 1 when a run failed.\n"
-     "\n  cslc sweep specs/simclr.csl --vary encoder=resnet18,resnet34 --vary temperature=0.1,0.5 --out study \\\n"
+     "\n  cslc sweep mine.csl --vary encoder=resnet18,resnet34 --vary temperature=0.1,0.5 --out study \\\n"
      "      -- train --data cifar-10-binary.tar.gz --epochs 20\n",
      1, 100, driver_sweep},
     {"bench", "bench SPEC [options]", "fused scores against the same scores stored",

@@ -115,10 +115,10 @@ fe_state *fe_child_state(fe_context *context, const char *label, ir_role role, i
         const ir_state *known = child->state ? &context->module->states[child->state->state] : NULL;
         if (known && ir_type_equal(&known->type, &type))
             return child->state;
-        diag_entry *entry = diag_error(context->diags, span, "'%s' has another shape in this application: %s", label,
-                                       ir_shape_text(context->memory, &type));
-        diag_add_label(context->diags, entry, child->span, "%s when first applied",
-                       known ? ir_shape_text(context->memory, &known->type) : "a module");
+        diag_entry *entry = diag_error(context->diags, span, "'%s' is %s in this application, and was %s in the first",
+                                       label, ir_shape_text(context->memory, &type),
+                                       known ? ir_shape_text(context->memory, &known->type) : "a module");
+        diag_add_label(context->diags, entry, child->span, "the first application");
         fe_add_call_places(context, entry);
         return NULL;
     }

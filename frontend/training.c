@@ -121,7 +121,7 @@ static fe_state *find_state(const fe_context *context, const char *name) {
     return NULL;
 }
 
-/* a -> b: b - (b - a) (1 + cos(pi step / total)) / 2, as BYOL's (Grill et al. 2020). */
+/* a -> b: b - (b - a) (1 + cos(pi step / total)) / 2 (Grill et al. 2020). */
 static fe_value momentum_now(fe_context *context, const fe_value *momentum, source_span span) {
     if (momentum->kind == FE_VALUE_NUMBER)
         return *momentum;

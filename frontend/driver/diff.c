@@ -282,8 +282,9 @@ static void add_temperature(diff_report *report) {
         for (int i = 0; i < list->count; i++) {
             if (!list->items[i].softmax)
                 continue;
-            add_unless_known(memory, &sides[side], "temperature",
-                             arena_printf(memory, "%.6g", 1 / list->items[i].scale));
+            add_unless_known(
+                memory, &sides[side], "temperature",
+                arena_printf(memory, "%.6g%s", 1 / list->items[i].scale, list->items[i].learned ? ", learned" : ""));
             if (list->items[i].clip > 0)
                 add_unless_known(memory, &sides[side], "clip", arena_printf(memory, "%.6g", list->items[i].clip));
         }

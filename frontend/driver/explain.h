@@ -52,7 +52,7 @@ bool explain_write_json(const explanation *method, const explain_plan *plan, tex
 
 const char *explain_count(arena *memory, double number); /* 1,234,567 */
 const char *explain_bytes(arena *memory, int64_t bytes); /* 1.2 MB */
-/* "specs/simclr.csl:12", or "-" for nowhere. */
+/* "specs/mine.csl:12", or "-" for nowhere. */
 const char *explain_place(const explanation *method, source_span span);
 /* The batch's own setting. */
 source_span explain_batch_place(const explanation *method);

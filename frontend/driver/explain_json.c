@@ -89,6 +89,8 @@ static void write_scores(rt_json_writer *json, const explanation *method) {
         rt_json_integer(json, "bytes", scores->bytes);
         rt_json_integer(json, "times", scores->times);
         rt_json_real(json, "temperature", 1 / scores->scale);
+        if (scores->learned)
+            rt_json_text(json, "learned", scores->learned);
         if (scores->clip > 0)
             rt_json_real(json, "clip", scores->clip);
         if (scores->softmax) {

@@ -231,10 +231,12 @@ static void write_scores(const explanation *method, text_buffer *out) {
                     scores->times > 1 ? arena_printf(memory, "%d x ", scores->times) : "",
                     ir_shape_text(memory, &scores->type), explain_bytes(memory, scores->bytes),
                     explain_place(method, scores->span));
-        if (scores->scale != 1 && scores->softmax)
+        if ((scores->scale != 1 || scores->learned) && scores->softmax)
             text_append(out, ", temperature %.4g", 1 / scores->scale);
-        else if (scores->scale != 1)
+        else if (scores->scale != 1 || scores->learned)
             text_append(out, ", times %.4g", scores->scale);
+        if (scores->learned)
+            text_append(out, " at first (learned: %s)", scores->learned);
         if (scores->clip > 0)
             text_append(out, ", clipped at %.4g", scores->clip);
         if (!scores->softmax)

@@ -72,7 +72,8 @@ typedef struct {
     int64_t bytes; /* of one */
     int times;
     source_span span;
-    double scale;             /* by which constants multiply it, 1 without any */
+    double scale;             /* what multiplies it, 1 without anything; at the first step where it is learned */
+    const char *learned;      /* the trained state that the scale comes from, or NULL */
     double clip;              /* c of c * tanh(s / c), 0 without */
     bool softmax;             /* a sum of exponentials over its rows follows; else the numbers below mean nothing */
     int64_t anchors;          /* rows */
@@ -88,5 +89,10 @@ typedef struct {
 } forward_scores_list;
 
 forward_scores_list forward_scores_of(const forward_graph *graph);
+
+/* score_scale.c: follows the product as long as one thing alone happens to it; gives its scale, learned and clip. */
+void forward_find_scale(const ir_module *module, const ir_value *value, forward_scores *scores);
+/* Whether the operation leaves the elements as they are. */
+bool forward_moves(const ir_value *value);
 
 #endif

@@ -140,62 +140,6 @@ static element element_at(const ir_value *value, const int64_t *index) {
 /* ---- what follows a product
  * ------------------------------------------------------------------------------------------------------- */
 
-/* The number that every element of the value is, if it is one. */
-static bool is_number(const ir_value *value, double *number) {
-    while (value->opcode == IR_OP_broadcast || value->opcode == IR_OP_reshape || value->opcode == IR_OP_convert)
-        value = value->operands[0];
-    if (value->opcode == IR_OP_constant)
-        *number = ir_number(value, IR_ATTR_value);
-    return value->opcode == IR_OP_constant;
-}
-
-/* value = operand * number, or operand / number. */
-static bool is_scaled(const ir_value *value, const ir_value *operand, double *factor) {
-    double number = 0;
-    if (value->opcode == IR_OP_mul && is_number(value->operands[value->operands[0] == operand], &number))
-        *factor = number;
-    else if (value->opcode == IR_OP_div && value->operands[0] == operand && is_number(value->operands[1], &number))
-        *factor = 1 / number;
-    else
-        return false;
-    return true;
-}
-
-static bool moves(const ir_value *value) {
-    return value->opcode == IR_OP_reshape || value->opcode == IR_OP_transpose || value->opcode == IR_OP_broadcast ||
-           value->opcode == IR_OP_stop_gradient;
-}
-
-/* c * tanh(s / c) among the users. */
-static double find_clip(const ir_value *value) {
-    const forward_facts *facts = forward_facts_of(value);
-    for (int i = 0; i < facts->user_count; i++) {
-        double factor;
-        const ir_value *user = facts->users[i];
-        const forward_facts *next = forward_facts_of(user);
-        if (is_scaled(user, value, &factor) && next->user_count == 1 && next->users[0]->opcode == IR_OP_tanh)
-            return 1 / factor;
-    }
-    return 0;
-}
-
-/* Follows the product as long as one thing alone happens to it. */
-static void find_scale(const ir_value *value, forward_scores *scores) {
-    double factor;
-    scores->scale = 1;
-    for (;;) {
-        const forward_facts *facts = forward_facts_of(value);
-        scores->clip = find_clip(value);
-        if (scores->clip > 0 || facts->user_count != 1)
-            return;
-        if (is_scaled(facts->users[0], value, &factor))
-            scores->scale *= factor;
-        else if (!moves(facts->users[0]))
-            return;
-        value = facts->users[0];
-    }
-}
-
 typedef struct {
     const ir_value *scores; /* what the exponentials are taken of */
     const ir_value *sum;    /* reduce_logsumexp of them, or reduce_sum of exp(scores): the axes of the rows */
@@ -228,7 +172,7 @@ static void walk(const ir_value *value, row_softmax *found, const ir_value **see
             found->picked = user;
         if (user->opcode == IR_OP_select)
             found->by_data |= (forward_facts_of(user->operands[0])->kinds & (FROM_VIEWS | FROM_OTHER)) != 0;
-        if ((kind == IR_CLASS_ELEMENTWISE && value->opcode != IR_OP_exp) || moves(user))
+        if ((kind == IR_CLASS_ELEMENTWISE && value->opcode != IR_OP_exp) || forward_moves(user))
             walk(user, found, seen, seen_count, most);
     }
 }
@@ -314,9 +258,9 @@ static bool is_activation(const ir_value *value) {
 }
 
 static bool is_alike(const forward_scores *a, const forward_scores *b) {
-    return ir_type_equal(&a->type, &b->type) && a->scale == b->scale && a->clip == b->clip &&
-           a->softmax == b->softmax && a->candidates == b->candidates && a->least == b->least && a->most == b->most &&
-           memcmp(&a->span, &b->span, sizeof a->span) == 0;
+    return ir_type_equal(&a->type, &b->type) && a->scale == b->scale && a->learned == b->learned &&
+           a->clip == b->clip && a->softmax == b->softmax && a->candidates == b->candidates && a->least == b->least &&
+           a->most == b->most && memcmp(&a->span, &b->span, sizeof a->span) == 0;
 }
 
 static void add_scores(const forward_graph *graph, forward_scores_list *list, const forward_scores *scores) {
@@ -337,7 +281,7 @@ forward_scores_list forward_scores_of(const forward_graph *graph) {
             continue;
         forward_scores scores = {.type = value->type, .times = 1, .span = value->span};
         scores.bytes = ir_type_bytes(&value->type);
-        find_scale(value, &scores);
+        forward_find_scale(graph->module, value, &scores);
         row_softmax found = {0};
         int seen_count = 0;
         walk(value, &found, seen, &seen_count, graph->count);

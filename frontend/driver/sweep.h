@@ -24,7 +24,7 @@ typedef enum { SWEEP_WAITING, SWEEP_DONE, SWEEP_FAILED, SWEEP_STOPPED } sweep_st
 
 typedef struct {
     const char *spec;        /* its path */
-    const char *name;        /* of the cell and its folder: "yadim-encoder=resnet18" */
+    const char *name;        /* of the cell and its folder: "mine-encoder=resnet18" */
     const char *folder;      /* OUT/name */
     const char **values;     /* one for each axis */
     driver_list definitions; /* those for all cells, then its own */
@@ -70,6 +70,8 @@ bool sweep_write_record(const sweep_plan *plan, const sweep_cell *cell, bool don
 int sweep_run_cell(const sweep_plan *plan, sweep_cell *cell);
 /* Whether the program's arguments hold --flag or --flag=value. */
 bool sweep_is_given(const driver_options *options, const char *flag);
+/* How every cell is compiled: the options given for that, as "--precision=bf16". */
+driver_list sweep_compile_flags(const sweep_plan *plan);
 /* The arguments of that process, ending with NULL. */
 const char **sweep_arguments(const sweep_plan *plan, const sweep_cell *cell, int *count);
 

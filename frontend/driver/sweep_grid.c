@@ -90,7 +90,7 @@ static int read_axis(sweep_plan *plan, const char *text) {
     return status;
 }
 
-/* "yadim" of "specs/yadim.csl". */
+/* "mine" of "specs/mine.csl". */
 static const char *spec_name(arena *memory, const char *path) {
     const char *base = rt_base_name(path), *dot = strrchr(base, '.');
     return arena_strndup(memory, base, dot && dot > base ? (size_t)(dot - base) : strlen(base));

@@ -20,13 +20,27 @@ static const char *joined(arena *memory, const char *const *words, int count) {
     return text;
 }
 
+/* Without the options that were not given, but for the back end and the target, which are always named. */
+static const char *compiler_text(const sweep_plan *plan) {
+    const driver_options *options = plan->work->options;
+    arena *memory = plan->memory;
+    const char *text = arena_printf(memory, "backend %s, target %s", options->backend ? options->backend : "llvm",
+                                    options->target ? options->target : "of the machine");
+    if (options->precision)
+        text = arena_printf(memory, "%s, precision %s", text, options->precision);
+    if (options->memory_limit)
+        text = arena_printf(memory, "%s, memory limit %s", text, options->memory_limit);
+    for (int i = 0; i < options->disabled.count; i++)
+        text = arena_printf(memory, "%s, without %s", text, options->disabled.items[i]);
+    return text;
+}
+
 static record record_of(const sweep_plan *plan, const sweep_cell *cell) {
     const driver_options *options = plan->work->options;
     return (record){
         .settings = joined(plan->memory, cell->definitions.items, cell->definitions.count),
         .method = cell->method,
-        .compiler = arena_printf(plan->memory, "backend %s, target %s", options->backend ? options->backend : "llvm",
-                                 options->target ? options->target : "of the machine"),
+        .compiler = compiler_text(plan),
         .arguments =
             joined(plan->memory, (const char *const *)options->program_arguments, options->program_argument_count),
     };

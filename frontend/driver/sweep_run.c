@@ -42,6 +42,23 @@ bool sweep_is_given(const driver_options *options, const char *flag) {
     return false;
 }
 
+static void add_flag(command_line *line, const char *name, const char *value) {
+    if (value)
+        add(line, arena_printf(line->memory, "--%s=%s", name, value));
+}
+
+driver_list sweep_compile_flags(const sweep_plan *plan) {
+    const driver_options *options = plan->work->options;
+    command_line line = {.memory = plan->memory};
+    add_flag(&line, "backend", options->backend);
+    add_flag(&line, "target", options->target);
+    add_flag(&line, "precision", options->precision);
+    add_flag(&line, "memory-limit", options->memory_limit);
+    for (int i = 0; i < options->disabled.count; i++)
+        add_flag(&line, "disable-pass", options->disabled.items[i]);
+    return line.words;
+}
+
 const char **sweep_arguments(const sweep_plan *plan, const sweep_cell *cell, int *count) {
     const driver_options *options = plan->work->options;
     command_line line = {.memory = plan->memory};
@@ -52,8 +69,9 @@ const char **sweep_arguments(const sweep_plan *plan, const sweep_cell *cell, int
         add_pair(&line, "-D", cell->definitions.items[i]);
     for (int i = 0; i < options->folders.count; i++)
         add_pair(&line, "-I", options->folders.items[i]);
-    add_pair(&line, "--backend", options->backend);
-    add_pair(&line, "--target", options->target);
+    driver_list flags = sweep_compile_flags(plan);
+    for (int i = 0; i < flags.count; i++)
+        add(&line, flags.items[i]);
     add(&line, "--");
     for (int i = 0; i < options->program_argument_count; i++)
         add(&line, options->program_arguments[i]);

@@ -117,6 +117,9 @@ static void write_markdown(const sweep_plan *plan, text_buffer *out) {
     text_append(out, "\n\nEvery cell:");
     for (int i = 0; i < options->definitions.count; i++)
         text_append(out, " `-D %s`", options->definitions.items[i]);
+    driver_list flags = sweep_compile_flags(plan);
+    for (int i = 0; i < flags.count; i++)
+        text_append(out, " `%s`", flags.items[i]);
     text_append(out, " `");
     for (int i = 0; i < options->program_argument_count; i++)
         text_append(out, "%s%s", i ? " " : "", options->program_arguments[i]);

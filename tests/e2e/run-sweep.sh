@@ -131,6 +131,24 @@ cp -r grid/tiny-kernel=3-temperature=0.2 foreign/
 rm foreign/*/cell.json
 status 1 "no sweep began" $sweep tiny.csl --vary kernel=3 --vary temperature=0.2 --out foreign -- train --data $data
 
+# ---- flags of the compiler: every cell gets them, the table names them, another folder is wanted for others
+compiled="--precision=f32x3 --disable-pass=factor-sums --disable-pass=sink-gathers --memory-limit=1G"
+short="--vary lr=0.1,0.2 --out compiled -- train --data $data --steps 2"
+status 0 "table.md" "$build/cslc" sweep tiny.csl --target=portable $compiled $short
+for cell in compiled/tiny-lr=0.1 compiled/tiny-lr=0.2; do
+    grep -q '^\$ cslc run .* --target=portable --precision=f32x3 --memory-limit=1G --disable-pass=factor-sums --disable-pass=sink-gathers -- train' $cell/log.txt ||
+        { fail "$cell is compiled otherwise"; head -1 $cell/log.txt; }
+done
+grep -qF '`--target=portable` `--precision=f32x3` `--memory-limit=1G` `--disable-pass=factor-sums` `--disable-pass=sink-gathers` `train' compiled/table.md ||
+    { fail "the table does not name the flags"; head -3 compiled/table.md; }
+status 0 "(done before)" "$build/cslc" sweep tiny.csl --target=portable $compiled $short
+status 1 "precision f32x3, memory limit 1G, without factor-sums, without sink-gathers, not backend llvm, target portable, precision bf16" \
+    "$build/cslc" sweep tiny.csl --target=portable --precision=bf16 $short
+status 1 "a step cannot be fitted into" "$build/cslc" sweep tiny.csl --memory-limit=10K --vary lr=0.1 --out tight -- train --data $data --steps 2
+status 2 "no precision 'bf61'; did you mean 'bf16'?" "$build/cslc" sweep tiny.csl --precision=bf61 $short
+status 2 "no pass 'factor-sum'; did you mean 'factor-sums'?" "$build/cslc" sweep tiny.csl --disable-pass=factor-sum $short
+status 2 "--memory-limit takes a number of bytes such as 800M, not 'much'" "$build/cslc" sweep tiny.csl --memory-limit=much $short
+
 # ---- several specs; one without an evaluate section
 status 0 "plain-lr=0.1  loss" $sweep tiny.csl plain.csl --vary lr=0.1,0.2 --out two -- train --data $data --steps 5
 [ "$(cut -d, -f 1-3,8 two/table.csv)" = "cell,spec,lr,status

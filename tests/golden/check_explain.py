@@ -176,6 +176,7 @@ def check_differences():
     check(differing("specs/simclr.csl", "--left", "batch=16", "--right=batch=32") == ["scores", "train"], "a batch")
     check(differing("specs/simclr.csl", "-D", "width=4", "--right=encoder=resnet34") == ["encoder"], "an encoder")
     check(differing("specs/simclr.csl", "--right", "lr=1e-4") == ["train"], "a learning rate")
+    check(differing("specs/simclr.csl", "--right", "warmup=5") == ["train"], "a warm-up, under Adam too")
     check(differing("specs/simclr.csl", "specs/dcl.csl", "-D", "temperature=0.1", "--left", "smallest=0.2") == ["mask", "loss"], "SimCLR and DCL")
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "steps.csl")
@@ -207,6 +208,7 @@ def main():
     check(set(METHODS) == {name[:-4] for name in os.listdir(os.path.join(source, "specs")) if name.endswith(".csl")}, "a method is missing here")
     check_text("simclr.txt", "explain", "specs/simclr.csl")
     check_text("clip.txt", "explain", "specs/clip.csl")
+    check_text("siglip.txt", "explain", "specs/siglip.csl")
     check_text("moco-layers.txt", "explain", "specs/moco.csl", "--layers", *settings("batch=4 width=4"))
     check_differences()
     check_text("amdim-cpc.txt", "diff", "specs/amdim.csl", "specs/cpc.csl")
