@@ -1,9 +1,9 @@
-"""One step of specs/cmc.csl recomputed, its memories too: cmc.py DUMP FORM SPACE NEGATIVES STEP TOLERANCE"""
+"""One step of specs/cmc.csl recomputed, its memories too: cmc.py DUMP FORM SPACE OPTIMISER NEGATIVES STEP TOLERANCE"""
 
 import torch
 import torch.nn.functional as F
 
-from check import TENSOR_TOLERANCE, Step, check_step, main, sgd
+from check import TENSOR_TOLERANCE, Step, adam, check_step, main, sgd
 from draws import random_index
 from networks import encoder
 
@@ -37,7 +37,7 @@ def channels(x, space):
     return (convert(x) - mean) / spread
 
 
-def check(path, form, space, negatives, number, tolerance):
+def check(path, form, space, optimiser, negatives, number, tolerance):
     step = Step(path)
     number, negatives = int(number), int(negatives)
     seen = {}
@@ -72,13 +72,16 @@ def check(path, form, space, negatives, number, tolerance):
         return loss
 
     def update(name, parameter, gradient):
+        if optimiser == "adam":
+            first, second = (step.state[f"adam.{name}.{slot}"].double() for slot in ("first", "second"))
+            return adam(parameter, gradient, first, second, number, 1e-3, weight_decay=1e-4)
         return sgd(parameter, gradient, step.state[f"sgd.{name}.velocity"].double(), 0.03, weight_decay=1e-4)
 
     def after(_, report):
         for name, wanted in seen.items():
             report.compare("memory", name, step.dump["newstate." + name], wanted, TENSOR_TOLERANCE)
 
-    return check_step(step, loss_of, update, f"cmc {form} {space}", float(tolerance), after)
+    return check_step(step, loss_of, update, f"cmc {form} {space} {optimiser}", float(tolerance), after)
 
 
 main(check)

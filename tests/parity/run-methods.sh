@@ -92,11 +92,13 @@ check cpc resnet18 implemented 1 2 1 $exact
 dump llvm cpc 1 batch=4 width=8 encoder=cpc_resnet50 context=16 blocks=3
 check cpc cpc_resnet50 described 0 3 1 $rounded
 dump interp moco 1 batch=4 width=4 negatives=12 temperature=0.2 momentum=0.9
-check moco projector moving 0.2 0.9 1 3200 $exact
+check moco projector moving 1 sgd 0.2 0.9 1 3200 $exact
 dump interp moco 2 batch=4 width=4 negatives=12 temperature=0.07 head=linear key_head=fixed
-check moco linear fixed 0.07 0.999 2 3200 $exact
+check moco linear fixed 1 sgd 0.07 0.999 2 3200 $exact
 dump llvm moco 2 batch=16 width=8 negatives=64
-check moco projector moving 0.2 0.999 2 800 $rounded
+check moco projector moving 1 sgd 0.2 0.999 2 800 $rounded
+dump interp moco 2 batch=6 width=4 negatives=12 smallest=0.5 blur=false groups=3 optimiser=adam
+check moco projector moving 3 adam 0.2 0.999 2 2000 $exact
 for variant in "cosine clipped_sgd" "squared clipped_adam" "cosine adam"; do
     dump interp byol 1 batch=4 width=4 encoder=resnet18 hidden=24 features=12 distance="${variant% *}" optimiser="${variant#* }"
     # shellcheck disable=SC2086
@@ -108,11 +110,13 @@ for variant in "softmax light" "nce light" "nce luma"; do
     for step in 0 1; do
         dump interp cmc $step batch=4 width=4 images=64 negatives=8 form="${variant% *}" space="${variant#* }"
         # shellcheck disable=SC2086
-        check cmc $variant 8 $step $exact
+        check cmc $variant sgd 8 $step $exact
     done
 done
+dump interp cmc 1 batch=4 width=4 images=64 negatives=8 optimiser=adam
+check cmc softmax light adam 8 1 $exact
 dump llvm cmc 2 batch=16 width=8 images=64 negatives=32
-check cmc softmax light 32 2 $rounded
+check cmc softmax light sgd 32 2 $rounded
 
 fi
 # further METHOD EPOCHS DEFINITION…: 64 pictures in batches of 8
