@@ -8,10 +8,21 @@
 #include <llvm-c/DebugInfo.h>
 #include <llvm-c/TargetMachine.h>
 
+/* What all units of a program are made from. */
+typedef struct {
+    const kir_program *program;
+    const kir_target *target;
+    const char *manifest;
+    bool with_main;
+} llvm_source;
+
 /* One LLVM module in a context of its own, so that units compile on different threads. */
 typedef struct {
     const kir_program *program;
     const kir_target *target;
+    const char *manifest;
+    arena *memory;       /* what lives as long as the unit */
+    const char *problem; /* what LLVM said first, or NULL */
     LLVMContextRef context;
     LLVMModuleRef module;
     LLVMBuilderRef builder;
@@ -32,6 +43,32 @@ typedef struct {
     LLVMMetadataRef scope;
     LLVMBasicBlockRef entry;
 } llvm_kernel;
+
+/* ---- llvm.c: a unit from its beginning to machine code; false or NULL when LLVM fails, with its reason in `problem`.
+ */
+void llvm_start(void);
+llvm_source llvm_source_of(const kir_program *program, const kir_target *target, bool with_main);
+bool llvm_unit_begin(llvm_unit *unit, const llvm_source *source);
+bool llvm_unit_optimize(llvm_unit *unit);
+LLVMMemoryBufferRef llvm_unit_code(llvm_unit *unit, LLVMCodeGenFileType kind);
+void llvm_unit_end(llvm_unit *unit);
+/* Adds the problem to the diagnostics; returns false. */
+bool llvm_unit_report(const llvm_unit *unit, diag_list *diags);
+/* Appends the processor that code is made for, and how it is optimised. */
+void llvm_append_machine(const kir_target *target, text_buffer *key);
+
+/* ---- llvm_units.c: the object files of a program, in its memory; none after adding diagnostics. `cache` may be NULL.
+ */
+typedef struct {
+    LLVMMemoryBufferRef *items;
+    int count;
+} llvm_objects;
+llvm_objects llvm_make_objects(const kir_program *program, const kir_target *target, bool with_main,
+                               backend_cache *cache, diag_list *diags);
+
+/* ---- llvm_key.c: appends all that the code of a kernel, or of the program's functions and tables, is made from. */
+void llvm_append_kernel_key(const llvm_source *source, const kir_kernel *kernel, text_buffer *key);
+void llvm_append_program_key(const llvm_source *source, text_buffer *key);
 
 /* ---- llvm_type.c: what kernel types are in LLVM. BOOL is i1, in memory a byte; BF16 is the 16 bits of its pattern. */
 LLVMTypeRef llvm_element_type(const llvm_unit *unit, kir_element element);

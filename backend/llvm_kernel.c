@@ -149,7 +149,7 @@ static LLVMValueRef body_function(llvm_kernel *write) {
     llvm_unit *unit = write->unit;
     const kir_kernel *kernel = write->kernel;
     int count = kernel->argument_count;
-    LLVMTypeRef *types = arena_alloc(unit->program->memory, (size_t)(count + 2) * sizeof *types);
+    LLVMTypeRef *types = arena_alloc(unit->memory, (size_t)(count + 2) * sizeof *types);
     for (int i = 0; i < count; i++)
         types[i] = unit->pointer;
     types[count] = types[count + 1] = unit->i64;
@@ -237,7 +237,7 @@ static void write_entry(const llvm_kernel *write) {
     LLVMPositionBuilderAtEnd(builder, LLVMAppendBasicBlockInContext(unit->context, entry, "entry"));
     llvm_debug_place(unit, scope, kernel->span);
     int count = kernel->argument_count, bound = 0;
-    LLVMValueRef *operands = arena_alloc(unit->program->memory, (size_t)(count + 2) * sizeof *operands);
+    LLVMValueRef *operands = arena_alloc(unit->memory, (size_t)(count + 2) * sizeof *operands);
     for (int i = 0; i < count; i++) {
         bool scratch = kernel->arguments[i].scratch;
         LLVMValueRef offset = llvm_i64(unit, scratch ? kir_scratch_offset(kernel, i) : bound++);
