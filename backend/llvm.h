@@ -33,13 +33,15 @@ typedef struct {
     LLVMMetadataRef *files; /* of the source table, made when first needed */
 } llvm_unit;
 
-/* A kernel while it is written: every register is a slot on the stack, which LLVM turns into values. */
+/* A kernel while it is written. A register is a value, or, where it is assigned again, a slot on the stack. */
 typedef struct {
     llvm_unit *unit;
     const kir_kernel *kernel;
     LLVMValueRef function;
     LLVMValueRef *arguments; /* pointers to the buffers */
-    LLVMValueRef *slots;     /* by register */
+    bool *plain;             /* by register: it is a value (llvm_registers.c) */
+    LLVMValueRef *values;    /* of those, once assigned */
+    LLVMValueRef *slots;     /* of the others, once needed */
     LLVMMetadataRef scope;
     LLVMBasicBlockRef entry;
 } llvm_kernel;
@@ -93,6 +95,9 @@ LLVMValueRef llvm_index(const llvm_kernel *write, const kir_index *index);
 LLVMValueRef llvm_address(const llvm_kernel *write, const kir_node *node);
 /* A place on the stack, allocated at the function's start. */
 LLVMValueRef llvm_slot(const llvm_kernel *write, LLVMTypeRef type, const char *name);
+
+/* ---- llvm_registers.c: finds the registers that are assigned once and used only where that assignment is in sight. */
+void llvm_find_plain_registers(const kir_kernel *kernel, arena *memory, bool *plain);
 
 /* ---- llvm_value.c, llvm_memory.c, llvm_tile.c: one instruction of the kernel IR. */
 void llvm_write_instruction(const llvm_kernel *write, const kir_node *node);
