@@ -20,16 +20,41 @@ typedef struct backend_code backend_code;
 const rt_program *backend_program(const backend_code *code);
 void backend_free(backend_code *code);
 
+/* ---- object code that is kept on disk ------------------------------------------------------------------------------
+ */
+
+/* LLVM's object code of kernels from one compilation to the next. A folder that cannot be read or written costs time,
+ * nothing else; several compilers may use one at once. */
+typedef struct {
+    const char *folder;
+    int64_t limit_bytes; /* of all entries; those longest unused go first */
+    int found, made;     /* objects of the last compilation that were there, and that were not */
+} backend_cache;
+enum { BACKEND_CACHE_LIMIT = 256 << 20 };
+/* The folder that CSLC_CACHE names, else cslc in XDG_CACHE_HOME or in ~/.cache; false for none: CSLC_CACHE is empty or
+ * there is no home. */
+bool backend_cache_choose(arena *memory, backend_cache *cache);
+/* The number of objects in the folder, and their bytes; none when it cannot be read. */
+void backend_cache_measure(const backend_cache *cache, int *entries, int64_t *bytes);
+/* Removes every object; false with errno set when one cannot be removed. */
+bool backend_cache_clear(const backend_cache *cache);
+
+/* ---- code ----------------------------------------------------------------------------------------------------------
+ */
+
 /* LLVM: JIT for `cslc run`; returns NULL after adding diagnostics. */
 backend_code *llvm_compile(const kir_program *program, const kir_target *target, diag_list *diags);
+/* The same with object code from the cache and into it; `cache` may be NULL. */
+backend_code *llvm_compile_cached(const kir_program *program, const kir_target *target, backend_cache *cache,
+                                  diag_list *diags);
 typedef enum { LLVM_TEXT, LLVM_ASSEMBLY, LLVM_OBJECT } llvm_output;
 /* Appends the module as optimised LLVM IR, assembly or an object file. */
 bool llvm_emit(const kir_program *program, const kir_target *target, llvm_output kind, text_buffer *out,
                diag_list *diags);
 
-/* An executable by way of object files. */
+/* An executable by way of object files; `cache` may be NULL. */
 bool llvm_link(const kir_program *program, const kir_target *target, const char *runtime_library,
-               const char *output_path, diag_list *diags);
+               const char *output_path, backend_cache *cache, diag_list *diags);
 
 /* One readable C file that compiles with `cc -O3 -march=native` and links with the runtime library. With lanes 1 it is
  * plain scalar C, which libtcc compiles; else it uses vector types of the compiler. */

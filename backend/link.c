@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { MAX_ARGUMENTS = 40, MESSAGE_BYTES = 4096 };
+enum { MAX_ARGUMENTS = 24 /* beside the inputs */, MESSAGE_BYTES = 4096 };
 
 #ifdef CSL_SANITIZE /* the runtime library is instrumented: so must the programs be that link it */
 #define SANITIZER_FLAG "-fsanitize=" CSL_SANITIZE,
@@ -73,12 +73,11 @@ static const char *compiler(void) {
 }
 
 /* A temporary folder and the files in it. */
-enum { MAX_FILES = 16 };
 typedef struct {
     arena *memory;
     char *path;
-    const char *files[MAX_FILES];
-    int file_count;
+    const char **files;
+    int file_count, file_capacity;
 } work_folder;
 
 static bool folder_open(work_folder *folder, diag_list *diags) {
@@ -94,7 +93,9 @@ static bool folder_open(work_folder *folder, diag_list *diags) {
 
 /* The path of a file in it, which goes with the folder. */
 static const char *folder_file(work_folder *folder, const char *name) {
-    return folder->files[folder->file_count++] = arena_printf(folder->memory, "%s/%s", folder->path, name);
+    const char *path = arena_printf(folder->memory, "%s/%s", folder->path, name);
+    ARENA_PUSH(folder->memory, folder->files, folder->file_count, folder->file_capacity, path);
+    return path;
 }
 
 static bool folder_write(const char *path, const char *data, size_t length, diag_list *diags) {
@@ -128,15 +129,18 @@ static bool open_temporary(const char *output, char *temporary, size_t size, dia
 }
 
 /* Runs the compiler on `inputs` with `options` before them; the executable appears under its name when complete. */
-static bool make_executable(const char *const *options, const char *const *inputs, int input_count,
+static bool make_executable(arena *memory, const char *const *options, const char *const *inputs, int input_count,
                             const char *runtime_library, const char *output_path, const char *what, diag_list *diags) {
     static const char *const libraries[] = {"-lopenblas", "-ljpeg", "-lpng", "-lz", "-lpthread", "-lm"};
     source_span nowhere = {0};
     char temporary[4096];
     if (!open_temporary(output_path, temporary, sizeof temporary, diags))
         return false;
-    const char *arguments[MAX_ARGUMENTS] = {compiler(), "-o", temporary};
-    int count = 3;
+    const char **arguments = arena_alloc(memory, (size_t)(input_count + MAX_ARGUMENTS) * sizeof *arguments);
+    int count = 0;
+    arguments[count++] = compiler();
+    arguments[count++] = "-o";
+    arguments[count++] = temporary;
     for (; *options; options++)
         arguments[count++] = *options;
     for (int i = 0; i < input_count; i++)
@@ -144,6 +148,7 @@ static bool make_executable(const char *const *options, const char *const *input
     arguments[count++] = runtime_library;
     for (size_t i = 0; i < sizeof libraries / sizeof *libraries; i++)
         arguments[count++] = libraries[i];
+    arguments[count] = NULL;
     bool good = compile(arguments, diags, what);
     if (good && rename(temporary, output_path) != 0) {
         diag_error(diags, nowhere, "cannot write '%s': %s", output_path, strerror(errno));
@@ -158,9 +163,9 @@ bool backend_link(const backend_bytes *objects, int count, const char *runtime_l
                   diag_list *diags) {
     static const char *const options[] = {SANITIZER_FLAG NULL};
     work_folder folder;
-    const char *paths[MAX_FILES];
     if (!folder_open(&folder, diags))
         return false;
+    const char **paths = arena_alloc(folder.memory, (size_t)count * sizeof *paths);
     bool good = true;
     for (int i = 0; i < count && good; i++) {
         char name[32];
@@ -168,7 +173,8 @@ bool backend_link(const backend_bytes *objects, int count, const char *runtime_l
         paths[i] = folder_file(&folder, name);
         good = folder_write(paths[i], objects[i].data, objects[i].length, diags);
     }
-    good = good && make_executable(options, paths, count, runtime_library, output_path, "linking", diags);
+    good =
+        good && make_executable(folder.memory, options, paths, count, runtime_library, output_path, "linking", diags);
     folder_close(&folder);
     return good;
 }
@@ -183,7 +189,8 @@ bool cgen_link(const kir_program *program, const kir_target *target, const char 
     if (good) {
         const char *source = folder_file(&folder, "program.c");
         good = folder_write(source, text.data, text.length, diags) &&
-               make_executable(options, &source, 1, runtime_library, output_path, "compiling the program's C", diags);
+               make_executable(folder.memory, options, &source, 1, runtime_library, output_path,
+                               "compiling the program's C", diags);
         folder_close(&folder);
     }
     text_free(&text);

@@ -8,10 +8,21 @@
 #include <llvm-c/DebugInfo.h>
 #include <llvm-c/TargetMachine.h>
 
+/* What all units of a program are made from. */
+typedef struct {
+    const kir_program *program;
+    const kir_target *target;
+    const char *manifest;
+    bool with_main;
+} llvm_source;
+
 /* One LLVM module in a context of its own, so that units compile on different threads. */
 typedef struct {
     const kir_program *program;
     const kir_target *target;
+    const char *manifest;
+    arena *memory;       /* what lives as long as the unit */
+    const char *problem; /* what LLVM said first, or NULL */
     LLVMContextRef context;
     LLVMModuleRef module;
     LLVMBuilderRef builder;
@@ -22,16 +33,44 @@ typedef struct {
     LLVMMetadataRef *files; /* of the source table, made when first needed */
 } llvm_unit;
 
-/* A kernel while it is written: every register is a slot on the stack, which LLVM turns into values. */
+/* A kernel while it is written. A register is a value, or, where it is assigned again, a slot on the stack. */
 typedef struct {
     llvm_unit *unit;
     const kir_kernel *kernel;
     LLVMValueRef function;
     LLVMValueRef *arguments; /* pointers to the buffers */
-    LLVMValueRef *slots;     /* by register */
+    bool *plain;             /* by register: it is a value (llvm_registers.c) */
+    LLVMValueRef *values;    /* of those, once assigned */
+    LLVMValueRef *slots;     /* of the others, once needed */
     LLVMMetadataRef scope;
     LLVMBasicBlockRef entry;
 } llvm_kernel;
+
+/* ---- llvm.c: a unit from its beginning to machine code; false or NULL when LLVM fails, with its reason in `problem`.
+ */
+void llvm_start(void);
+llvm_source llvm_source_of(const kir_program *program, const kir_target *target, bool with_main);
+bool llvm_unit_begin(llvm_unit *unit, const llvm_source *source);
+bool llvm_unit_optimize(llvm_unit *unit);
+LLVMMemoryBufferRef llvm_unit_code(llvm_unit *unit, LLVMCodeGenFileType kind);
+void llvm_unit_end(llvm_unit *unit);
+/* Adds the problem to the diagnostics; returns false. */
+bool llvm_unit_report(const llvm_unit *unit, diag_list *diags);
+/* Appends the processor that code is made for, and how it is optimised. */
+void llvm_append_machine(const kir_target *target, text_buffer *key);
+
+/* ---- llvm_units.c: the object files of a program, in its memory; none after adding diagnostics. `cache` may be NULL.
+ */
+typedef struct {
+    LLVMMemoryBufferRef *items;
+    int count;
+} llvm_objects;
+llvm_objects llvm_make_objects(const kir_program *program, const kir_target *target, bool with_main,
+                               backend_cache *cache, diag_list *diags);
+
+/* ---- llvm_key.c: appends all that the code of a kernel, or of the program's functions and tables, is made from. */
+void llvm_append_kernel_key(const llvm_source *source, const kir_kernel *kernel, text_buffer *key);
+void llvm_append_program_key(const llvm_source *source, text_buffer *key);
 
 /* ---- llvm_type.c: what kernel types are in LLVM. BOOL is i1, in memory a byte; BF16 is the 16 bits of its pattern. */
 LLVMTypeRef llvm_element_type(const llvm_unit *unit, kir_element element);
@@ -56,6 +95,9 @@ LLVMValueRef llvm_index(const llvm_kernel *write, const kir_index *index);
 LLVMValueRef llvm_address(const llvm_kernel *write, const kir_node *node);
 /* A place on the stack, allocated at the function's start. */
 LLVMValueRef llvm_slot(const llvm_kernel *write, LLVMTypeRef type, const char *name);
+
+/* ---- llvm_registers.c: finds the registers that are assigned once and used only where that assignment is in sight. */
+void llvm_find_plain_registers(const kir_kernel *kernel, arena *memory, bool *plain);
 
 /* ---- llvm_value.c, llvm_memory.c, llvm_tile.c: one instruction of the kernel IR. */
 void llvm_write_instruction(const llvm_kernel *write, const kir_node *node);

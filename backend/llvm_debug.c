@@ -22,7 +22,7 @@ static LLVMMetadataRef file_of(const llvm_unit *unit, source_span span) {
 void llvm_debug_begin(llvm_unit *unit) {
     const source_table *sources = unit->program->module->sources;
     int count = sources && sources->count ? sources->count : 1;
-    unit->files = arena_alloc(unit->program->memory, (size_t)count * sizeof *unit->files);
+    unit->files = arena_alloc(unit->memory, (size_t)count * sizeof *unit->files);
     unit->debug = LLVMCreateDIBuilder(unit->module);
     LLVMMetadataRef file = file_of(unit, (source_span){0});
     unit->compile_unit =

@@ -34,11 +34,16 @@ static LLVMValueRef register_slot(const llvm_kernel *write, kir_reg reg) {
 }
 
 LLVMValueRef llvm_get(const llvm_kernel *write, kir_reg reg) {
+    if (write->plain[reg])
+        return write->values[reg];
     return LLVMBuildLoad2(write->unit->builder, register_type(write, reg), register_slot(write, reg), "");
 }
 
 void llvm_set(const llvm_kernel *write, kir_reg reg, LLVMValueRef value) {
-    LLVMBuildStore(write->unit->builder, value, register_slot(write, reg));
+    if (write->plain[reg])
+        write->values[reg] = value;
+    else
+        LLVMBuildStore(write->unit->builder, value, register_slot(write, reg));
 }
 
 LLVMValueRef llvm_index(const llvm_kernel *write, const kir_index *index) {
@@ -149,7 +154,7 @@ static LLVMValueRef body_function(llvm_kernel *write) {
     llvm_unit *unit = write->unit;
     const kir_kernel *kernel = write->kernel;
     int count = kernel->argument_count;
-    LLVMTypeRef *types = arena_alloc(unit->program->memory, (size_t)(count + 2) * sizeof *types);
+    LLVMTypeRef *types = arena_alloc(unit->memory, (size_t)(count + 2) * sizeof *types);
     for (int i = 0; i < count; i++)
         types[i] = unit->pointer;
     types[count] = types[count + 1] = unit->i64;
@@ -237,7 +242,7 @@ static void write_entry(const llvm_kernel *write) {
     LLVMPositionBuilderAtEnd(builder, LLVMAppendBasicBlockInContext(unit->context, entry, "entry"));
     llvm_debug_place(unit, scope, kernel->span);
     int count = kernel->argument_count, bound = 0;
-    LLVMValueRef *operands = arena_alloc(unit->program->memory, (size_t)(count + 2) * sizeof *operands);
+    LLVMValueRef *operands = arena_alloc(unit->memory, (size_t)(count + 2) * sizeof *operands);
     for (int i = 0; i < count; i++) {
         bool scratch = kernel->arguments[i].scratch;
         LLVMValueRef offset = llvm_i64(unit, scratch ? kir_scratch_offset(kernel, i) : bound++);
@@ -257,6 +262,9 @@ void llvm_write_kernel(llvm_unit *unit, const kir_kernel *kernel) {
     llvm_kernel write = {.unit = unit, .kernel = kernel};
     write.arguments = arena_alloc(memory, (size_t)(kernel->argument_count + 1) * sizeof *write.arguments);
     write.slots = arena_alloc(memory, (size_t)kernel->register_count * sizeof *write.slots);
+    write.values = arena_alloc(memory, (size_t)kernel->register_count * sizeof *write.values);
+    write.plain = arena_alloc(memory, (size_t)kernel->register_count * sizeof *write.plain);
+    llvm_find_plain_registers(kernel, memory, write.plain);
     write.function = body_function(&write);
     write.scope = llvm_debug_function(unit, write.function, kernel->name, kernel->span);
     llvm_debug_place(unit, write.scope, kernel->span);

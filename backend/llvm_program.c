@@ -83,12 +83,23 @@ static int most_arguments(const kir_program *program) {
     return most;
 }
 
+/* Launches are thousands of stores and calls in a row, run once a step: optimising them costs more than it gains. */
+static void leave_unoptimized(const llvm_unit *unit, LLVMValueRef function) {
+    static const char *const names[] = {"optnone", "noinline"};
+    for (int i = 0; i < 2; i++) {
+        unsigned kind = LLVMGetEnumAttributeKindForName(names[i], strlen(names[i]));
+        LLVMAddAttributeAtIndex(function, (LLVMAttributeIndex)LLVMAttributeFunctionIndex,
+                                LLVMCreateEnumAttribute(unit->context, kind, 0));
+    }
+}
+
 static LLVMValueRef write_function(llvm_unit *unit, const kir_function *function) {
     char name[300];
     snprintf(name, sizeof name, "csl_%s", function->name);
     LLVMTypeRef parameters[] = {unit->pointer, unit->pointer};
     LLVMValueRef value = LLVMAddFunction(unit->module, name, LLVMFunctionType(unit->none, parameters, 2, false));
     LLVMSetLinkage(value, LLVMInternalLinkage);
+    leave_unoptimized(unit, value);
     source_span start = function->launch_count ? function->launches[0].span : (source_span){0};
     LLVMMetadataRef scope = llvm_debug_function(unit, value, name, start);
     LLVMPositionBuilderAtEnd(unit->builder, LLVMAppendBasicBlockInContext(unit->context, value, "entry"));
@@ -125,7 +136,7 @@ static LLVMValueRef entry_table(llvm_unit *unit) {
     const kir_program *program = unit->program;
     LLVMTypeRef fields[] = {unit->pointer, unit->pointer, unit->pointer};
     LLVMTypeRef entry = LLVMStructTypeInContext(unit->context, fields, 3, false);
-    LLVMValueRef *entries = arena_alloc(program->memory, (size_t)program->function_count * sizeof *entries);
+    LLVMValueRef *entries = arena_alloc(unit->memory, (size_t)program->function_count * sizeof *entries);
     for (int i = 0; i < program->function_count; i++) {
         LLVMValueRef parts[] = {constant_text(unit, program->functions[i].name, "name"),
                                 write_function(unit, &program->functions[i]), LLVMConstNull(unit->pointer)};
@@ -140,7 +151,7 @@ static LLVMValueRef view_table(llvm_unit *unit) {
     int count = program->views ? program->module->view_count : 0;
     LLVMTypeRef fields[] = {LLVMArrayType2(unit->i64, 3), unit->pointer, unit->pointer};
     LLVMTypeRef type = LLVMStructTypeInContext(unit->context, fields, 3, false);
-    LLVMValueRef *views = arena_alloc(program->memory, (size_t)(count + 1) * sizeof *views);
+    LLVMValueRef *views = arena_alloc(unit->memory, (size_t)(count + 1) * sizeof *views);
     for (int i = 0; i < count; i++) {
         const kir_view *view = &program->views[i];
         LLVMValueRef strides[3], nothing = LLVMConstNull(unit->pointer);
@@ -167,10 +178,7 @@ static void write_main(llvm_unit *unit, LLVMValueRef program) {
 }
 
 void llvm_write_program(llvm_unit *unit, bool with_main) {
-    LLVMValueRef parts[] = {constant_text(unit,
-                                          backend_manifest(unit->program->memory, unit->program,
-                                                           kir_target_processor(&unit->program->target)),
-                                          "manifest"),
+    LLVMValueRef parts[] = {constant_text(unit, unit->manifest, "manifest"),
                             llvm_i32(unit, unit->program->function_count), entry_table(unit), view_table(unit)};
     LLVMValueRef table = LLVMConstStructInContext(unit->context, parts, 4, false);
     LLVMValueRef global = LLVMAddGlobal(unit->module, LLVMTypeOf(table), "csl_program");

@@ -49,6 +49,12 @@ const driver_command driver_commands[] = {
      "first. The peak is the vector units' or the memory's, whichever binds; above 100 % what is read or written was\n"
      "in a cache. 'train --profile FILE.json' of a program shows the same launches in time.\n",
      1, 1, driver_profile},
+    {"cache", "cache [--clear]", "the object code that is kept between compilations",
+     "\nLLVM's object code of kernels is kept on disk, so that a compilation makes only what is new: in the folder "
+     "that\n"
+     "CSLC_CACHE names, else cslc in XDG_CACHE_HOME or in ~/.cache. An empty CSLC_CACHE, or --no-cache, keeps none.\n"
+     "What was longest unused goes when all of it passes 256 MiB; any file of the folder may be removed at any time.\n",
+     0, 0, driver_cache},
     {"opt", "opt --passes=A,B FILE [-o FILE]", "read IR, run passes, print it", NULL, 1, 1, driver_opt},
 };
 const int driver_command_count = sizeof driver_commands / sizeof *driver_commands;

@@ -256,6 +256,8 @@ bool kir_verify(const kir_program *program, diag_list *diags);
  * share code. A new kernel's name becomes a unique identifier: other characters turn into "_", a number follows a name
  * that is taken. */
 int kir_program_add_kernel(kir_program *program, kir_kernel *kernel);
+/* Appends a kernel's structure as bytes: all but names and spans; two kernels are equal when these are. */
+void kir_kernel_key(const kir_kernel *kernel, text_buffer *key);
 /* The bytes of worker scratch that a kernel needs (its scratch arguments one after the other, each 64-aligned), and the
  * byte offset of scratch argument `argument`. */
 int64_t kir_scratch_bytes(const kir_kernel *kernel);

@@ -67,77 +67,92 @@ int64_t kir_scratch_offset(const kir_kernel *kernel, int argument) {
 
 /* ---- sharing -------------------------------------------------------------------------------------------------- */
 
-/* A kernel's structure as bytes: two kernels are equal when these are. */
-static void key_number(text_buffer *key, int64_t number) {
-    text_append_bytes(key, (const char *)&number, sizeof number);
+static int64_t type_word(kir_type type) {
+    return (int64_t)type.element << 32 | (int64_t)type.lanes << 16 | type.rows;
 }
 
-static void key_type(text_buffer *key, kir_type type) {
-    key_number(key, (int64_t)type.element << 32 | (int64_t)type.lanes << 16 | type.rows);
-}
-
-static void key_index(text_buffer *key, const kir_index *index) {
-    key_number(key, index->base);
-    key_number(key, index->term_count);
+/* Writes an index; returns the number of words. */
+static int index_words(const kir_index *index, int64_t *words) {
+    int count = 0;
+    words[count++] = index->base;
+    words[count++] = index->term_count;
     for (int i = 0; i < index->term_count; i++) {
-        key_number(key, index->terms[i].coefficient);
-        key_number(key, index->terms[i].reg);
+        words[count++] = index->terms[i].coefficient;
+        words[count++] = index->terms[i].reg;
     }
+    return count;
+}
+
+static void key_words(text_buffer *key, const int64_t *words, int count) {
+    text_append_bytes(key, (const char *)words, (size_t)count * sizeof *words);
+}
+
+/* A node at once: kernels have tens of thousands. */
+static void key_node(text_buffer *key, const kir_node *node) {
+    enum { FIELDS = 11, INDEX_WORDS = 2 + 2 * KIR_MAX_TERMS };
+    int64_t words[FIELDS + 3 * INDEX_WORDS];
+    int count = 0;
+    words[count++] = (int64_t)node->kind << 32 | (int64_t)node->opcode;
+    words[count++] = node->result;
+    for (int i = 0; i < 3; i++)
+        words[count++] = node->operands[i];
+    memcpy(&words[count++], &node->number, sizeof node->number);
+    words[count++] = node->argument;
+    words[count++] = (int64_t)node->count << 32 | (uint32_t)node->attribute;
+    words[count++] = node->stride;
+    words[count++] = node->step;
+    words[count++] = node->unroll;
+    count += index_words(&node->index, words + count);
+    count += index_words(&node->from, words + count);
+    count += index_words(&node->limit, words + count);
+    key_words(key, words, count);
 }
 
 static void key_block(text_buffer *key, const kir_block *block) {
+    static const int64_t end = -1;
     for (const kir_node *node = block->first; node; node = node->next) {
-        key_number(key, (int64_t)node->kind << 32 | (int64_t)node->opcode);
-        key_number(key, node->result);
-        for (int i = 0; i < 3; i++)
-            key_number(key, node->operands[i]);
-        text_append_bytes(key, (const char *)&node->number, sizeof node->number);
-        key_number(key, node->argument);
-        key_index(key, &node->index);
-        key_number(key, node->count);
-        key_number(key, node->stride);
-        key_number(key, node->attribute);
-        key_index(key, &node->from);
-        key_index(key, &node->limit);
-        key_number(key, node->step);
-        key_number(key, node->unroll);
+        key_node(key, node);
+        if (node->kind == KIR_INSTRUCTION)
+            continue;
         key_block(key, &node->body);
         key_block(key, &node->otherwise);
     }
-    key_number(key, -1);
+    key_words(key, &end, 1);
 }
 
-static void kernel_key(text_buffer *key, const kir_kernel *kernel) {
+void kir_kernel_key(const kir_kernel *kernel, text_buffer *key) {
     for (int i = 0; i < kernel->argument_count; i++) {
         const kir_argument *argument = &kernel->arguments[i];
-        key_number(key, argument->element);
-        key_number(key, argument->elements);
-        key_number(key, argument->reads | argument->writes << 1 | argument->scratch << 2);
+        int64_t words[] = {argument->element, argument->elements,
+                           argument->reads | argument->writes << 1 | argument->scratch << 2};
+        key_words(key, words, 3);
     }
-    for (int i = 0; i < kernel->register_count; i++)
-        key_type(key, kernel->registers[i]);
+    for (int i = 0; i < kernel->register_count; i++) {
+        int64_t word = type_word(kernel->registers[i]);
+        key_words(key, &word, 1);
+    }
     key_block(key, &kernel->body);
     const kir_library_product *library = kernel->library;
     if (!library)
         return;
-    key_number(key, library->rows);
-    key_number(key, library->columns);
-    key_number(key, library->inner);
-    key_number(key, library->block);
-    key_number(key, library->left_transposed | library->right_transposed << 1);
+    int64_t words[] = {library->rows, library->columns, library->inner, library->block,
+                       library->left_transposed | library->right_transposed << 1};
+    key_words(key, words, 5);
 }
 
-/* FNV-1a. */
+/* FNV-1a over words; their high bits, where small numbers have none, are folded in at the end. */
 static uint64_t key_hash(const text_buffer *key) {
-    uint64_t hash = UINT64_C(14695981039346656037);
-    for (size_t i = 0; i < key->length; i++)
-        hash = (hash ^ (uint8_t)key->data[i]) * UINT64_C(1099511628211);
-    return hash;
+    uint64_t hash = UINT64_C(14695981039346656037), word;
+    for (size_t i = 0; i + sizeof word <= key->length; i += sizeof word) {
+        memcpy(&word, key->data + i, sizeof word);
+        hash = (hash ^ word ^ word >> 29) * UINT64_C(1099511628211);
+    }
+    return hash ^ hash >> 32;
 }
 
 static bool key_equal(const text_buffer *key, const kir_kernel *kernel) {
     text_buffer other = {0};
-    kernel_key(&other, kernel);
+    kir_kernel_key(kernel, &other);
     bool equal = other.length == key->length && memcmp(other.data, key->data, key->length) == 0;
     text_free(&other);
     return equal;
@@ -164,7 +179,7 @@ static const char *unique_name(const kir_program *program, const char *wanted) {
 
 int kir_program_add_kernel(kir_program *program, kir_kernel *kernel) {
     text_buffer key = {0};
-    kernel_key(&key, kernel);
+    kir_kernel_key(kernel, &key);
     kernel->hash = key_hash(&key);
     int found = -1;
     for (int i = 0; i < program->kernel_count && found < 0; i++)

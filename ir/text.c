@@ -33,14 +33,17 @@ void text_append_bytes(text_buffer *text, const char *bytes, size_t length) {
 }
 
 void text_append(text_buffer *text, const char *format, ...) {
+    size_t room = text->capacity - text->length;
     va_list args;
     va_start(args, format);
-    int length = vsnprintf(NULL, 0, format, args);
+    int length = vsnprintf(room ? text->data + text->length : NULL, room, format, args);
     va_end(args);
-    reserve(text, (size_t)length);
-    va_start(args, format);
-    vsnprintf(text->data + text->length, (size_t)length + 1, format, args);
-    va_end(args);
+    if ((size_t)length >= room) { /* it did not fit */
+        reserve(text, (size_t)length);
+        va_start(args, format);
+        vsnprintf(text->data + text->length, (size_t)length + 1, format, args);
+        va_end(args);
+    }
     text->length += (size_t)length;
 }
 

@@ -2,13 +2,37 @@
 #include "frontend/driver/driver.h"
 
 #include <string.h>
+#include <time.h>
 
 typedef backend_code *compile_function(driver_session *work);
-typedef bool link_function(const kir_program *program, const kir_target *target, const char *runtime_library,
-                           const char *output_path, diag_list *diags);
+typedef bool link_function(driver_session *work, const char *output);
+
+static double seconds_now(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+/* A line of --time-passes. */
+static void tell_time(const driver_session *work, double start) {
+    if (!work->options->time_passes)
+        return;
+    fprintf(stderr, "%-24s %8.2f ms", "llvm", 1e3 * (seconds_now() - start));
+    if (work->cache)
+        fprintf(stderr, " (%d of %d objects from the cache)", work->cache->found,
+                work->cache->found + work->cache->made);
+    fprintf(stderr, "\n");
+}
+
+backend_code *driver_compile_llvm(driver_session *work, const pass_context *passes) {
+    double start = seconds_now();
+    backend_code *code = llvm_compile_cached(passes->program, &passes->target, work->cache, &work->diags);
+    tell_time(work, start);
+    return code;
+}
 
 static backend_code *run_llvm(driver_session *work) {
-    return llvm_compile(work->passes.program, &work->passes.target, &work->diags);
+    return driver_compile_llvm(work, &work->passes);
 }
 
 static backend_code *run_c(driver_session *work) {
@@ -23,10 +47,22 @@ static backend_code *run_interp(driver_session *work) {
     return interp_compile(work->passes.module, work->passes.program, &work->diags);
 }
 
+static bool link_llvm(driver_session *work, const char *output) {
+    double start = seconds_now();
+    bool good =
+        llvm_link(work->passes.program, &work->passes.target, CSL_RUNTIME_LIBRARY, output, work->cache, &work->diags);
+    tell_time(work, start);
+    return good;
+}
+
+static bool link_c(driver_session *work, const char *output) {
+    return cgen_link(work->passes.program, &work->passes.target, CSL_RUNTIME_LIBRARY, output, &work->diags);
+}
+
 enum { BACKEND_COUNT = 4 };
 static const char *const names[BACKEND_COUNT] = {"llvm", "c", "tcc", "interp"};
 static compile_function *const compilers[BACKEND_COUNT] = {run_llvm, run_c, run_tcc, run_interp};
-static link_function *const linkers[BACKEND_COUNT] = {llvm_link, cgen_link, NULL, NULL};
+static link_function *const linkers[BACKEND_COUNT] = {link_llvm, link_c, NULL, NULL};
 
 int driver_choose_backend(const driver_options *options) {
     if (!options->backend)
@@ -51,5 +87,5 @@ bool driver_backend_links(int backend) {
 }
 
 bool driver_link(driver_session *work, int backend, const char *output) {
-    return linkers[backend](work->passes.program, &work->passes.target, CSL_RUNTIME_LIBRARY, output, &work->diags);
+    return linkers[backend](work, output);
 }

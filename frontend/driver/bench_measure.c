@@ -91,7 +91,7 @@ static bool compile_side(driver_session *work, ir_function *function, ir_value *
     pass_options options = {.disabled = &fusion, .disabled_count = !fused, .verify = work->options->verify};
     if (!pass_run_pipeline(&side->passes, &options))
         return false;
-    side->code = llvm_compile(side->passes.program, &side->passes.target, &work->diags);
+    side->code = driver_compile_llvm(work, &side->passes);
     if (!side->code)
         return false;
     side->pool = rt_pool_create(0);

@@ -21,7 +21,7 @@ typedef struct {
     driver_list inputs, definitions, folders, disabled, left, right, vary;
     const char *output, *emit, *backend, *target, *passes, *print_after, *out, *only, *against, *precision, *steps,
         *data, *plot, *memory_limit;
-    bool time_passes, remarks, verify, json, layers, all, dry_run, memory_view;
+    bool no_cache, time_passes, remarks, verify, json, layers, all, dry_run, memory_view, clear;
     bool has_program_arguments; /* whether there was a -- */
     char **program_arguments;   /* after it */
     int program_argument_count;
@@ -34,6 +34,7 @@ typedef struct {
     diag_list diags;
     const driver_options *options;
     pass_context passes;
+    backend_cache *cache;    /* of object code, or NULL */
     int64_t memory_limit;    /* bytes, or 0 for none */
     const char *memory_note; /* what --memory-limit cost, or NULL */
 } driver_session;
@@ -97,6 +98,8 @@ int driver_choose_precision(driver_session *work);
 
 /* The number of the one chosen, or -1 after saying what is wrong. */
 int driver_choose_backend(const driver_options *options);
+/* Compiles the program of `passes` into memory by LLVM, with the session's cache. */
+backend_code *driver_compile_llvm(driver_session *work, const pass_context *passes);
 /* Compiles into memory. */
 backend_code *driver_compile_code(driver_session *work, int backend);
 /* The kernels are lowered for the target "scalar", whatever --target says. */
@@ -115,5 +118,6 @@ int driver_diff(driver_session *work);
 int driver_sweep(driver_session *work);
 int driver_bench(driver_session *work);
 int driver_profile(driver_session *work);
+int driver_cache(driver_session *work);
 
 #endif

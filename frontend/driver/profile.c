@@ -44,7 +44,7 @@ int driver_profile(driver_session *work) {
     openblas_set_num_threads(1); /* the pool's workers call it side by side */
     if (!driver_compile_program(work, NULL))
         return STATUS_FAILED;
-    backend_code *code = llvm_compile(work->passes.program, &work->passes.target, &work->diags);
+    backend_code *code = driver_compile_llvm(work, &work->passes);
     if (!code)
         return STATUS_FAILED;
     int threads = (int)sysconf(_SC_NPROCESSORS_ONLN);

@@ -17,6 +17,8 @@ bool driver_begin(driver_session *work, const driver_options *options) {
     work->diags = (diag_list){.memory = work->memory, .sources = &work->sources};
     work->passes = (pass_context){.memory = work->memory, .diags = &work->diags, .target = backend_target_host()};
     work->passes.remarks = options->remarks;
+    backend_cache *cache = arena_alloc(work->memory, sizeof *cache);
+    work->cache = !options->no_cache && backend_cache_choose(work->memory, cache) ? cache : NULL;
     return true;
 }
 
