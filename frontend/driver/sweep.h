@@ -70,8 +70,16 @@ bool sweep_write_record(const sweep_plan *plan, const sweep_cell *cell, bool don
 int sweep_run_cell(const sweep_plan *plan, sweep_cell *cell);
 /* Whether the program's arguments hold --flag or --flag=value. */
 bool sweep_is_given(const driver_options *options, const char *flag);
-/* How every cell is compiled: the options given for that, as "--precision=bf16". */
-driver_list sweep_compile_flags(const sweep_plan *plan);
+/* How every cell is compiled. */
+typedef struct {
+    const char *flag;  /* "--precision=bf16"; NULL for what is so without a flag */
+    const char *words; /* "precision bf16", for records */
+} sweep_choice;
+typedef struct {
+    sweep_choice *items;
+    int count, capacity;
+} sweep_choices;
+sweep_choices sweep_compiler_choices(const sweep_plan *plan);
 /* The arguments of that process, ending with NULL. */
 const char **sweep_arguments(const sweep_plan *plan, const sweep_cell *cell, int *count);
 

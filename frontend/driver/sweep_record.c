@@ -20,18 +20,11 @@ static const char *joined(arena *memory, const char *const *words, int count) {
     return text;
 }
 
-/* Without the options that were not given, but for the back end and the target, which are always named. */
 static const char *compiler_text(const sweep_plan *plan) {
-    const driver_options *options = plan->work->options;
-    arena *memory = plan->memory;
-    const char *text = arena_printf(memory, "backend %s, target %s", options->backend ? options->backend : "llvm",
-                                    options->target ? options->target : "of the machine");
-    if (options->precision)
-        text = arena_printf(memory, "%s, precision %s", text, options->precision);
-    if (options->memory_limit)
-        text = arena_printf(memory, "%s, memory limit %s", text, options->memory_limit);
-    for (int i = 0; i < options->disabled.count; i++)
-        text = arena_printf(memory, "%s, without %s", text, options->disabled.items[i]);
+    sweep_choices choices = sweep_compiler_choices(plan);
+    const char *text = choices.items[0].words; /* the back end's, always there */
+    for (int i = 1; i < choices.count; i++)
+        text = arena_printf(plan->memory, "%s, %s", text, choices.items[i].words);
     return text;
 }
 

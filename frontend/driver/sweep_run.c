@@ -42,21 +42,28 @@ bool sweep_is_given(const driver_options *options, const char *flag) {
     return false;
 }
 
-static void add_flag(command_line *line, const char *name, const char *value) {
-    if (value)
-        add(line, arena_printf(line->memory, "--%s=%s", name, value));
+/* `otherwise`: what is so without the option; NULL is not worth a word. */
+static void add_choice(arena *memory, sweep_choices *choices, const char *option, const char *words, const char *value,
+                       const char *otherwise) {
+    if (!value && !otherwise)
+        return;
+    sweep_choice choice = {
+        .flag = value ? arena_printf(memory, "--%s=%s", option, value) : NULL,
+        .words = arena_printf(memory, "%s %s", words, value ? value : otherwise),
+    };
+    ARENA_PUSH(memory, choices->items, choices->count, choices->capacity, choice);
 }
 
-driver_list sweep_compile_flags(const sweep_plan *plan) {
+sweep_choices sweep_compiler_choices(const sweep_plan *plan) {
     const driver_options *options = plan->work->options;
-    command_line line = {.memory = plan->memory};
-    add_flag(&line, "backend", options->backend);
-    add_flag(&line, "target", options->target);
-    add_flag(&line, "precision", options->precision);
-    add_flag(&line, "memory-limit", options->memory_limit);
+    sweep_choices choices = {0};
+    add_choice(plan->memory, &choices, "backend", "backend", options->backend, "llvm");
+    add_choice(plan->memory, &choices, "target", "target", options->target, "of the machine");
+    add_choice(plan->memory, &choices, "precision", "precision", options->precision, NULL);
+    add_choice(plan->memory, &choices, "memory-limit", "memory limit", options->memory_limit, NULL);
     for (int i = 0; i < options->disabled.count; i++)
-        add_flag(&line, "disable-pass", options->disabled.items[i]);
-    return line.words;
+        add_choice(plan->memory, &choices, "disable-pass", "without", options->disabled.items[i], NULL);
+    return choices;
 }
 
 const char **sweep_arguments(const sweep_plan *plan, const sweep_cell *cell, int *count) {
@@ -69,9 +76,10 @@ const char **sweep_arguments(const sweep_plan *plan, const sweep_cell *cell, int
         add_pair(&line, "-D", cell->definitions.items[i]);
     for (int i = 0; i < options->folders.count; i++)
         add_pair(&line, "-I", options->folders.items[i]);
-    driver_list flags = sweep_compile_flags(plan);
-    for (int i = 0; i < flags.count; i++)
-        add(&line, flags.items[i]);
+    sweep_choices choices = sweep_compiler_choices(plan);
+    for (int i = 0; i < choices.count; i++)
+        if (choices.items[i].flag)
+            add(&line, choices.items[i].flag);
     add(&line, "--");
     for (int i = 0; i < options->program_argument_count; i++)
         add(&line, options->program_arguments[i]);

@@ -117,9 +117,10 @@ static void write_markdown(const sweep_plan *plan, text_buffer *out) {
     text_append(out, "\n\nEvery cell:");
     for (int i = 0; i < options->definitions.count; i++)
         text_append(out, " `-D %s`", options->definitions.items[i]);
-    driver_list flags = sweep_compile_flags(plan);
-    for (int i = 0; i < flags.count; i++)
-        text_append(out, " `%s`", flags.items[i]);
+    sweep_choices choices = sweep_compiler_choices(plan);
+    for (int i = 0; i < choices.count; i++)
+        if (choices.items[i].flag)
+            text_append(out, " `%s`", choices.items[i].flag);
     text_append(out, " `");
     for (int i = 0; i < options->program_argument_count; i++)
         text_append(out, "%s%s", i ? " " : "", options->program_arguments[i]);
