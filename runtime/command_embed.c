@@ -13,8 +13,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { STATUS_FAILED = 1, STATUS_USAGE = 2, STATUS_INTERRUPTED = 130 };
-
 /* What is embedded: pictures with their names, or one split of the data. */
 typedef struct {
     rt_dataset *items;

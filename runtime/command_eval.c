@@ -9,8 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { STATUS_FAILED = 1, STATUS_USAGE = 2, STATUS_INTERRUPTED = 130 };
-
 /* The trained encoder comes from --checkpoint, so it is no baseline. */
 static const char *baseline_name(int encoder) {
     return encoder == RT_TRAINED ? NULL : rt_encoder_name((rt_encoder)encoder);

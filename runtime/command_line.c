@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { STATUS_FAILED = 1, STATUS_USAGE = 2, MOST_THREADS = 1024, MOST = INT32_MAX };
+enum { MOST_THREADS = 1024, MOST = INT32_MAX };
 
 #define AT(field) offsetof(rt_options, field)
 #define DATA                                                                                                           \
@@ -190,10 +190,9 @@ int rt_main(int argc, char **argv, const rt_program *program) {
     rt_fill_standard_streams();
     signal(SIGPIPE, SIG_IGN); /* a reader of the output who left is no reason to lose a run */
     int status = dispatch(argc, argv, program);
-    int unwritten = fflush(stdout) ? errno : 0; /* where an earlier write failed, nobody knows why any more */
-    if ((unwritten || ferror(stdout)) && status == 0) {
-        fprintf(stderr, "error: cannot write to standard output%s%s\n", unwritten ? ": " : "",
-                unwritten ? strerror(unwritten) : "");
+    rt_error error = {{0}};
+    if (rt_flush_standard_output(&error) && status == 0) {
+        fprintf(stderr, "error: %s\n", error.text);
         return STATUS_FAILED;
     }
     return status;

@@ -6,7 +6,7 @@
 
 #include <stdio.h>
 
-enum { STATUS_FAILED = 1, DEFAULT_STEPS = 5 };
+enum { DEFAULT_STEPS = 5 };
 
 static void print_step(int64_t step, double seconds, double loss) {
     rt_json_writer json = rt_json_to(stdout);

@@ -152,6 +152,12 @@ void rt_fill_standard_streams(void) {
             (void)open("/dev/null", stream == STDIN_FILENO ? O_WRONLY : O_RDONLY);
 }
 
+int rt_flush_standard_output(rt_error *error) {
+    if (fflush(stdout))
+        return rt_fail(error, "cannot write to standard output: %s", strerror(errno));
+    return ferror(stdout) ? rt_fail(error, "cannot write to standard output") : 0; /* the reason is forgotten */
+}
+
 int rt_make_folders(const char *path, rt_error *error) {
     char *partial = append(path, "/");
     if (!partial)

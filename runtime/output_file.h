@@ -35,6 +35,10 @@ int rt_lock_folder(const char *path, int *lock, rt_error *error);
  * that is opened later takes its place and what is printed. At the start of a program. */
 void rt_fill_standard_streams(void);
 
+/* Writes out what was printed. Returns 0, or -1 with a message where standard output did not take all of it, now or
+ * before. */
+int rt_flush_standard_output(rt_error *error);
+
 /* Creates the folder and those above it that are missing. Returns 0, or -1 with a message. */
 int rt_make_folders(const char *path, rt_error *error);
 

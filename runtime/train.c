@@ -1,4 +1,5 @@
 #include "runtime/train.h"
+#include "runtime/commands.h"
 #include "runtime/archive.h"
 #include "runtime/data.h"
 #include "runtime/interrupt.h"
@@ -13,8 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-enum { STATUS_FAILED = 1, STATUS_USAGE = 2, STATUS_INTERRUPTED = 130 };
 
 typedef struct {
     const rt_options *options;
@@ -316,8 +315,10 @@ static int evaluate(trainer *t, rt_error *error) {
 
 /* Whether something that is done every `every` epochs (0: not at all) is due now; at the end it always is. */
 static int due(const rt_training_position *position, int64_t every) {
-    if (every <= 0 || position->step >= position->total_steps)
-        return every > 0;
+    if (every <= 0)
+        return 0;
+    if (position->step >= position->total_steps)
+        return 1;
     return position->step > 0 && position->step % (position->steps_per_epoch * every) == 0;
 }
 

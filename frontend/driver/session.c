@@ -1,6 +1,8 @@
 /* What the commands share: one compilation from its options to its diagnostics. */
 #include "frontend/driver/driver.h"
 
+#include "runtime/output_file.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
@@ -24,10 +26,9 @@ bool driver_begin(driver_session *work, const driver_options *options) {
 
 /* Text that standard output did not take makes a good status a failure. */
 int driver_finish(int status) {
-    int unwritten = fflush(stdout) ? errno : 0; /* where an earlier write failed, nobody knows why any more */
-    if ((unwritten || ferror(stdout)) && status == STATUS_GOOD) {
-        fprintf(stderr, "cslc: error: cannot write 'standard output'%s%s\n", unwritten ? ": " : "",
-                unwritten ? strerror(unwritten) : "");
+    rt_error error = {{0}};
+    if (rt_flush_standard_output(&error) && status == STATUS_GOOD) {
+        fprintf(stderr, "cslc: error: %s\n", error.text);
         return STATUS_FAILED;
     }
     return status;
