@@ -1,5 +1,6 @@
 /* The cache of object code: one file an entry, written aside and renamed, checked by a hash of its bytes when read. */
 #include "backend/cache.h"
+#include "runtime/output_file.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -43,21 +44,11 @@ bool backend_cache_choose(arena *memory, backend_cache *cache) {
     return cache->folder != NULL;
 }
 
-/* Makes the folder and those above it; whether that went well shows when a file is opened there. */
+/* Makes the folder, closed to others, and those above it; whether that went well shows when a file is opened there. */
 static void make_folder(const char *path) {
-    char part[PATH_BYTES];
-    size_t length = strlen(path);
-    if (length >= sizeof part)
-        return;
-    memcpy(part, path, length + 1);
-    for (size_t i = 1; i < length; i++) {
-        if (part[i] != '/')
-            continue;
-        part[i] = 0;
-        mkdir(part, 0777);
-        part[i] = '/';
-    }
-    mkdir(part, 0700);
+    rt_error unheeded;
+    if (access(path, F_OK) != 0 && rt_make_folders(path, &unheeded) == 0)
+        chmod(path, 0700);
 }
 
 static bool entry_path(const backend_cache *cache, cache_key key, char *path) {

@@ -16,8 +16,7 @@ static bool report_error(diag_list *diags, LLVMErrorRef error) {
     return false;
 }
 
-/* ---- in memory
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- in memory -------------------------------------------------------------------------------------------------- */
 
 static void release(void *handle) {
     LLVMConsumeError(LLVMOrcDisposeLLJIT(handle));

@@ -1,23 +1,18 @@
 /* The back ends by name: in memory for `run`, and those that make executables. */
 #include "frontend/driver/driver.h"
 
+#include "runtime/progress.h"
+
 #include <string.h>
-#include <time.h>
 
 typedef backend_code *compile_function(driver_session *work);
 typedef bool link_function(driver_session *work, const char *output);
-
-static double seconds_now(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
 
 /* A line of --time-passes. */
 static void tell_time(const driver_session *work, double start) {
     if (!work->options->time_passes)
         return;
-    fprintf(stderr, "%-24s %8.2f ms", "llvm", 1e3 * (seconds_now() - start));
+    fprintf(stderr, "%-24s %8.2f ms", "llvm", 1e3 * (rt_seconds() - start));
     if (work->cache)
         fprintf(stderr, " (%d of %d objects from the cache)", work->cache->found,
                 work->cache->found + work->cache->made);
@@ -25,7 +20,7 @@ static void tell_time(const driver_session *work, double start) {
 }
 
 backend_code *driver_compile_llvm(driver_session *work, const pass_context *passes) {
-    double start = seconds_now();
+    double start = rt_seconds();
     backend_code *code = llvm_compile_cached(passes->program, &passes->target, work->cache, &work->diags);
     tell_time(work, start);
     return code;
@@ -48,7 +43,7 @@ static backend_code *run_interp(driver_session *work) {
 }
 
 static bool link_llvm(driver_session *work, const char *output) {
-    double start = seconds_now();
+    double start = rt_seconds();
     bool good =
         llvm_link(work->passes.program, &work->passes.target, CSL_RUNTIME_LIBRARY, output, work->cache, &work->diags);
     tell_time(work, start);
