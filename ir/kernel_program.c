@@ -51,7 +51,7 @@ static int64_t scratch_end(const kir_kernel *kernel, int argument_limit) {
     for (int i = 0; i < argument_limit; i++) {
         const kir_argument *argument = &kernel->arguments[i];
         if (argument->scratch)
-            end += (argument->elements * kir_element_bytes(argument->element) + 63) / 64 * 64;
+            end += kir_aligned(argument->elements * kir_element_bytes(argument->element));
     }
     return end;
 }
@@ -63,6 +63,23 @@ int64_t kir_scratch_bytes(const kir_kernel *kernel) {
 int64_t kir_scratch_offset(const kir_kernel *kernel, int argument) {
     assert(kernel->arguments[argument].scratch);
     return scratch_end(kernel, argument);
+}
+
+/* ---- launches ------------------------------------------------------------------------------------------------- */
+
+int64_t kir_aligned(int64_t bytes) {
+    return (bytes + KIR_ALIGNMENT - 1) / KIR_ALIGNMENT * KIR_ALIGNMENT;
+}
+
+int kir_buffer_arguments(const kir_kernel *kernel) {
+    int count = 0;
+    for (int i = 0; i < kernel->argument_count; i++)
+        count += !kernel->arguments[i].scratch;
+    return count;
+}
+
+int kir_launch_buffers(const kir_program *program, const kir_launch *launch) {
+    return launch->part_count * kir_buffer_arguments(program->kernels[launch->kernel]);
 }
 
 /* ---- sharing -------------------------------------------------------------------------------------------------- */
@@ -112,6 +129,7 @@ static void kernel_key(text_buffer *key, const kir_kernel *kernel) {
         const kir_argument *argument = &kernel->arguments[i];
         key_number(key, argument->element);
         key_number(key, argument->elements);
+        key_number(key, argument->each);
         key_number(key, argument->reads | argument->writes << 1 | argument->scratch << 2);
     }
     for (int i = 0; i < kernel->register_count; i++)
