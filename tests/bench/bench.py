@@ -61,10 +61,13 @@ STATE = re.compile(r"^state @(\S+) : f32\[([0-9,]*)\](?: layout=\S+)? role=(para
 VIEW = re.compile(r"^  %\d+ = input @view\.(\w+) : f32\[([0-9,]*)\]", re.M)
 
 
+def numbers(dims):
+    return [int(number) for number in dims.split(",") if number]
+
+
 def write_states(bench, spec, path):
     """What step_torch.py needs to know of a program, from its IR."""
     text = output_of([bench.cslc] + spec + ["--emit=ir"])
-    numbers = lambda dims: [int(number) for number in dims.split(",") if number]
     with open(path, "w", encoding="utf-8") as file:
         json.dump({"states": {name: [role, numbers(dims)] for name, dims, role in STATE.findall(text)},
                    "views": {name: numbers(dims) for name, dims in VIEW.findall(text)}}, file)
