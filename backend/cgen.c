@@ -35,23 +35,35 @@ static void append_place(const kir_program *program, source_span span, text_buff
     text_append(out, ":%d", span.line);
 }
 
+/* The number of iterations up to the end of each part. */
+static void write_ends(const kir_launch *launch, text_buffer *out) {
+    int64_t end = 0;
+    text_append(out, "        static const int64_t ends[] = {");
+    for (int part = 0; part < launch->part_count; part++)
+        text_append(out, "%s%" PRId64, part ? ", " : "", end += launch->part_extents[part]);
+    text_append(out, "};\n");
+}
+
 static void write_launch(const kir_program *program, const kir_launch *launch, text_buffer *out) {
     const kir_kernel *kernel = program->kernels[launch->kernel];
     text_append(out, "    { /* ");
     append_place(program, launch->span, out);
     text_append(out, " */\n        void *const args[] = {");
-    int bound = 0;
-    for (int i = 0; i < kernel->argument_count; i++) {
-        if (kernel->arguments[i].scratch)
-            continue;
-        const kir_buffer *buffer = &program->buffers[launch->buffers[bound]];
-        int64_t offset = buffer->offset + (launch->byte_offsets ? launch->byte_offsets[bound] : 0);
-        text_append(out, "%sframe->%s + %" PRId64, bound ? ", " : "", buffer->region == KIR_STATE ? "state" : "arena",
+    for (int i = 0; i < kir_launch_buffers(program, launch); i++) {
+        const kir_buffer *buffer = &program->buffers[launch->buffers[i]];
+        int64_t offset = buffer->offset + (launch->byte_offsets ? launch->byte_offsets[i] : 0);
+        text_append(out, "%sframe->%s + %" PRId64, i ? ", " : "", buffer->region == KIR_STATE ? "state" : "arena",
                     offset);
-        bound++;
     }
-    text_append(out, "};\n        rt_launch(frame, k_%s, args, %" PRId64 ", %" PRId64 ");\n    }\n", kernel->name,
-                launch->extent, launch->rounds);
+    text_append(out, "};\n");
+    if (launch->part_count > 1) {
+        write_ends(launch, out);
+        text_append(out, "        rt_launch_parts(frame, k_%s, args, %d, ends, %d);\n    }\n", kernel->name,
+                    kir_buffer_arguments(kernel), launch->part_count);
+    } else {
+        text_append(out, "        rt_launch(frame, k_%s, args, %" PRId64 ", %" PRId64 ");\n    }\n", kernel->name,
+                    launch->extent, launch->rounds);
+    }
 }
 
 static void write_function(const kir_program *program, const kir_function *function, text_buffer *out) {

@@ -19,6 +19,8 @@ static const char scalar_head[] =
     "typedef struct { const char *manifest; int entry_count; const rt_entry *entries; const rt_view_code *views; } "
     "rt_program;\n"
     "void rt_launch(const rt_frame *frame, rt_kernel kernel, void *const *args, int64_t extent, int64_t rounds);\n"
+    "void rt_launch_parts(const rt_frame *frame, rt_kernel kernel, void *const *args, int64_t arg_count,\n"
+    "                     const int64_t *ends, int64_t part_count);\n"
     "void rt_product(const float *left, const float *right, float *result, int64_t begin, int64_t end, int64_t rows,\n"
     "                int64_t columns, int64_t inner, int64_t block, int left_transposed, int right_transposed);\n"
     "float rt_random_uniform(int32_t seed, int32_t step, int32_t stream, int64_t index);\n"

@@ -5,7 +5,7 @@
 #include <string.h>
 
 /* struct rt_frame { char *state, *arena; rt_pool *pool; } and the tables of runtime/program.h */
-enum { FRAME_STATE = 0, FRAME_ARENA = 1, MAX_LAUNCH_ARGUMENTS = 256 };
+enum { FRAME_STATE = 0, FRAME_ARENA = 1 };
 
 LLVMTypeRef llvm_kernel_type(const llvm_unit *unit) {
     LLVMTypeRef parameters[] = {unit->pointer, unit->pointer, unit->i64, unit->i64};
@@ -38,6 +38,11 @@ static LLVMValueRef declare_launch(const llvm_unit *unit) {
     return declare_function(unit, "rt_launch", unit->none, parameters, 5);
 }
 
+static LLVMValueRef declare_launch_parts(const llvm_unit *unit) {
+    LLVMTypeRef parameters[] = {unit->pointer, unit->pointer, unit->pointer, unit->i64, unit->pointer, unit->i64};
+    return declare_function(unit, "rt_launch_parts", unit->none, parameters, 6);
+}
+
 /* ---- functions ------------------------------------------------------------------------------------------------------
  */
 
@@ -53,33 +58,62 @@ static LLVMValueRef frame_pointer(const function_writer *write, int field) {
     return LLVMBuildLoad2(builder, write->unit->pointer, place, field == FRAME_STATE ? "state" : "arena");
 }
 
-static int bound_arguments(const kir_kernel *kernel) {
-    int count = 0;
-    for (int i = 0; i < kernel->argument_count; i++)
-        count += !kernel->arguments[i].scratch;
-    return count;
+static LLVMValueRef constant_table(const llvm_unit *unit, LLVMValueRef value, const char *name) {
+    LLVMValueRef global = LLVMAddGlobal(unit->module, LLVMTypeOf(value), name);
+    LLVMSetInitializer(global, value);
+    LLVMSetGlobalConstant(global, true);
+    LLVMSetLinkage(global, LLVMInternalLinkage);
+    return global;
 }
 
-static void write_launch(const function_writer *write, const kir_launch *launch) {
+/* The places of the launch's buffers, part after part, into `arguments`. */
+static void write_arguments(const function_writer *write, const kir_launch *launch) {
     llvm_unit *unit = write->unit;
     LLVMBuilderRef builder = unit->builder;
-    const kir_kernel *kernel = unit->program->kernels[launch->kernel];
-    for (int i = 0; i < bound_arguments(kernel); i++) {
+    for (int i = 0; i < kir_launch_buffers(unit->program, launch); i++) {
         const kir_buffer *buffer = &unit->program->buffers[launch->buffers[i]];
         LLVMValueRef offset = llvm_i64(unit, buffer->offset + (launch->byte_offsets ? launch->byte_offsets[i] : 0));
         LLVMValueRef base = buffer->region == KIR_STATE ? write->state : write->arena, which = llvm_i64(unit, i);
         LLVMValueRef place = LLVMBuildGEP2(builder, unit->pointer, write->arguments, &which, 1, "");
         LLVMBuildStore(builder, LLVMBuildGEP2(builder, unit->i8, base, &offset, 1, ""), place);
     }
-    LLVMValueRef operands[] = {write->frame, kernel_entry(unit, kernel), write->arguments,
-                               llvm_i64(unit, launch->extent), llvm_i64(unit, launch->rounds)};
-    LLVMBuildCall2(builder, LLVMGlobalGetValueType(write->launch), write->launch, operands, 5, "");
 }
 
-static int most_arguments(const kir_program *program) {
+/* The number of iterations up to the end of each part. */
+static LLVMValueRef part_ends(const llvm_unit *unit, const kir_launch *launch) {
+    LLVMValueRef *ends = arena_alloc(unit->program->memory, (size_t)launch->part_count * sizeof *ends);
+    int64_t end = 0;
+    for (int part = 0; part < launch->part_count; part++)
+        ends[part] = llvm_i64(unit, end += launch->part_extents[part]);
+    return constant_table(unit, LLVMConstArray2(unit->i64, ends, (unsigned)launch->part_count), "ends");
+}
+
+static void write_launch(const function_writer *write, const kir_launch *launch) {
+    llvm_unit *unit = write->unit;
+    const kir_kernel *kernel = unit->program->kernels[launch->kernel];
+    write_arguments(write, launch);
+    if (launch->part_count > 1) {
+        LLVMValueRef operands[] = {write->frame,
+                                   kernel_entry(unit, kernel),
+                                   write->arguments,
+                                   llvm_i64(unit, kir_buffer_arguments(kernel)),
+                                   part_ends(unit, launch),
+                                   llvm_i64(unit, launch->part_count)};
+        LLVMValueRef callee = declare_launch_parts(unit);
+        LLVMBuildCall2(unit->builder, LLVMGlobalGetValueType(callee), callee, operands, 6, "");
+        return;
+    }
+    LLVMValueRef operands[] = {write->frame, kernel_entry(unit, kernel), write->arguments,
+                               llvm_i64(unit, launch->extent), llvm_i64(unit, launch->rounds)};
+    LLVMBuildCall2(unit->builder, LLVMGlobalGetValueType(write->launch), write->launch, operands, 5, "");
+}
+
+static int most_arguments(const kir_program *program, const kir_function *function) {
     int most = 1;
-    for (int i = 0; i < program->kernel_count; i++)
-        most = bound_arguments(program->kernels[i]) > most ? bound_arguments(program->kernels[i]) : most;
+    for (int i = 0; i < function->launch_count; i++) {
+        int count = kir_launch_buffers(program, &function->launches[i]);
+        most = count > most ? count : most;
+    }
     return most;
 }
 
@@ -107,7 +141,7 @@ static LLVMValueRef write_function(llvm_unit *unit, const kir_function *function
     function_writer write = {.unit = unit, .frame = LLVMGetParam(value, 0), .launch = declare_launch(unit)};
     write.state = frame_pointer(&write, FRAME_STATE);
     write.arena = frame_pointer(&write, FRAME_ARENA);
-    LLVMTypeRef places = LLVMArrayType2(unit->pointer, (unsigned)most_arguments(unit->program));
+    LLVMTypeRef places = LLVMArrayType2(unit->pointer, (unsigned)most_arguments(unit->program, function));
     write.arguments = LLVMBuildAlloca(unit->builder, places, "arguments");
     for (int i = 0; i < function->launch_count; i++) {
         llvm_debug_place(unit, scope, function->launches[i].span);
@@ -119,14 +153,6 @@ static LLVMValueRef write_function(llvm_unit *unit, const kir_function *function
 
 /* ---- tables ---------------------------------------------------------------------------------------------------------
  */
-
-static LLVMValueRef constant_table(const llvm_unit *unit, LLVMValueRef value, const char *name) {
-    LLVMValueRef global = LLVMAddGlobal(unit->module, LLVMTypeOf(value), name);
-    LLVMSetInitializer(global, value);
-    LLVMSetGlobalConstant(global, true);
-    LLVMSetLinkage(global, LLVMInternalLinkage);
-    return global;
-}
 
 static LLVMValueRef constant_text(const llvm_unit *unit, const char *text, const char *name) {
     return constant_table(unit, LLVMConstStringInContext2(unit->context, text, strlen(text), false), name);

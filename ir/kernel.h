@@ -78,7 +78,8 @@ struct kir_node {
 typedef struct {
     const char *name;
     kir_element element;
-    int64_t elements; /* 0: as many as the caller of a view's kernel sees to */
+    int64_t elements; /* 0: as many as the caller of a view's kernel sees to, or `each` in every iteration */
+    int64_t each;     /* iteration g has the elements from g * each on, so many, for itself; 0: all of them */
     bool reads, writes;
     /* Memory of the worker itself instead of an argument of the launch: contents are undefined at each iteration's
      * start, and `elements` is its size. */
@@ -121,11 +122,19 @@ typedef struct {
     source_span span;
 } kir_buffer;
 
+/* Every buffer has room up to a multiple of so many bytes, which kernels may read and write: what stands behind a
+ * tensor's last element is nobody's. */
+enum { KIR_ALIGNMENT = 64 };
+int64_t kir_aligned(int64_t bytes); /* rounded up to it */
+
+/* A launch in parts runs its kernel on several sets of buffers at once: each part's iterations count from 0. */
 typedef struct {
     int kernel; /* index in the program */
     int64_t extent;
     int64_t rounds; /* the kernel runs over `extent` iterations that many times, one after the other, counting on */
-    int *buffers;   /* of each non-scratch argument in order: index into the program's buffers */
+    int part_count; /* at least 1; rounds are 1 if there are several */
+    int64_t *part_extents; /* of each part, `extent` together; NULL for one part */
+    int *buffers; /* of each non-scratch argument in order, part after part: index into the program's buffers */
     int64_t *byte_offsets; /* into each of those buffers */
     source_span span;
 } kir_launch;
@@ -258,12 +267,15 @@ bool kir_verify(const kir_program *program, diag_list *diags);
 int kir_program_add_kernel(kir_program *program, kir_kernel *kernel);
 /* Appends a kernel's structure as bytes: all but names and spans; two kernels are equal when these are. */
 void kir_kernel_key(const kir_kernel *kernel, text_buffer *key);
+/* The arguments that are buffers, not scratch; and how many buffers the launch names, of all its parts. */
+int kir_buffer_arguments(const kir_kernel *kernel);
+int kir_launch_buffers(const kir_program *program, const kir_launch *launch);
 /* The bytes of worker scratch that a kernel needs (its scratch arguments one after the other, each 64-aligned), and the
  * byte offset of scratch argument `argument`. */
 int64_t kir_scratch_bytes(const kir_kernel *kernel);
 int64_t kir_scratch_offset(const kir_kernel *kernel, int argument);
 /* What one launch computes and touches. Operations are those that the kernel's maker states (of products those that
- * are needed) or else those of its instructions; each argument counts once, whole. */
+ * are needed) or else those of its instructions; each argument of each part counts once, whole. */
 typedef struct {
     double flops;
     int64_t bytes_read, bytes_written;

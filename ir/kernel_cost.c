@@ -53,11 +53,17 @@ kir_cost kir_launch_cost(const kir_program *program, const kir_launch *launch) {
     const kir_kernel *kernel = program->kernels[launch->kernel];
     double iterations = (double)launch->extent * (double)launch->rounds;
     kir_cost cost = {.flops = iterations * (kernel->flops > 0 ? kernel->flops : block_flops(kernel, &kernel->body))};
-    for (int i = 0; i < kernel->argument_count; i++) {
-        const kir_argument *argument = &kernel->arguments[i];
-        int64_t bytes = argument->scratch ? 0 : argument->elements * kir_element_bytes(argument->element);
-        cost.bytes_read += argument->reads ? bytes : 0;
-        cost.bytes_written += argument->writes ? bytes : 0;
-    }
+    int position = 0;
+    for (int part = 0; part < launch->part_count; part++)
+        for (int i = 0; i < kernel->argument_count; i++) {
+            const kir_argument *argument = &kernel->arguments[i];
+            if (argument->scratch)
+                continue;
+            int64_t whole = argument->elements * kir_element_bytes(argument->element);
+            int64_t bytes = argument->each ? program->buffers[launch->buffers[position]].bytes : whole;
+            cost.bytes_read += argument->reads ? bytes : 0;
+            cost.bytes_written += argument->writes ? bytes : 0;
+            position++;
+        }
     return cost;
 }

@@ -162,8 +162,9 @@ static void print_block(printer *p, const kir_block *block) {
 }
 
 static void print_argument(text_buffer *out, const kir_argument *argument) {
-    text_append(out, "  %s %s : %s[%" PRId64 "]", argument->scratch ? "scratch" : "arg", argument->name,
-                kir_element_name(argument->element), argument->elements);
+    text_append(out, "  %s %s : %s[%" PRId64 "%s]", argument->scratch ? "scratch" : "arg", argument->name,
+                kir_element_name(argument->element), argument->each ? argument->each : argument->elements,
+                argument->each ? " each" : "");
     if (!argument->scratch)
         text_append(out, "%s%s", argument->reads ? " in" : "", argument->writes ? " out" : "");
     text_append(out, "\n");
@@ -233,26 +234,34 @@ static void print_view(const kir_program *program, int number, text_buffer *out)
                 view->strides[2]);
 }
 
-static void print_launch(const kir_program *program, const kir_launch *launch, text_buffer *out) {
-    const kir_kernel *kernel = program->kernels[launch->kernel];
-    text_append(out, "  launch @%s extent %" PRId64 " ", kernel->name, launch->extent);
-    if (launch->rounds != 1)
-        text_append(out, "rounds %" PRId64 " ", launch->rounds);
+static void print_part(const kir_program *program, const kir_launch *launch, int part, text_buffer *out) {
+    int count = kir_buffer_arguments(program->kernels[launch->kernel]);
     text_append(out, "(");
-    int position = 0;
-    for (int i = 0; i < kernel->argument_count; i++) {
-        if (kernel->arguments[i].scratch)
-            continue;
-        int buffer = launch->buffers[position];
+    for (int i = 0; i < count; i++) {
+        int position = part * count + i, buffer = launch->buffers[position];
         int64_t offset = launch->byte_offsets ? launch->byte_offsets[position] : 0;
-        text_append(out, "%s#%d %s", position ? ", " : "", buffer, program->buffers[buffer].name);
+        text_append(out, "%s#%d %s", i ? ", " : "", buffer, program->buffers[buffer].name);
         if (offset)
             text_append(out, " + %" PRId64, offset);
-        position++;
     }
     text_append(out, ")");
+}
+
+static void print_launch(const kir_program *program, const kir_launch *launch, text_buffer *out) {
+    text_append(out, "  launch @%s extent %" PRId64 " ", program->kernels[launch->kernel]->name, launch->extent);
+    if (launch->rounds != 1)
+        text_append(out, "rounds %" PRId64 " ", launch->rounds);
+    if (launch->part_count > 1)
+        text_append(out, "in %d parts", launch->part_count);
+    else
+        print_part(program, launch, 0, out);
     print_place(program, launch->span, out);
     text_append(out, "\n");
+    for (int part = 0; launch->part_count > 1 && part < launch->part_count; part++) {
+        text_append(out, "    part of %" PRId64 " ", launch->part_extents[part]);
+        print_part(program, launch, part, out);
+        text_append(out, "\n");
+    }
 }
 
 static void print_ports(const char *label, const kir_port *ports, int count, text_buffer *out) {

@@ -51,7 +51,7 @@ static int64_t scratch_end(const kir_kernel *kernel, int argument_limit) {
     for (int i = 0; i < argument_limit; i++) {
         const kir_argument *argument = &kernel->arguments[i];
         if (argument->scratch)
-            end += (argument->elements * kir_element_bytes(argument->element) + 63) / 64 * 64;
+            end += kir_aligned(argument->elements * kir_element_bytes(argument->element));
     }
     return end;
 }
@@ -63,6 +63,23 @@ int64_t kir_scratch_bytes(const kir_kernel *kernel) {
 int64_t kir_scratch_offset(const kir_kernel *kernel, int argument) {
     assert(kernel->arguments[argument].scratch);
     return scratch_end(kernel, argument);
+}
+
+/* ---- launches ------------------------------------------------------------------------------------------------- */
+
+int64_t kir_aligned(int64_t bytes) {
+    return (bytes + KIR_ALIGNMENT - 1) / KIR_ALIGNMENT * KIR_ALIGNMENT;
+}
+
+int kir_buffer_arguments(const kir_kernel *kernel) {
+    int count = 0;
+    for (int i = 0; i < kernel->argument_count; i++)
+        count += !kernel->arguments[i].scratch;
+    return count;
+}
+
+int kir_launch_buffers(const kir_program *program, const kir_launch *launch) {
+    return launch->part_count * kir_buffer_arguments(program->kernels[launch->kernel]);
 }
 
 /* ---- sharing -------------------------------------------------------------------------------------------------- */
@@ -123,9 +140,9 @@ static void key_block(text_buffer *key, const kir_block *block) {
 void kir_kernel_key(const kir_kernel *kernel, text_buffer *key) {
     for (int i = 0; i < kernel->argument_count; i++) {
         const kir_argument *argument = &kernel->arguments[i];
-        int64_t words[] = {argument->element, argument->elements,
+        int64_t words[] = {argument->element, argument->elements, argument->each,
                            argument->reads | argument->writes << 1 | argument->scratch << 2};
-        key_words(key, words, 3);
+        key_words(key, words, 4);
     }
     for (int i = 0; i < kernel->register_count; i++) {
         int64_t word = type_word(kernel->registers[i]);

@@ -352,7 +352,18 @@ static bool verify_kernel(const kir_kernel *kernel, diag_list *diags) {
 
 /* ---- launches -------------------------------------------------------------------------------------------------- */
 
-static bool verify_bytes(const kir_program *program, const kir_launch *launch, const kir_argument *argument,
+static int64_t part_extent(const kir_launch *launch, int part) {
+    return launch->part_extents ? launch->part_extents[part] : launch->extent * launch->rounds;
+}
+
+/* The bytes that the part's buffer must have for the argument; those that each iteration has for itself may end in the
+ * room behind the buffer. */
+static int64_t needed_bytes(const kir_launch *launch, int part, const kir_argument *argument) {
+    int64_t elements = argument->each ? argument->each * part_extent(launch, part) : argument->elements;
+    return elements * kir_element_bytes(argument->element);
+}
+
+static bool verify_bytes(const kir_program *program, const kir_launch *launch, int part, const kir_argument *argument,
                          int position, diag_list *diags) {
     const kir_kernel *kernel = program->kernels[launch->kernel];
     int buffer = launch->buffers[position];
@@ -361,8 +372,8 @@ static bool verify_bytes(const kir_program *program, const kir_launch *launch, c
         return false;
     }
     int64_t offset = launch->byte_offsets ? launch->byte_offsets[position] : 0;
-    int64_t needed = argument->elements * kir_element_bytes(argument->element);
-    if (offset >= 0 && offset + needed <= program->buffers[buffer].bytes)
+    int64_t needed = needed_bytes(launch, part, argument), room = argument->each ? KIR_ALIGNMENT - 1 : 0;
+    if (offset >= 0 && offset + needed <= program->buffers[buffer].bytes + room)
         return true;
     diag_error(diags, launch->span,
                "launch of %s: argument %s needs %" PRId64 " bytes at %" PRId64 " of %s, which has %" PRId64,
@@ -371,17 +382,32 @@ static bool verify_bytes(const kir_program *program, const kir_launch *launch, c
     return false;
 }
 
+static bool verify_parts(const kir_launch *launch, diag_list *diags) {
+    int64_t sum = 0;
+    for (int part = 0; part < launch->part_count && launch->part_extents; part++)
+        sum += launch->part_extents[part];
+    bool one = launch->part_count == 1 && !launch->part_extents;
+    bool several = launch->part_count > 1 && launch->part_extents && launch->rounds == 1 && sum == launch->extent;
+    if (!one && !several)
+        diag_error(diags, launch->span, "launch in %d parts over %" PRId64 ", which have %" PRId64, launch->part_count,
+                   launch->extent, sum);
+    return one || several;
+}
+
 static bool verify_launch(const kir_program *program, const kir_launch *launch, diag_list *diags) {
     if (launch->kernel < 0 || launch->kernel >= program->kernel_count || launch->extent < 0 || launch->rounds < 0) {
         diag_error(diags, launch->span, "launch of kernel %d over %" PRId64, launch->kernel, launch->extent);
         return false;
     }
+    if (!verify_parts(launch, diags))
+        return false;
     const kir_kernel *kernel = program->kernels[launch->kernel];
     bool good = true;
     int position = 0;
-    for (int i = 0; i < kernel->argument_count; i++)
-        if (!kernel->arguments[i].scratch)
-            good &= verify_bytes(program, launch, &kernel->arguments[i], position++, diags);
+    for (int part = 0; part < launch->part_count; part++)
+        for (int i = 0; i < kernel->argument_count; i++)
+            if (!kernel->arguments[i].scratch)
+                good &= verify_bytes(program, launch, part, &kernel->arguments[i], position++, diags);
     return good;
 }
 

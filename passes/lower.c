@@ -4,14 +4,12 @@
  * value is computed straight into their memory. */
 #include "passes/lower_units.h"
 
-enum { ALIGNMENT = 64 };
-
 static void place_states(kir_program *program) {
     const ir_module *module = program->module;
     program->state_offsets = arena_alloc(program->memory, (size_t)(module->state_count + 1) * sizeof(int64_t));
     for (int i = 0; i < module->state_count; i++) {
         program->state_offsets[i] = program->state_bytes;
-        program->state_bytes += (ir_type_bytes(&module->states[i].type) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+        program->state_bytes += kir_aligned(ir_type_bytes(&module->states[i].type));
     }
 }
 

@@ -105,12 +105,11 @@ void lower_launch(lower_context *context, kir_kernel *kernel, int64_t extent, co
 
 void lower_launch_rounds(lower_context *context, kir_kernel *kernel, int64_t extent, int64_t rounds, const int *buffers,
                          source_span span) {
-    int count = 0;
-    for (int i = 0; i < kernel->argument_count; i++)
-        count += !kernel->arguments[i].scratch;
+    int count = kir_buffer_arguments(kernel);
     kir_launch launch = {
         .extent = extent,
         .rounds = rounds,
+        .part_count = 1,
         .buffers = arena_alloc(context->memory, sizeof(int) * (size_t)(count + 1)),
         .byte_offsets = arena_alloc(context->memory, sizeof(int64_t) * (size_t)(count + 1)),
         .span = span,

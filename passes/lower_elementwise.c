@@ -3,7 +3,11 @@
 
 #include <stdlib.h>
 
-enum { WORK_PER_ITERATION = 1 << 14 }; /* elements: enough to hide a launch's cost, small enough to share out */
+enum {
+    WORK_PER_ITERATION = 1 << 14, /* elements: enough to hide a launch's cost, small enough to share out */
+    FLAT_PIECE =
+        KIR_ALIGNMENT / 4 /* elements of an iteration of a flat loop: the last ends where the buffers' room does */
+};
 
 /* What the innermost loop does with the elements at given coordinates. */
 typedef void (*emit_elements)(lower_kernel *kernel, const lower_coordinate *at, int lanes, int count, void *user);
@@ -104,29 +108,32 @@ static void emit_results(lower_kernel *kernel, const lower_coordinate *at, int l
     }
 }
 
-/* One flat loop: its element i stands at memory place i in every operand. */
-static void emit_flat(lower_kernel *kernel, const lower_group *group, kir_index first, int64_t length, int lanes) {
+/* A piece of the flat loop: its element i stands at memory place i in every operand. */
+static void emit_flat(lower_kernel *kernel, const lower_group *group, int lanes) {
     const ir_value *root = group->results[0];
-    kir_builder outer = kernel->builder;
-    int64_t whole = length / lanes * lanes;
     /* Only the innermost axis moves: its coordinate is the place in memory, the others are 0. */
     lower_coordinate at[IR_MAX_RANK];
     for (int axis = 0; axis < root->type.rank; axis++)
         at[axis] = (lower_coordinate){kir_at(0), 0};
-    int innermost = root->type.rank ? root->layout.axis[root->type.rank - 1] : 0;
-    if (whole > 0) {
-        kir_builder body;
-        kir_reg index = kir_loop(&outer, kir_at(0), kir_at(whole), lanes, &body);
-        kernel->builder = body;
-        at[innermost] = (lower_coordinate){kir_plus(first, 1, index), lanes > 1};
-        emit_results(kernel, at, lanes, lanes, (void *)(uintptr_t)group);
-        kernel->builder = outer;
+    int innermost = root->layout.axis[root->type.rank - 1];
+    kir_builder outer = kernel->builder, body;
+    kir_reg index = kir_loop(&outer, kir_at(0), kir_at(FLAT_PIECE), lanes, &body);
+    kernel->builder = body;
+    at[innermost] = (lower_coordinate){kir_plus(kir_plus(kir_at(0), FLAT_PIECE, 0), 1, index), lanes > 1};
+    emit_results(kernel, at, lanes, lanes, (void *)(uintptr_t)group);
+    kernel->builder = outer;
+}
+
+/* The arguments of `total` elements are read and written piece by piece, so that kernels of all lengths are equal. */
+static void launch_flat(lower_kernel *kernel, int64_t total) {
+    for (int i = 0; i < kernel->kernel->argument_count; i++) {
+        kir_argument *argument = &kernel->kernel->arguments[i];
+        if (argument->elements == total) {
+            argument->elements = 0;
+            argument->each = FLAT_PIECE;
+        }
     }
-    if (whole < length) {
-        at[innermost] = (lower_coordinate){first, lanes > 1};
-        at[innermost].base.base += whole;
-        emit_results(kernel, at, lanes, (int)(length - whole), (void *)(uintptr_t)group);
-    }
+    lower_kernel_launch(kernel, (total + FLAT_PIECE - 1) / FLAT_PIECE);
 }
 
 static lower_kernel begin_group(lower_context *context, const lower_group *group) {
@@ -136,19 +143,9 @@ static lower_kernel begin_group(lower_context *context, const lower_group *group
 }
 
 static void lower_flat(lower_context *context, const lower_group *group, int lanes) {
-    int64_t total = ir_type_elements(&group->results[0]->type);
-    int64_t pieces = total / WORK_PER_ITERATION;
-    if (pieces > 0) {
-        lower_kernel kernel = begin_group(context, group);
-        emit_flat(&kernel, group, kir_plus(kir_at(0), WORK_PER_ITERATION, 0), WORK_PER_ITERATION, lanes);
-        lower_kernel_launch(&kernel, pieces);
-    }
-    int64_t rest = total - pieces * WORK_PER_ITERATION;
-    if (rest > 0) {
-        lower_kernel kernel = begin_group(context, group);
-        emit_flat(&kernel, group, kir_at(pieces * WORK_PER_ITERATION), rest, lanes);
-        lower_kernel_launch(&kernel, 1);
-    }
+    lower_kernel kernel = begin_group(context, group);
+    emit_flat(&kernel, group, lanes);
+    launch_flat(&kernel, ir_type_elements(&group->results[0]->type));
 }
 
 static bool is_random(const ir_value *value) {
@@ -189,24 +186,31 @@ static void emit_copy(lower_kernel *kernel, const lower_coordinate *at, int lane
     lower_store_at(kernel, work->to, work->type, work->to_layout, at, element, count);
 }
 
+/* Of one memory order: whatever the axes, the elements are moved as they stand. */
+static void copy_flat(lower_kernel *kernel, const copy *work) {
+    int64_t total = ir_type_elements(work->type);
+    ir_type flat = ir_type_make(work->type->dtype, 1, &total);
+    ir_layout identity = ir_layout_identity();
+    copy moved = {&flat, &identity, &identity, work->from, work->to};
+    int lanes = kernel->context->pass->target.lanes;
+    kir_builder body;
+    kir_reg index = kir_loop(&kernel->builder, kir_at(0), kir_at(FLAT_PIECE), lanes, &body);
+    lower_coordinate at = {kir_plus(kir_plus(kir_at(0), FLAT_PIECE, 0), 1, index), lanes > 1};
+    kernel->builder = body;
+    emit_copy(kernel, &at, lanes, lanes, &moved);
+    launch_flat(kernel, total);
+}
+
 void lower_copy(lower_context *context, const ir_type *type, int from, const ir_layout *from_layout, int to,
                 const ir_layout *to_layout, source_span span) {
     copy work = {type, from_layout, to_layout, from, to};
     ir_value place = {.span = span};
     lower_kernel kernel = lower_kernel_begin(context, "copy", &place);
     kernel.root = NULL;
-    /* A copy within one layout is flat: one axis. */
-    ir_type flat = ir_type_make(type->dtype, 1, (int64_t[]){ir_type_elements(type)});
-    ir_layout identity = ir_layout_identity();
     if (lower_same_memory(type, from_layout, to_layout)) {
-        int64_t piece = WORK_PER_ITERATION;
-        while (flat.dims[0] % piece)
-            piece /= 2;
-        flat = ir_type_make(type->dtype, 2, (int64_t[]){flat.dims[0] / piece, piece});
-        if (piece < 64)
-            flat = ir_type_make(type->dtype, 1, (int64_t[]){ir_type_elements(type)});
-        work = (copy){&flat, &identity, &identity, from, to};
+        copy_flat(&kernel, &work);
+        return;
     }
-    nest loops = {work.type, work.to_layout, type->rank ? context->pass->target.lanes : 1, emit_copy, &work};
+    nest loops = {type, to_layout, context->pass->target.lanes, emit_copy, &work};
     run_nest(&kernel, &loops);
 }

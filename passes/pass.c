@@ -29,6 +29,8 @@ static const pass_info fuse_elementwise = {
 static const pass_info lower = {"lower", "turns groups into kernels and launches", true, pass_lower};
 static const pass_info lower_views = {"lower-views", "turns the augmentations of each view into one kernel", true,
                                       pass_lower_views};
+static const pass_info join_launches = {"join-launches", "launches of equal kernels through whole buffers become one",
+                                        false, pass_join_launches};
 static const pass_info plan_memory = {"plan-memory", "gives every buffer its place in one arena a function", true,
                                       pass_plan_memory};
 
@@ -53,6 +55,7 @@ static const pass_info *const pipeline[] = {&squeeze,
                                             &recompute,
                                             &lower,
                                             &lower_views,
+                                            &join_launches,
                                             &plan_memory};
 enum { PIPELINE_LENGTH = sizeof pipeline / sizeof *pipeline };
 

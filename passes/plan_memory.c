@@ -4,17 +4,11 @@
 
 #include <stdlib.h>
 
-enum { ALIGNMENT = 64 };
-
 typedef struct {
     int buffer;
     int first, last; /* launches between which its contents matter */
     int64_t bytes, offset;
 } lifetime;
-
-static int64_t aligned(int64_t bytes) {
-    return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-}
 
 static int by_size(const void *a, const void *b) {
     const lifetime *left = *(lifetime *const *)a, *right = *(lifetime *const *)b;
@@ -40,7 +34,7 @@ static void touch(arena *memory, const kir_program *program, lifetimes *all, int
         return;
     if (all->of_buffer[buffer] < 0) {
         all->of_buffer[buffer] = all->count;
-        lifetime item = {buffer, first, last, aligned(info->bytes), 0};
+        lifetime item = {buffer, first, last, kir_aligned(info->bytes), 0};
         ARENA_PUSH(memory, all->items, all->count, all->capacity, item);
         return;
     }
@@ -58,10 +52,9 @@ static lifetimes find_lifetimes(arena *memory, const kir_program *program, const
     for (int i = 0; i < function->output_count; i++)
         touch(memory, program, &all, function->outputs[i].buffer, 0, function->launch_count);
     for (int l = 0; l < function->launch_count; l++) {
-        const kir_kernel *kernel = program->kernels[function->launches[l].kernel];
-        for (int a = 0, b = 0; a < kernel->argument_count; a++)
-            if (!kernel->arguments[a].scratch)
-                touch(memory, program, &all, function->launches[l].buffers[b++], l, l);
+        const kir_launch *launch = &function->launches[l];
+        for (int i = 0; i < kir_launch_buffers(program, launch); i++)
+            touch(memory, program, &all, launch->buffers[i], l, l);
     }
     return all;
 }

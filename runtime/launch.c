@@ -21,3 +21,44 @@ void rt_launch(const rt_frame *frame, rt_kernel kernel, void *const *args, int64
     if (frame->profile)
         rt_profile_launched(frame->profile, start);
 }
+
+typedef struct {
+    rt_pool *pool;
+    rt_kernel kernel;
+    void *const *args; /* part after part */
+    int64_t arg_count, part_count;
+    const int64_t *ends;
+} launch_in_parts;
+
+/* The part of an iteration: the first that ends after it. */
+static int64_t part_at(const launch_in_parts *self, int64_t iteration) {
+    int64_t low = 0, high = self->part_count - 1;
+    while (low < high) {
+        int64_t middle = (low + high) / 2;
+        if (self->ends[middle] > iteration)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return low;
+}
+
+static void run_parts(void *context, int worker, int64_t begin, int64_t end) {
+    const launch_in_parts *self = context;
+    char *scratch = rt_pool_scratch(self->pool, worker);
+    for (int64_t part = part_at(self, begin); begin < end; part++) {
+        int64_t first = part ? self->ends[part - 1] : 0;
+        int64_t stop = self->ends[part] < end ? self->ends[part] : end;
+        self->kernel(self->args + part * self->arg_count, scratch, begin - first, stop - first);
+        begin = stop;
+    }
+}
+
+void rt_launch_parts(const rt_frame *frame, rt_kernel kernel, void *const *args, int64_t arg_count, const int64_t *ends,
+                     int64_t part_count) {
+    launch_in_parts self = {frame->pool, kernel, args, arg_count, part_count, ends};
+    int64_t start = rt_profile_now(frame->profile);
+    rt_pool_run(frame->pool, ends[part_count - 1], run_parts, &self);
+    if (frame->profile)
+        rt_profile_launched(frame->profile, start);
+}

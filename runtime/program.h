@@ -28,6 +28,12 @@ typedef void (*rt_kernel)(void *const *args, char *scratch, int64_t begin, int64
  * has those from r * extent on. Called by compiled functions. */
 void rt_launch(const rt_frame *frame, rt_kernel kernel, void *const *args, int64_t extent, int64_t rounds);
 
+/* Runs a kernel on several sets of buffers, the parts, in one go: `args` has `arg_count` pointers for each of them, and
+ * ends[p] is the number of iterations of the parts up to p. The threads share out all iterations together. Called by
+ * compiled functions. */
+void rt_launch_parts(const rt_frame *frame, rt_kernel kernel, void *const *args, int64_t arg_count, const int64_t *ends,
+                     int64_t part_count);
+
 /* Row blocks `begin` to `end` of result[rows, columns] = left[rows, inner] right[inner, columns], `block` rows each, by
  * OpenBLAS on the calling thread; row-major, a transposed operand is stored the other way round. Called by kernels. */
 void rt_product(const float *left, const float *right, float *result, int64_t begin, int64_t end, int64_t rows,

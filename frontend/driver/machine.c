@@ -85,7 +85,8 @@ static kir_kernel *stream_kernel(arena *memory, const kir_target *target, bool w
 static double shortest_run(driver_session *work, kir_kernel *kernel, int64_t extent, float *memory, int threads) {
     kir_buffer buffer = {.name = "memory", .region = KIR_ARENA, .element = KIR_F32, .fixed = true};
     buffer.bytes = 4 * kernel->arguments[0].elements;
-    kir_launch launch = {.extent = extent, .rounds = 1, .buffers = &(int){0}, .byte_offsets = &(int64_t){0}};
+    kir_launch launch = {
+        .extent = extent, .rounds = 1, .part_count = 1, .buffers = &(int){0}, .byte_offsets = &(int64_t){0}};
     kir_function function = {.name = "peak", .launches = &launch, .launch_count = 1, .arena_bytes = buffer.bytes};
     kir_program program = {.memory = work->memory, .module = ir_module_new(work->memory, &work->sources, "peak")};
     program.buffers = &buffer;

@@ -57,20 +57,66 @@ def timed_command(command):
 # ---- benchmarks: each gives its unit of work and its contestants in order, cslc first
 
 
+STATE = re.compile(r"^state @(\S+) : f32\[([0-9,]*)\](?: layout=\S+)? role=(param|statistic)", re.M)
+VIEW = re.compile(r"^  %\d+ = input @view\.(\w+) : f32\[([0-9,]*)\]", re.M)
+
+
+def numbers(dims):
+    return [int(number) for number in dims.split(",") if number]
+
+
+def write_states(bench, spec, path):
+    """What step_torch.py needs to know of a program, from its IR."""
+    text = output_of([bench.cslc] + spec + ["--emit=ir"])
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump({"states": {name: [role, numbers(dims)] for name, dims, role in STATE.findall(text)},
+                   "views": {name: numbers(dims) for name, dims in VIEW.findall(text)}}, file)
+
+
+def step(bench, method, definitions, pictures, arguments):
+    """The training step of specs/METHOD.csl beside PyTorch's, whose network and loss tests/parity/METHOD.py has; `pictures`
+    are in the data, `arguments` those of its loss_function."""
+    program, states = os.path.join(bench.work, method), os.path.join(bench.work, method + ".json")
+    spec = [f"{bench.source}/specs/{method}.csl"] + [word for setting in definitions for word in ("-D", setting)]
+    output_of([bench.cslc] + spec + ["-o", program])
+    write_states(bench, spec, states)
+    steps = ["--steps", str(bench.steps), "--threads", str(THREADS)]
+    torch = [sys.executable, os.path.join(bench.source, "tests/bench/step_torch.py"), method, states] + steps
+    return {
+        "cslc": timed_steps([program, "time", "--data", f"shapes:{pictures},test=1"] + steps),
+        "PyTorch, NCHW": timed_steps(torch + ["--layout", "nchw"] + arguments),
+        "PyTorch, channels_last": timed_steps(torch + ["--layout", "channels_last"] + arguments),
+    }
+
+
 def simclr(bench):
     """seconds of a training step: specs/simclr.csl, ResNet-18 with CIFAR's stem, f32; cslc's program beside PyTorch"""
-    program = os.path.join(bench.work, "simclr")
-    output_of([bench.cslc, f"{bench.source}/specs/simclr.csl", "-D", f"batch={bench.batch}", "-D", f"width={bench.width}"]
-              + ["-o", program])
-    steps = ["--steps", str(bench.steps), "--threads", str(THREADS)]
-    data = f"shapes:train={max(bench.batch, 500)},test=1"
-    worker = os.path.join(bench.source, "tests/bench/simclr_torch.py")
-    torch = [sys.executable, worker, "--batch", str(bench.batch), "--width", str(bench.width)] + steps
-    return {
-        "cslc": timed_steps([program, "time", "--data", data] + steps),
-        "PyTorch, NCHW": timed_steps(torch + ["--layout", "nchw"]),
-        "PyTorch, channels_last": timed_steps(torch + ["--layout", "channels_last"]),
-    }
+    definitions = [f"batch={bench.batch or 128}", f"width={bench.width or 64}"]
+    return step(bench, "simclr", definitions, f"train={max(bench.batch or 128, 500)}", ["resnet18", "cifar", "0.5", "masked"])
+
+
+def resnet50(bench):
+    """seconds of a training step: specs/simclr.csl, ResNet-50 on 2 views of 224 px of 16 pictures, f32"""
+    definitions = [f"batch={bench.batch or 16}", f"width={bench.width or 64}", "encoder=resnet50", "stem=imagenet", "size=224"]
+    return step(bench, "simclr", definitions, "train=64,size=224", ["resnet50", "imagenet", "0.5", "masked"])
+
+
+def yadim(bench):
+    """seconds of a training step: specs/yadim.csl, the wide ResNet-34, 64 pictures, f32"""
+    definitions = [f"batch={bench.batch or 64}", f"width={bench.width or 64}"]
+    return step(bench, "yadim", definitions, "train=500", ["wide_resnet34", "last", "random", "0", "20", "0.05", "0"])
+
+
+def amdim(bench):
+    """seconds of a training step: specs/amdim.csl, its own encoder at width 320 and depth 10 on 64 pictures, f32"""
+    definitions = [f"batch={bench.batch or 64}", f"width={bench.width or 320}"]
+    return step(bench, "amdim", definitions, "train=500", ["10", "20", "multiscale", "0"])
+
+
+def cpc(bench):
+    """seconds of a training step: specs/cpc.csl, its ResNet-101 on 49 patches of each of 64 pictures, f32"""
+    definitions = [f"batch={bench.batch or 64}", f"width={bench.width or 64}"]
+    return step(bench, "cpc", definitions, "train=500", ["cpc_resnet101", "described", "0", "5"])
 
 
 def timed_views(command, **variables):
@@ -152,10 +198,19 @@ def conv(bench):
     return convolutions.table(bench.build, bench.rounds, THREADS)
 
 
-BENCHMARKS = {"simclr": simclr, "views-32": views_32, "views-224": views_224, "compile": compile_time}
+BENCHMARKS = {
+    "simclr": simclr,
+    "yadim": yadim,
+    "amdim": amdim,
+    "cpc": cpc,
+    "resnet50": resnet50,
+    "views-32": views_32,
+    "views-224": views_224,
+    "compile": compile_time,
+}
 TABLES = {"conv": conv}  # measure and print by themselves
 RIVALS = {  # compared: the one, and the fastest of those whose names start so
-    "simclr": ("cslc", "PyTorch"),
+    **{name: ("cslc", "PyTorch") for name in ("simclr", "yadim", "amdim", "cpc", "resnet50")},
     "views-32": ("cslc", "torchvision"),
     "views-224": ("cslc", "torchvision"),
 }
@@ -269,15 +324,15 @@ def parse_options():
     options.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join([*BENCHMARKS, *TABLES])} (default: all)")
     options.add_argument("--rounds", type=int, metavar="N", default=5, help="turns of every contestant (default 5)")
     options.add_argument("--steps", type=int, metavar="N", default=2, help="timed steps a turn, after one warm-up step (default 2)")
-    options.add_argument("--batch", type=int, metavar="N", default=128, help="images a step (default 128)")
-    options.add_argument("--width", type=int, metavar="N", default=64, help="channels of the encoder's first layer (default 64)")
+    options.add_argument("--batch", type=int, metavar="N", help="pictures a step (default: the benchmark's)")
+    options.add_argument("--width", type=int, metavar="N", help="channels of the encoder's first layer (default: the benchmark's)")
     options.add_argument("--json", metavar="FILE", help="also write everything there")
     chosen = options.parse_args()
     for name in chosen.names:
         if name not in BENCHMARKS and name not in TABLES:
             options.error(f"no benchmark '{name}'; there are {', '.join([*BENCHMARKS, *TABLES])}")
     for name in ("rounds", "steps", "batch", "width"):
-        if getattr(chosen, name) < 1:
+        if getattr(chosen, name) is not None and getattr(chosen, name) < 1:
             options.error(f"--{name} wants a number above 0")
     return chosen
 

@@ -6,12 +6,10 @@ import torch.nn.functional as F
 from check import Step, adam, check_step, main
 from networks import encoder, layer_resnet, patches, pixel_cnn
 
-BLOCKS = {"cpc_resnet50": [3, 4, 6, 3]}
+BLOCKS = {"cpc_resnet50": [3, 4, 6, 3], "cpc_resnet101": [3, 4, 23, 3]}
 
 
-def check(path, kind, weights, border, blocks, number, tolerance):
-    step = Step(path)
-
+def loss_function(kind, weights, border, blocks):
     def loss_of(p, views):
         grid = patches(views["a"], 8, 4)
         n, rows, columns = grid.shape[:3]
@@ -29,11 +27,18 @@ def check(path, kind, weights, border, blocks, number, tolerance):
             total = total + factor * F.cross_entropy(logits, places[:, below:].reshape(-1))
         return total
 
+    return loss_of
+
+
+def check(path, kind, weights, border, blocks, number, tolerance):
+    step = Step(path)
+
     def update(name, parameter, gradient):
         first, second = (step.state[f"adam.{name}.{slot}"].double() for slot in ("first", "second"))
         return adam(parameter, gradient, first, second, int(number), 4e-5, beta1=0.8, eps=1e-7, weight_decay=1e-5)
 
-    return check_step(step, loss_of, update, f"cpc {kind} {weights} border {border}", float(tolerance))
+    return check_step(step, loss_function(kind, weights, border, blocks), update, f"cpc {kind} {weights} border {border}", float(tolerance))
 
 
-main(check)
+if __name__ == "__main__":
+    main(check)

@@ -1,17 +1,26 @@
 """The encoders of the specs, written for PyTorch from their papers: functions of a dictionary of parameters whose names are
-torchvision's, so that a dumped step can be recomputed."""
+torchvision's, so that a dumped step can be recomputed; the benchmarks time the same functions."""
 
 import torch
 import torch.nn.functional as F
 
 
+def relu(x):
+    """Of what nothing else needs: in its place, as torchvision's networks do it."""
+    return F.relu(x, inplace=True)
+
+
 def batch_norm(x, p, name):
-    """Training mode; running statistics are checked apart, from the values that this returns in p['statistics']."""
-    axes = [0] + list(range(2, x.dim()))
-    mean, count = x.mean(axes), x.numel() / x.shape[1]
-    variance = x.var(axes, unbiased=False)
-    p["statistics"].setdefault(name, []).append((mean.detach(), variance.detach() * count / (count - 1)))
-    return F.batch_norm(x, None, None, p.get(name + ".weight"), p.get(name + ".bias"), training=True, eps=1e-5)
+    """Training mode. Running statistics are checked apart, from the values that this leaves in p['statistics']; without
+    that, they move as PyTorch moves them."""
+    running = (p.get(name + ".running_mean"), p.get(name + ".running_var"))
+    if "statistics" in p:
+        running = (None, None)
+        axes = [0] + list(range(2, x.dim()))
+        mean, count = x.mean(axes), x.numel() / x.shape[1]
+        variance = x.var(axes, unbiased=False)
+        p["statistics"].setdefault(name, []).append((mean.detach(), variance.detach() * count / (count - 1)))
+    return F.batch_norm(x, *running, p.get(name + ".weight"), p.get(name + ".bias"), training=True, eps=1e-5)
 
 
 def shortcut(x, p, name, stride):
@@ -22,24 +31,24 @@ def shortcut(x, p, name, stride):
 
 
 def basic_block(x, p, name, stride):
-    h = F.relu(batch_norm(F.conv2d(x, p[name + ".conv1.weight"], stride=stride, padding=1), p, name + ".bn1"))
+    h = relu(batch_norm(F.conv2d(x, p[name + ".conv1.weight"], stride=stride, padding=1), p, name + ".bn1"))
     h = batch_norm(F.conv2d(h, p[name + ".conv2.weight"], padding=1), p, name + ".bn2")
-    return F.relu(h + shortcut(x, p, name, stride))
+    return relu(h + shortcut(x, p, name, stride))
 
 
 def bottleneck(x, p, name, stride):
-    h = F.relu(batch_norm(F.conv2d(x, p[name + ".conv1.weight"]), p, name + ".bn1"))
-    h = F.relu(batch_norm(F.conv2d(h, p[name + ".conv2.weight"], stride=stride, padding=1), p, name + ".bn2"))
+    h = relu(batch_norm(F.conv2d(x, p[name + ".conv1.weight"]), p, name + ".bn1"))
+    h = relu(batch_norm(F.conv2d(h, p[name + ".conv2.weight"], stride=stride, padding=1), p, name + ".bn2"))
     h = batch_norm(F.conv2d(h, p[name + ".conv3.weight"]), p, name + ".bn3")
-    return F.relu(h + shortcut(x, p, name, stride))
+    return relu(h + shortcut(x, p, name, stride))
 
 
 def resnet(x, p, name, block, blocks, stem):
     """The maps of the four layers."""
     if stem == "cifar":
-        h = F.relu(batch_norm(F.conv2d(x, p[name + ".conv1.weight"], padding=1), p, name + ".bn1"))
+        h = relu(batch_norm(F.conv2d(x, p[name + ".conv1.weight"], padding=1), p, name + ".bn1"))
     else:
-        h = F.relu(batch_norm(F.conv2d(x, p[name + ".conv1.weight"], stride=2, padding=3), p, name + ".bn1"))
+        h = relu(batch_norm(F.conv2d(x, p[name + ".conv1.weight"], stride=2, padding=3), p, name + ".bn1"))
         h = F.max_pool2d(h, 3, 2, 1)
     maps = []
     for layer, count in enumerate(blocks):
@@ -76,7 +85,7 @@ def patches(x, size, overlap):
 
 
 def res_conv(x, p, name, kernel=1, stride=1):
-    h = F.conv2d(F.relu(F.conv2d(x, p[name + ".conv1.weight"], stride=stride)), p[name + ".conv2.weight"])
+    h = F.conv2d(relu(F.conv2d(x, p[name + ".conv1.weight"], stride=stride)), p[name + ".conv2.weight"])
     if name + ".conv3.weight" in p:
         return h + F.conv2d(x, p[name + ".conv3.weight"], p[name + ".conv3.bias"], stride=stride)
     skip = F.avg_pool2d(x, kernel, stride)
@@ -92,7 +101,7 @@ def res_block(x, p, name, kernel, stride, depth):
 
 def amdim_encoder(x, p, name, depth):
     """For pictures of 32 pixels: the vector, the coarse and the fine map."""
-    h = F.relu(F.conv2d(x, p[name + ".conv1.weight"]))
+    h = relu(F.conv2d(x, p[name + ".conv1.weight"]))
     h = res_conv(h, p, name + ".block1")
     h = res_block(h, p, name + ".block2", 4, 2, depth)
     fine = res_block(h, p, name + ".block3", 2, 2, depth)
@@ -103,7 +112,7 @@ def amdim_encoder(x, p, name, depth):
 
 
 def rkhs(x, p, name):
-    h = F.conv2d(F.relu(F.conv2d(x, p[name + ".conv1.weight"])), p[name + ".conv2.weight"])
+    h = F.conv2d(relu(F.conv2d(x, p[name + ".conv1.weight"])), p[name + ".conv2.weight"])
     h = h + F.conv2d(x, p[name + ".shortcut.weight"], p[name + ".shortcut.bias"])
     return batch_norm(h, p, name + ".bn")
 
@@ -112,22 +121,20 @@ def rkhs(x, p, name):
 
 
 def layer_norm(x, p, name):
-    centred = x - x.mean((1, 2, 3), keepdim=True)
-    h = centred / (centred.square().mean((1, 2, 3), keepdim=True) + 1e-5).sqrt()
-    return h * p[name + ".weight"] + p[name + ".bias"]
+    return F.layer_norm(x, x.shape[1:], p[name + ".weight"][0], p[name + ".bias"][0], eps=1e-5)
 
 
 def layer_bottleneck(x, p, name, stride):
-    h = F.relu(layer_norm(F.conv2d(x, p[name + ".conv1.weight"]), p, name + ".bn1"))
-    h = F.relu(layer_norm(F.conv2d(h, p[name + ".conv2.weight"], stride=stride, padding=1), p, name + ".bn2"))
+    h = relu(layer_norm(F.conv2d(x, p[name + ".conv1.weight"]), p, name + ".bn1"))
+    h = relu(layer_norm(F.conv2d(h, p[name + ".conv2.weight"], stride=stride, padding=1), p, name + ".bn2"))
     h = layer_norm(F.conv2d(h, p[name + ".conv3.weight"]), p, name + ".bn3")
     if name + ".downsample.0.weight" in p:
         x = layer_norm(F.conv2d(x, p[name + ".downsample.0.weight"], stride=stride), p, name + ".downsample.1")
-    return F.relu(h + x)
+    return relu(h + x)
 
 
 def layer_resnet(x, p, name, blocks):
-    h = F.relu(layer_norm(F.conv2d(x, p[name + ".conv1.weight"], stride=2, padding=3), p, name + ".bn1"))
+    h = relu(layer_norm(F.conv2d(x, p[name + ".conv1.weight"], stride=2, padding=3), p, name + ".bn1"))
     h = F.max_pool2d(h, 3, 2, 1)
     for layer, count in enumerate(blocks):
         for i in range(count):
@@ -141,9 +148,9 @@ def pixel_cnn(x, p, name, blocks, border):
 
     for i in range(blocks):
         part = f"{name}.{i}"
-        h = conv(F.relu(conv(x, part + ".conv1")), part + ".conv2")
+        h = conv(relu(conv(x, part + ".conv1")), part + ".conv2")
         h = F.pad(h, (0, 0, 1, 0), value=border)
-        h = F.relu(conv(h, part + ".conv3", padding=(0, 1)))
+        h = relu(conv(h, part + ".conv3", padding=(0, 1)))
         x = x + conv(h, part + ".conv4")
     return F.relu(x)
 
@@ -157,7 +164,7 @@ def mlp(h, p, name, norm=True):
     for place in places:
         h = F.linear(h, p[f"{name}.{place}.weight"], p.get(f"{name}.{place}.bias"))
         if place != places[-1]:
-            h = F.relu(batch_norm(h, p, f"{name}.{place + 1}") if norm else h)
+            h = relu(batch_norm(h, p, f"{name}.{place + 1}") if norm else h)
     return h
 
 
@@ -165,7 +172,7 @@ def normalised_mlp(h, p, name):
     places = sorted(int(key.split(".")[-2]) for key in p if key.startswith(name + ".") and key.endswith(".weight") and p[key].dim() == 2)
     for place in places:
         h = batch_norm(F.linear(h, p[f"{name}.{place}.weight"]), p, f"{name}.{place + 1}")
-        h = h if place == places[-1] else F.relu(h)
+        h = h if place == places[-1] else relu(h)
     return h
 
 

@@ -31,13 +31,17 @@ def subtracted(za, zb, temperature):
 LOSSES = {"masked": nt_xent, "subtracted": subtracted}
 
 
-def check(path, kind, stem, temperature, denominator, optimiser, number, warmup, tolerance):
-    step = Step(path)
-    number = int(number)
-
+def loss_function(kind, stem, temperature, denominator):
     def loss_of(p, views):
         za, zb = (head(encoder(views[view], p, "f", kind, stem).mean((2, 3)), p) for view in "ab")
         return LOSSES[denominator](za, zb, float(temperature))
+
+    return loss_of
+
+
+def check(path, kind, stem, temperature, denominator, optimiser, number, warmup, tolerance):
+    step = Step(path)
+    number = int(number)
 
     def update(name, parameter, gradient):
         if optimiser == "lars":
@@ -46,7 +50,9 @@ def check(path, kind, stem, temperature, denominator, optimiser, number, warmup,
         first, second = (step.state[f"adam.{name}.{slot}"].double() for slot in ("first", "second"))
         return adam(parameter, gradient, first, second, number, 1e-3, weight_decay=1e-6)
 
+    loss_of = loss_function(kind, stem, temperature, denominator)
     return check_step(step, loss_of, update, f"simclr {kind} {stem} {denominator} {optimiser}", float(tolerance))
 
 
-main(check)
+if __name__ == "__main__":
+    main(check)

@@ -5,8 +5,7 @@ from nce import across_scales, map_nce, random_location
 from networks import encoder, maps_of, patches, rkhs
 
 
-def check(path, kind, extract, source, patch, clip, weight, number, tolerance):
-    step = Step(path)
+def loss_function(kind, extract, source, patch, clip, weight, number):
     clip, weight, patch, number = float(clip), float(weight), int(patch), int(number)
 
     def locations(x, p):
@@ -32,6 +31,13 @@ def check(path, kind, extract, source, patch, clip, weight, number, tolerance):
         a, b = locations(views["a"], p), locations(views["b"], p)
         return (one_way(a, b, 0) + one_way(b, a, 1)) / 2
 
+    return loss_of
+
+
+def check(path, kind, extract, source, patch, clip, weight, number, tolerance):
+    step = Step(path)
+    loss_of = loss_function(kind, extract, source, patch, clip, weight, number)
+    number = int(number)
     lr = 2e-4 * min((number + 1) / 500, 1)
 
     def update(name, parameter, gradient):
@@ -41,4 +47,5 @@ def check(path, kind, extract, source, patch, clip, weight, number, tolerance):
     return check_step(step, loss_of, update, f"yadim {kind} {extract} {source} patch {patch}", float(tolerance))
 
 
-main(check)
+if __name__ == "__main__":
+    main(check)

@@ -54,7 +54,8 @@ static inline int case_argument(kernel_case *this, const char *name, kir_element
 static inline void case_finish(kernel_case *this, int64_t extent) {
     kir_program *program = &this->program;
     kir_function function = {.name = "run"};
-    kir_launch launch = {.kernel = kir_program_add_kernel(program, this->kernel), .extent = extent, .rounds = 1};
+    kir_launch launch = {
+        .kernel = kir_program_add_kernel(program, this->kernel), .extent = extent, .rounds = 1, .part_count = 1};
     launch.buffers = arena_alloc(this->memory, 16 * sizeof(int));
     launch.byte_offsets = arena_alloc(this->memory, 16 * sizeof(int64_t));
     int bound = 0;

@@ -142,6 +142,33 @@ static void test_launch(void **state) {
     rt_pool_destroy(pool);
 }
 
+/* Each part counts from 0 and has buffers of its own, wherever the threads' shares end. */
+static void test_launch_in_parts(void **state) {
+    (void)state;
+    enum { PARTS = 5 };
+    static const int64_t ends[PARTS] = {1, 1, 60, 63, 300}; /* the second part has no iterations */
+    for (int threads = 1; threads <= 4; threads++) {
+        rt_pool *pool = rt_pool_create(threads);
+        assert_int_equal(rt_pool_reserve(pool, 64), 0);
+        float from[PARTS][300], to[PARTS][300] = {0};
+        void *args[2 * PARTS];
+        for (int part = 0; part < PARTS; part++) {
+            args[2 * part] = from[part];
+            args[2 * part + 1] = to[part];
+            for (int i = 0; i < 300; i++)
+                from[part][i] = (float)(1000 * part + i + 1);
+        }
+        rt_frame frame = {.pool = pool};
+        rt_launch_parts(&frame, scale_kernel, args, 2, ends, PARTS);
+        for (int part = 0; part < PARTS; part++)
+            for (int i = 0; i < 300; i++) {
+                int64_t count = ends[part] - (part ? ends[part - 1] : 0);
+                assert_true(to[part][i] == (i < count ? 2.0f * from[part][i] : 0.0f));
+            }
+        rt_pool_destroy(pool);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_iteration_once),
@@ -149,6 +176,7 @@ int main(void) {
         cmocka_unit_test(test_default_size),
         cmocka_unit_test(test_scratch),
         cmocka_unit_test(test_launch),
+        cmocka_unit_test(test_launch_in_parts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
