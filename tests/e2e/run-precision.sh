@@ -45,8 +45,8 @@ uses amx tdpbf16ps bf16 conv2d_16x16_3x3_s1_32x32_pairs conv2d_input_grad_16x16_
     conv2d_32x64_3x3_s2_16x16_pairs dot_pairs_
 uses avx512-bf16 vdpbf16ps bf16 conv2d_32x64_3x3_s2_16x16_pairs dot_pairs_
 
-# A program records what it computes in, and so do its checkpoints; the losses of a few steps stay near.
-train="train --data shapes:train=80,test=16 --steps 4"
+# A program records what it computes in, and so do its checkpoints; the loss stays near.
+train="train --data shapes:train=80,test=16 --steps 2"
 losses() {
     sed 's/.*"loss": \([^,]*\).*/\1/' "$work/$1/metrics.jsonl"
 }
@@ -58,12 +58,12 @@ for precision in f32 f32x2 bf16; do
     "$work/program" $train --out "$work/$precision" >"$work/log" || fail "training in $precision"
     grep -aq "\"precision\": *\"$precision\"" "$work/$precision/last.safetensors" || fail "the checkpoint does not tell $precision"
 done
-# near PRECISION SHARE: each loss within that share of f32's
+# near PRECISION SHARE: the first loss, before an update has spread the rounding, within that share of f32's
 near() {
     losses f32 >"$work/wanted"
-    losses "$1" | paste - "$work/wanted" | awk -v most="$2" '{ error = $1 / $2 - 1; worst = error > worst ? error : -error > worst ? -error : worst; lines++ }
-        END { print worst; exit !(lines == 4 && worst > 0 && worst <= most) }' || fail "losses of $1"
+    losses "$1" | paste - "$work/wanted" | awk -v most="$2" 'NR == 1 { error = $1 / $2 - 1; error = error < 0 ? -error : error }
+        END { print error; exit !(NR == 2 && error <= most) }' || fail "losses of $1"
 }
-near f32x2 1e-3
-near bf16 1e-2
+near f32x2 1e-5
+near bf16 3e-3
 echo "precisions are chosen, told and kept"
