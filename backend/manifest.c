@@ -1,6 +1,8 @@
 /* The manifest: what the runtime needs to know of a program, as text. */
 #include "backend/backend.h"
 
+#include <string.h>
+
 static void append_tensor(const char *kind, const char *name, const char *role, const ir_type *type,
                           const ir_layout *layout, int64_t offset, text_buffer *out) {
     int64_t strides[IR_MAX_RANK];
@@ -97,9 +99,8 @@ const char *backend_manifest(arena *memory, const kir_program *program, const ch
         scratch_bytes = bytes > scratch_bytes ? bytes : scratch_bytes;
     }
     const char *spec = module->sources && module->sources->count ? module->sources->files[0].path : "-";
-    text_append(&out, "cslc-program 1\nmethod %s\nspec %s\nfingerprint %016llx\nprecision f32%s%s\n", module->name,
-                spec, (unsigned long long)fingerprint(module), program->product_precision ? "+" : "",
-                program->product_precision ? program->product_precision : "");
+    text_append(&out, "cslc-program 1\nmethod %s\nspec %s\nfingerprint %016llx\nprecision %s\n", module->name, spec,
+                (unsigned long long)fingerprint(module), kir_precisions[program->product_parts]);
     text_append(&out, "processor %s\n", processor);
     text_append(&out, "bytes state %lld arena %lld scratch %lld\n", (long long)program->state_bytes,
                 (long long)arena_bytes, (long long)scratch_bytes);
@@ -107,7 +108,8 @@ const char *backend_manifest(arena *memory, const kir_program *program, const ch
     append_functions(program, &out);
     append_views(module, &out);
     for (int i = 0; i < module->setting_count; i++)
-        text_append(&out, "setting %s %s\n", module->settings[i].key, module->settings[i].value);
+        if (strcmp(module->settings[i].key, "precision") != 0) /* the options may have chosen another one */
+            text_append(&out, "setting %s %s\n", module->settings[i].key, module->settings[i].value);
     const char *text = arena_strdup(memory, out.data);
     text_free(&out);
     return text;

@@ -76,7 +76,7 @@ int main(int count, char **arguments) {
     if (status < 0 && driver_begin(&work, &options)) {
         if (options.target && !backend_target_named(options.target, &work.passes.target))
             status = unknown_target(options.target);
-        else if ((status = driver_choose_precision(&work)) < 0 && (status = driver_choose_memory_limit(&work)) < 0)
+        else if ((status = driver_check_precision(&options)) < 0 && (status = driver_choose_memory_limit(&work)) < 0)
             status = options.command->run(&work);
         status = driver_end(&work, status);
     }

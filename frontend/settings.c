@@ -1,5 +1,6 @@
 /* The train and evaluate sections: what becomes settings of the program. */
 #include "frontend/method.h"
+#include "ir/kernel.h"
 
 #include <math.h>
 #include <string.h>
@@ -15,8 +16,34 @@ void fe_add_setting(fe_context *context, const char *key, double number, source_
  * -------------------------------------------------------------------------------------------------------------------
  */
 
-static bool read_length(fe_context *context, fe_scope *scope, const fe_stmt *item) {
-    static const char *const names[] = {"epochs", "steps"};
+/* precision = bf16, or a parameter whose choices are precisions. */
+static bool read_precision(fe_context *context, fe_scope *scope, const fe_stmt *item) {
+    const char *word = item->value->kind == FE_NAME ? item->value->text : NULL;
+    fe_binding *bound = word ? fe_scope_find(scope, word) : NULL;
+    if (!word || bound) {
+        fe_value value = fe_evaluate(context, scope, item->value);
+        if (value.kind == FE_VALUE_ERROR)
+            return false;
+        word = value.kind == FE_VALUE_WORD || value.kind == FE_VALUE_STRING ? value.text : "";
+    }
+    int parts = kir_precision_parts(word);
+    if (parts < 0) {
+        fe_fail_suggest(context, item->value->span, diag_suggest(word, kir_precisions, KIR_PRECISIONS),
+                        "precision is one of f32, f32x3, f32x2 and bf16");
+        return false;
+    }
+    if (ir_setting_find(context->module, "precision")) {
+        fe_fail(context, item->span, "'precision' is given twice");
+        return false;
+    }
+    ir_setting_add(context->module, "precision", kir_precisions[parts], item->span);
+    return true;
+}
+
+static bool read_setting(fe_context *context, fe_scope *scope, const fe_stmt *item) {
+    static const char *const names[] = {"epochs", "steps", "precision"};
+    if (strcmp(item->names[0], "precision") == 0)
+        return read_precision(context, scope, item);
     for (int i = 0; i < 2; i++)
         if (strcmp(item->names[0], names[i]) == 0) {
             fe_value value = fe_evaluate(context, scope, item->value);
@@ -38,8 +65,8 @@ static bool read_length(fe_context *context, fe_scope *scope, const fe_stmt *ite
             fe_add_setting(context, names[i], (double)count, item->span);
             return true;
         }
-    fe_fail_suggest(context, item->span, diag_suggest(item->names[0], names, 2),
-                    "train takes an optimizer, a schedule, epochs or steps, not '%s'", item->names[0]);
+    fe_fail_suggest(context, item->span, diag_suggest(item->names[0], names, 3),
+                    "train takes an optimizer, a schedule, epochs or steps, and a precision, not '%s'", item->names[0]);
     return false;
 }
 
@@ -73,14 +100,14 @@ bool fe_read_training(fe_context *context, fe_scope *scope, const fe_method *met
     for (int i = 0; i < section->body.count; i++) {
         const fe_stmt *item = section->body.items[i];
         if (item->kind == FE_BIND && item->name_count == 1) {
-            good &= read_length(context, scope, item);
+            good &= read_setting(context, scope, item);
         } else if (item->kind == FE_EVALUATE) {
             context->in_training = true;
             fe_value value = fe_evaluate(context, scope, item->value);
             context->in_training = false;
             good &= read_partial(context, &value, item->span, training);
         } else {
-            fe_fail(context, item->span, "train takes an optimizer, a schedule, epochs or steps");
+            fe_fail(context, item->span, "train takes an optimizer, a schedule, epochs or steps, and a precision");
             good = false;
         }
     }

@@ -167,6 +167,14 @@ typedef struct {
     bool pair_products;   /* AVX512-BF16: dot_pairs and pair are instructions */
 } kir_target;
 
+/* The precisions of products by the bf16 parts of each number, from 0 on: "f32", "bf16", "f32x2", "f32x3". */
+enum { KIR_PRECISIONS = 4 };
+extern const char *const kir_precisions[KIR_PRECISIONS];
+/* The parts that a precision's name means, "f32x" being "f32x2"; -1 for another name. */
+int kir_precision_parts(const char *name);
+/* The parts where nothing is chosen: 2 on matrix units, which multiply them faster than vectors multiply f32. */
+int kir_default_parts(const kir_target *target);
+
 /* What makes a picture of a view: a kernel with the arguments that docs/kernel-ir.md lists, which is never launched
  * but called by the runtime's loader. */
 typedef struct {
@@ -177,8 +185,8 @@ typedef struct {
 typedef struct {
     arena *memory;
     const ir_module *module;
-    kir_target target;             /* that its kernels were made for */
-    const char *product_precision; /* of fused scores, where they are split ("bf16", "f32x2"); NULL for f32 */
+    kir_target target; /* that its kernels were made for */
+    int product_parts; /* of numbers in products: the place of their precision in kir_precisions */
     kir_kernel **kernels;
     int kernel_count, kernel_capacity;
     kir_buffer *buffers;

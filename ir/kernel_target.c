@@ -1,4 +1,4 @@
-/* Targets by name. */
+/* Targets and precisions by name. */
 #include "ir/kernel.h"
 
 #include <string.h>
@@ -34,4 +34,17 @@ const char *kir_target_processor(const kir_target *target) {
            : target->lanes >= 16   ? "avx512"
            : target->lanes >= 8    ? "avx2"
                                    : "portable";
+}
+
+const char *const kir_precisions[KIR_PRECISIONS] = {"f32", "bf16", "f32x2", "f32x3"};
+
+int kir_precision_parts(const char *name) {
+    for (int parts = 0; parts < KIR_PRECISIONS; parts++)
+        if (strcmp(name, kir_precisions[parts]) == 0)
+            return parts;
+    return strcmp(name, "f32x") == 0 ? 2 : -1;
+}
+
+int kir_default_parts(const kir_target *target) {
+    return target->matrix_units ? 2 : 0;
 }

@@ -206,7 +206,7 @@ bool pass_lower(pass_context *context) {
     program->memory = context->memory;
     program->module = context->module;
     program->target = context->target;
-    program->product_precision = context->product_parts ? pass_precisions[context->product_parts] : NULL;
+    program->product_parts = context->product_parts;
     context->program = program;
     place_states(program);
     for (int i = 0; i < context->module->function_count; i++)

@@ -81,7 +81,7 @@ void lower_move_elements(kir_builder *builder, int to, kir_index target, int fro
 }
 
 void lower_clear_elements(kir_builder *builder, int to, kir_index target, int64_t length, int lanes) {
-    kir_type type = kir_vector_type(KIR_F32, lanes);
+    kir_type type = kir_vector_type(builder->kernel->arguments[to].element, lanes);
     int64_t whole = length / lanes * lanes;
     if (whole > 0) {
         kir_builder body;

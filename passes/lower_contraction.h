@@ -16,6 +16,10 @@ int64_t lower_divisor_below(int64_t count, int64_t limit);
  * that many bytes. */
 int64_t lower_chunk_count(int64_t count, int64_t bytes);
 
+/* lower_conv_weights.c: target = the partial sums of all chunks, `elements` each, in order. */
+void lower_join_chunks(lower_context *context, int partial, int target, int64_t chunks, int64_t elements,
+                       const ir_value *value);
+
 /* The sizes of a convolution: x [n, channels, height, width], y [n, filters, out_height, out_width]. */
 typedef struct {
     int64_t n, channels, filters, groups;
@@ -42,7 +46,7 @@ padded_maps lower_padded_maps(arena *memory, kir_kernel *kernel, int source, int
 kir_index lower_copy_padded(kir_builder *builder, const padded_maps *maps, int source, const int64_t size[2],
                             kir_index first, int lanes);
 
-/* Emits the copy, or the clearing, of `length` f32 elements in a row. */
+/* Emits the copy, or the clearing, of `length` elements in a row: copies are of f32. */
 void lower_move_elements(kir_builder *builder, int to, kir_index target, int from, kir_index source, int64_t length,
                          int lanes);
 void lower_clear_elements(kir_builder *builder, int to, kir_index target, int64_t length, int lanes);
@@ -53,10 +57,12 @@ typedef struct {
     int64_t batch, outer, inner, columns;
     int64_t batch_stride, outer_stride, inner_stride, column_stride;
     int64_t panel; /* columns of a whole panel: of one register tile */
+    int parts;     /* above 0: as I32 pairs of inner rows i and i + half (lower_pairs.h), that many parts of each */
 } panel_matrix;
 
 /* Emits the launch that rearranges them to [batch][panel][row][column of the panel]: column c of a panel that begins at
- * column f and has s of them is at ((batch * columns + f) * rows + row * s + c - f. Returns the temporary buffer. */
+ * column f and has s of them is at (batch * columns + f) * rows + row * s + c - f. In pairs, `inner` counts them, and
+ * parts lie one after the other. Returns the temporary buffer. */
 int lower_pack_panels(lower_context *context, const panel_matrix *matrix, int buffer, int64_t source_elements,
                       source_span span);
 

@@ -1,5 +1,6 @@
 /* conv2d_weight_grad: for every tap a matrix product of the (padded) maps with the result's gradient, summed over all
  * places of all images. A fixed number of chunks of images is summed apart, in parallel, and then joined in order. */
+#include "passes/conv_maps.h"
 #include "passes/winograd.h"
 
 enum { LARGE_WEIGHTS = 1 << 20, SCRATCH_BYTES = 512 << 10, FOLDED = 64 };
@@ -179,9 +180,8 @@ static void emit_clear(kir_builder *builder, const weight_core *core, int64_t el
 /* ---- chunks ---------------------------------------------------------------------------------------------------------
  */
 
-/* target = partial sums of all chunks, in order. */
-static void join_chunks(lower_context *context, int partial, int target, int64_t chunks, int64_t elements,
-                        const ir_value *value) {
+void lower_join_chunks(lower_context *context, int partial, int target, int64_t chunks, int64_t elements,
+                       const ir_value *value) {
     lower_kernel kernel = lower_kernel_begin(context, "join_chunks", value);
     int from = lower_argument(&kernel, partial, false), to = lower_argument(&kernel, target, true);
     int lanes = context->pass->target.lanes;
@@ -305,6 +305,8 @@ bool lower_conv_weight_grad(lower_context *context, const ir_value *value) {
     const ir_value *x = value->operands[0], *y = value->operands[1];
     weight_core core = {.cpu = &context->pass->target,
                         .shape = lower_conv_shape(value, &x->type, &value->type, &y->type)};
+    if (lower_conv_pairs_pay(context->pass, &core.shape))
+        return lower_conv_weight_grad_pairs(context, value, &core.shape);
     if (winograd_pays(&core.shape, core.cpu))
         return lower_winograd_weight_grad(context, value, &core.shape);
     core.group_in = core.shape.channels / core.shape.groups;
@@ -318,7 +320,7 @@ bool lower_conv_weight_grad(lower_context *context, const ir_value *value) {
         chunks == 1 ? result : lower_temporary(context, "weight_partial", KIR_F32, chunks * elements, value->span);
     launch_weights(context, &core, (int[]){from_x, from_y, target}, elements, value, chunks);
     if (chunks > 1)
-        join_chunks(context, target, result, chunks, elements, value);
+        lower_join_chunks(context, target, result, chunks, elements, value);
     lower_finish_result(context, value, weight, result);
     return true;
 }

@@ -1,6 +1,6 @@
 /* dot: batched matrix products. The left operand is brought into the order [batch, m, k] or [batch, k, m], the right
  * one into panels of columns; a launch's iteration computes a block of rows. */
-#include "passes/lower_contraction.h"
+#include "passes/lower_dot.h"
 
 #include <string.h>
 
@@ -180,16 +180,13 @@ static bool merged_stride(const ir_type *type, const int64_t *strides, const int
     return true;
 }
 
-/* The right operand as panels, from wherever it lies. Few rows do not repay that: they read it where it is. */
-static int right_operand(lower_context *context, product *work, const ir_value *value) {
+/* Where the right operand lies: as it is if its axes can be walked so, else arranged anew. */
+static panel_matrix right_matrix(lower_context *context, const product *work, const ir_value *value, int *buffer) {
     const ir_value *right = value->operands[1];
     const ir_attr *batch = ir_attr_get(value, IR_ATTR_rhs_batch), *contract = ir_attr_get(value, IR_ATTR_rhs_contract);
     ir_layout order = operand_order(value, 1, false), layout = right->layout;
-    int64_t panel = (int64_t)tile_vectors_for(work->cpu, work->n) * work->cpu->lanes, strides[IR_MAX_RANK];
-    work->in_panels = panel < work->n && work->m >= FEWEST_FOR_PANELS;
-    if (!work->in_panels)
-        return lower_buffer_in_layout(context, right, order);
-    panel_matrix matrix = {.batch = work->batch, .outer = 1, .inner = work->k, .columns = work->n, .panel = panel};
+    int64_t strides[IR_MAX_RANK];
+    panel_matrix matrix = {.batch = work->batch, .outer = 1, .inner = work->k, .columns = work->n};
     int used = batch->count + contract->count;
     for (int attempt = 0; attempt < 2; attempt++, layout = order) {
         ir_strides(&right->type, &layout, strides);
@@ -198,8 +195,21 @@ static int right_operand(lower_context *context, product *work, const ir_value *
             merged_stride(&right->type, strides, order.axis + used, right->type.rank - used, &matrix.column_stride))
             break;
     }
-    return lower_pack_panels(context, &matrix, lower_buffer_in_layout(context, right, layout),
-                             ir_type_elements(&right->type), value->span);
+    *buffer = lower_buffer_in_layout(context, right, layout);
+    return matrix;
+}
+
+/* The right operand as panels, from wherever it lies. Few rows do not repay that: they read it where it is. */
+static int right_operand(lower_context *context, product *work, const ir_value *value) {
+    const ir_value *right = value->operands[1];
+    int64_t panel = (int64_t)tile_vectors_for(work->cpu, work->n) * work->cpu->lanes;
+    work->in_panels = panel < work->n && work->m >= FEWEST_FOR_PANELS;
+    if (!work->in_panels)
+        return lower_buffer_in_layout(context, right, operand_order(value, 1, false));
+    int buffer;
+    panel_matrix matrix = right_matrix(context, work, value, &buffer);
+    matrix.panel = panel;
+    return lower_pack_panels(context, &matrix, buffer, ir_type_elements(&right->type), value->span);
 }
 
 /* The left operand where it lies, or, with its rows innermost, as panels of a block's rows. */
@@ -246,6 +256,13 @@ bool lower_dot(lower_context *context, const ir_value *value) {
                       lower_same_memory(&left->type, &left->layout, &by_step);
     if (context->pass->library_products && work.batch == 1)
         return lower_by_library(context, &work, transposed, value);
+    dot_sizes sizes = {work.batch, work.m, work.n, work.k};
+    if (lower_dot_pairs_pay(context->pass, &sizes)) {
+        dot_operands operands = {.left = lower_buffer_in_layout(context, left, operand_order(value, 0, !transposed)),
+                                 .left_turned = transposed};
+        operands.right_matrix = right_matrix(context, &work, value, &operands.right);
+        return lower_dot_pairs(context, value, &sizes, &operands);
+    }
     int64_t rows = tile_rows_for(work.cpu, tile_vectors_for(work.cpu, work.n)), tiles = TILES_OF_BLOCK;
     while (tiles > 1 && work.batch * (work.m / (rows * tiles)) < ENOUGH_BLOCKS)
         tiles--;

@@ -64,8 +64,6 @@ const pass_info *const *pass_pipeline(int *count) {
     return pipeline;
 }
 
-const char *const pass_precisions[PASS_PRECISIONS] = {"f32", "bf16", "f32x2", "f32x3"};
-
 static bool stands_before(int place) {
     for (int i = 0; i < place; i++)
         if (pipeline[i] == pipeline[place])

@@ -10,11 +10,11 @@ typedef struct {
     diag_list *diags;
     kir_target target;
     ir_module *module;
-    kir_program *program;  /* NULL until `lower` has run */
-    bool library_products; /* `lower` has products of matrices computed by the runtime's library */
-    int product_parts;     /* bf16 parts of each number in the products of fused scores: 1 to 3, or 0 for plain f32 */
-    int64_t memory_limit;  /* of the arena of each function, in bytes; 0: none */
-    int recomputed_values; /* what `recompute` added to train_step to keep it */
+    kir_program *program;     /* NULL until `lower` has run */
+    bool library_products;    /* `lower` has products of matrices computed by the runtime's library */
+    int product_parts;        /* bf16 parts of each number in products: 1 to 3, or 0 for plain f32 (kir_precisions) */
+    int64_t memory_limit;     /* of the arena of each function, in bytes; 0: none */
+    int recomputed_values;    /* what `recompute` added to train_step to keep it */
     bool recompute_exhausted; /* it found nothing more to compute anew, and train_step keeps no limit */
     bool remarks;             /* passes say in `diags` what they did and what they could not do */
 } pass_context;
@@ -26,10 +26,6 @@ typedef struct {
     /* Returns false after adding an error to the context's diagnostics. */
     bool (*run)(pass_context *context);
 } pass_info;
-
-/* The precisions of products by the parts of each number, from 0 on: "f32", "bf16", "f32x2", "f32x3". */
-enum { PASS_PRECISIONS = 4 };
-extern const char *const pass_precisions[PASS_PRECISIONS];
 
 /* All passes in the order in which a compilation runs them (a name may stand twice in the pipeline). */
 const pass_info *const *pass_pipeline(int *count);

@@ -1,8 +1,9 @@
 #include "passes/score_pairs.h"
 
+#include "passes/pair_panel.h"
 #include "passes/register_tile.h"
 
-enum { MOST_PARTS = 3, UNIT_SIZE = 16, UNIT_PANEL = 2 }; /* the matrix units' tiles, and how many a panel is wide */
+static const pair_tile whole_tiles = {PAIR_UNIT, PAIR_UNIT, PAIR_UNIT};
 
 static kir_type words(int lanes) {
     return kir_vector_type(KIR_I32, lanes);
@@ -17,35 +18,7 @@ static bool has_units(const score_plan *plan) {
 }
 
 int64_t score_pairs_along(const score_plan *plan, int64_t length) {
-    return rounded_up((length + 1) / 2, has_units(plan) ? UNIT_SIZE : 1);
-}
-
-/* ---- splitting ----------------------------------------------------------------------------------------------------
- */
-
-/* The parts of two numbers, a pair each. */
-static void split(const kir_builder *builder, kir_reg a, kir_reg b, int parts, kir_reg out[MOST_PARTS]) {
-    int lanes = builder->kernel->registers[a].lanes;
-    for (int part = 0; part < parts; part++) {
-        out[part] = kir_op2(builder, KIR_pair, a, b);
-        if (part + 1 == parts)
-            break;
-        kir_reg low = kir_op2(builder, KIR_shift_left, out[part], kir_number(builder, words(lanes), 16));
-        kir_reg high = kir_op2(builder, KIR_and, out[part], kir_number(builder, words(lanes), -65536));
-        a = kir_op2(builder, KIR_sub, a, kir_op1(builder, KIR_bitcast, low));
-        b = kir_op2(builder, KIR_sub, b, kir_op1(builder, KIR_bitcast, high));
-    }
-}
-
-/* Stores the parts of two numbers, `stride` elements apart. */
-static void store_parts(const kir_builder *builder, const score_plan *plan, int to, kir_index at, int64_t stride,
-                        kir_reg a, kir_reg b, int count) {
-    kir_reg parts[MOST_PARTS];
-    split(builder, a, b, plan->parts, parts);
-    for (int part = 0; part < plan->parts; part++) {
-        kir_store(builder, to, at, parts[part], count);
-        at.base += stride;
-    }
+    return rounded_up((length + 1) / 2, has_units(plan) ? PAIR_UNIT : 1);
 }
 
 static kir_reg zeros(const kir_builder *builder, int lanes) {
@@ -71,7 +44,7 @@ static void pack_row_block(kir_builder *builder, kir_index first, int64_t count,
     kir_reg a = kir_load_strided(builder, work->from, source, lanes, (int)count, 2);
     kir_reg b = kir_load_strided(builder, work->from, next, lanes, (int)count, 2);
     kir_index target = kir_plus_index(kir_plus(kir_at(0), work->pairs, work->row), 1, first);
-    store_parts(builder, work->plan, work->to, target, work->stride, a, b, (int)count);
+    pair_store_parts(builder, work->plan->parts, work->to, target, work->stride, a, b, (int)count);
 }
 
 /* Pairs that have no second element, or none at all. */
@@ -81,7 +54,7 @@ static void pack_row_rest(const kir_builder *builder, const packing *work) {
         kir_reg none = zeros(builder, 1);
         kir_reg a = 2 * pair < work->length ? kir_load(builder, work->from, source, 1, 1) : none;
         kir_index target = kir_plus(kir_at(pair), work->pairs, work->row);
-        store_parts(builder, work->plan, work->to, target, work->stride, a, none, 1);
+        pair_store_parts(builder, work->plan->parts, work->to, target, work->stride, a, none, 1);
     }
 }
 
@@ -120,7 +93,7 @@ static void pack_column_pair(const kir_builder *builder, const packing *work, ki
         }
         kir_index target = kir_plus_index(kir_at(first), plan->panel_columns * work->pairs, panel);
         target = kir_plus_index(target, plan->panel_columns, pair);
-        store_parts(builder, plan, work->to, target, work->stride, numbers[0], numbers[1], plan->lanes);
+        pair_store_parts(builder, plan->parts, work->to, target, work->stride, numbers[0], numbers[1], plan->lanes);
     }
 }
 
@@ -180,7 +153,7 @@ static void pack_vector_block(kir_builder *builder, kir_index first, int64_t cou
         source.base += lanes * base->length;
     }
     kir_index target = kir_plus_index(kir_plus_index(kir_at(0), base->length, work->pair), 1, first);
-    store_parts(builder, base->plan, base->to, target, base->stride, numbers[0], numbers[1], (int)count);
+    pair_store_parts(builder, base->plan->parts, base->to, target, base->stride, numbers[0], numbers[1], (int)count);
 }
 
 /* Pairs from .. to of a block, of which `present` vectors exist. */
@@ -226,122 +199,6 @@ int score_pairs_vectors(const score_plan *plan, const ir_value *vectors) {
     return to;
 }
 
-/* ---- a panel of sums -----------------------------------------------------------------------------------------------
- */
-
-/* sums[rows, columns] += left x right over `pairs`, for all parts. Left elements are found at left_at + row * left_row
- * + pair * left_pair, right ones at right_at + pair * right_pair + column; parts lie left_part and right_part further.
- */
-typedef struct {
-    const score_plan *plan;
-    int left, right, target; /* arguments */
-    kir_index left_at, right_at, target_at, pairs;
-    int64_t left_row, left_pair, left_part, right_pair, right_part, target_row;
-    int64_t rows, columns;
-    bool fresh;
-} pair_panel;
-
-/* Runs `emit` for each product of parts, the smallest first. */
-static void each_term(const kir_builder *builder, const pair_panel *work, void *user,
-                      void (*emit)(const kir_builder *builder, const pair_panel *work, kir_index left, kir_index right,
-                                   void *user)) {
-    for (int sum = work->plan->parts - 1; sum >= 0; sum--)
-        for (int part = 0; part <= sum; part++) {
-            kir_index left = work->left_at, right = work->right_at;
-            left.base += part * work->left_part;
-            right.base += (sum - part) * work->right_part;
-            emit(builder, work, left, right, user);
-        }
-}
-
-static void dot_term(const kir_builder *builder, const pair_panel *work, kir_index left, kir_index right, void *user) {
-    register_tile *tile = user;
-    kir_builder body;
-    kir_reg vectors[TILE_MAX_VECTORS], pair = kir_loop(builder, kir_at(0), work->pairs, 1, &body);
-    kir_index column = kir_plus(right, work->right_pair, pair), row = kir_plus(left, work->left_pair, pair);
-    for (int v = 0; v < tile->vectors; v++) {
-        int count = v == tile->vectors - 1 ? tile->last_count : tile->lanes;
-        vectors[v] = kir_load(&body, work->right, column, tile->lanes, count);
-        column.base += tile->lanes;
-    }
-    for (int r = 0; r < tile->rows; r++) {
-        kir_reg scalar = kir_splat(&body, kir_load(&body, work->left, row, 1, 1), tile->lanes);
-        for (int v = 0; v < tile->vectors; v++)
-            kir_into(&body, tile->sums[r][v], KIR_dot_pairs, scalar, vectors[v], tile->sums[r][v]);
-        row.base += work->left_row;
-    }
-}
-
-static void dot_panel(const kir_builder *builder, const pair_panel *work) {
-    register_tile tile = tile_new(builder, &work->plan->context->pass->target, (int)work->rows, work->columns);
-    kir_index targets[TILE_MAX_ROWS];
-    for (int r = 0; r < tile.rows; r++) {
-        targets[r] = work->target_at;
-        targets[r].base += r * work->target_row;
-    }
-    if (work->fresh)
-        tile_clear(builder, &tile);
-    else
-        tile_load(builder, &tile, work->target, targets);
-    each_term(builder, work, &tile, dot_term);
-    tile_store(builder, &tile, work->target, targets);
-}
-
-/* ---- the same on the matrix units -----------------------------------------------------------------------------------
- */
-
-typedef struct {
-    int columns[UNIT_PANEL]; /* of each tile */
-    int column_tiles;
-    kir_reg sums[UNIT_PANEL][UNIT_PANEL];
-} unit_panel_state;
-
-static void unit_term(const kir_builder *builder, const pair_panel *work, kir_index left, kir_index right, void *user) {
-    const unit_panel_state *state = user;
-    kir_builder body;
-    kir_reg pair = kir_loop(builder, kir_at(0), work->pairs, UNIT_SIZE, &body), rows[UNIT_PANEL];
-    kir_index column = kir_plus(right, work->right_pair, pair), row = kir_plus(left, work->left_pair, pair);
-    for (int r = 0; r < UNIT_PANEL; r++) {
-        rows[r] = kir_tile_load(&body, work->left, row, kir_tile_type(KIR_I32, UNIT_SIZE, UNIT_SIZE), work->left_row);
-        row.base += UNIT_SIZE * work->left_row;
-    }
-    for (int c = 0; c < state->column_tiles; c++) {
-        kir_type type = kir_tile_type(KIR_I32, UNIT_SIZE, state->columns[c]);
-        kir_reg vectors = kir_tile_load(&body, work->right, column, type, work->right_pair);
-        for (int r = 0; r < UNIT_PANEL; r++)
-            kir_into(&body, state->sums[r][c], KIR_tile_multiply, rows[r], vectors, state->sums[r][c]);
-        column.base += UNIT_SIZE;
-    }
-}
-
-static void unit_panel(const kir_builder *builder, const pair_panel *work) {
-    unit_panel_state state = {.column_tiles = work->columns > UNIT_SIZE ? 2 : 1};
-    for (int c = 0; c < state.column_tiles; c++)
-        state.columns[c] = (int)(work->columns - c * UNIT_SIZE < UNIT_SIZE ? work->columns - c * UNIT_SIZE : UNIT_SIZE);
-    for (int pass = 0; pass < 2; pass++) {
-        if (pass)
-            each_term(builder, work, &state, unit_term);
-        for (int r = 0; r < UNIT_PANEL; r++)
-            for (int c = 0; c < state.column_tiles; c++) {
-                kir_index at = work->target_at;
-                at.base += r * UNIT_SIZE * work->target_row + c * UNIT_SIZE;
-                kir_type type = kir_tile_type(KIR_F32, UNIT_SIZE, state.columns[c]);
-                if (pass)
-                    kir_tile_store(builder, work->target, at, state.sums[r][c], work->target_row);
-                else
-                    state.sums[r][c] = work->fresh ? kir_tile_zero(builder, type)
-                                                   : kir_tile_load(builder, work->target, at, type, work->target_row);
-            }
-    }
-}
-
-static void emit_panel(const kir_builder *builder, const pair_panel *work) {
-    if (has_units(work->plan))
-        unit_panel(builder, work);
-    else
-        dot_panel(builder, work);
-}
-
 /* ---- products of vectors -------------------------------------------------------------------------------------------
  */
 
@@ -349,7 +206,12 @@ void score_pairs_product(lower_kernel *kernel, const score_plan *plan, const sco
     const score_product *product = &plan->products[number];
     int64_t pairs = score_pairs_along(plan, product->length);
     kir_builder over_rows, over_columns;
-    pair_panel work = {.plan = plan, .fresh = true, .rows = plan->panel_rows, .columns = plan->panel_columns};
+    pair_panel work = {.cpu = &plan->context->pass->target,
+                       .tile = whole_tiles,
+                       .parts = plan->parts,
+                       .fresh = true,
+                       .rows = plan->panel_rows,
+                       .columns = plan->panel_columns};
     work.left = lower_argument(kernel, product->left, false);
     work.right = lower_argument(kernel, product->packed, false);
     work.target = kernel->scores->tiles[number];
@@ -365,7 +227,7 @@ void score_pairs_product(lower_kernel *kernel, const score_plan *plan, const sco
     work.left_at = kir_plus_index(kir_at(0), pairs, kir_plus(place->row, 1, row));
     work.right_at = kir_plus_index(kir_at(0), pairs, kir_plus(place->column, 1, column));
     work.target_at = kir_plus(kir_plus(kernel->scores->origin, plan->tile_stride, row), 1, column);
-    emit_panel(&over_rows, &work);
+    pair_panel_emit(&over_rows, &work);
 }
 
 /* ---- weights -------------------------------------------------------------------------------------------------------
@@ -415,7 +277,7 @@ static void pair_columns(const kir_builder *builder, const weight_pairs *work) {
     /* Pairs have half the columns' numbers: whole blocks, so that the half is exact. */
     kir_reg pair = kir_op2(&body, KIR_div, column, kir_value(&body, kir_at(2)));
     kir_index target = kir_plus(kir_plus_index(kir_at(0), work->stride, row), 1, pair);
-    store_parts(&body, plan, work->pairs, target, work->part, numbers[0], numbers[1], lanes);
+    pair_store_parts(&body, plan->parts, work->pairs, target, work->part, numbers[0], numbers[1], lanes);
 }
 
 /* [pair of rows][column] */
@@ -436,7 +298,7 @@ static void pair_rows(const kir_builder *builder, const weight_pairs *work) {
     }
     kir_index pair = kir_plus(kir_plus(kir_at(0), 1, half), 1, number);
     kir_index target = kir_plus_index(kir_plus_index(kir_at(0), work->stride, pair), 1, column);
-    store_parts(&body, plan, work->pairs, target, work->part, numbers[0], numbers[1], lanes);
+    pair_store_parts(&body, plan->parts, work->pairs, target, work->part, numbers[0], numbers[1], lanes);
 }
 
 /* [column][pair of rows], as the matrix units want the left operand of the turned product */
@@ -455,13 +317,14 @@ static void pair_rows_turned(const kir_builder *builder, const weight_pairs *wor
     }
     kir_reg half = kir_op2(&body, KIR_div, block, kir_value(&body, kir_at(2)));
     kir_index target = kir_plus(kir_plus_index(kir_at(0), work->stride, column), 1, half);
-    store_parts(&body, plan, work->pairs, target, work->part, numbers[0], numbers[1], lanes);
+    pair_store_parts(&body, plan->parts, work->pairs, target, work->part, numbers[0], numbers[1], lanes);
 }
 
 /* ---- weights x vectors ---------------------------------------------------------------------------------------------
  */
 
 typedef struct {
+    const score_plan *plan;
     pair_panel panel;
     int vectors; /* argument: all of them, in pairs */
     kir_index first_pair, targets, first_target;
@@ -487,7 +350,7 @@ static kir_index halved(kir_index index) {
 
 /* As in products without pairs: neighbours in scratch, where they crowd no cache sets. */
 static void copy_block(const kir_builder *builder, const pair_multiplication *work, kir_index first, int64_t columns) {
-    const score_plan *plan = work->panel.plan;
+    const score_plan *plan = work->plan;
     for (int part = 0; part < plan->parts; part++) {
         kir_builder body;
         kir_reg pair = kir_loop(builder, kir_at(0), work->panel.pairs, 1, &body);
@@ -506,7 +369,7 @@ static void emit_multiply(kir_builder *builder, kir_index first, int64_t columns
     const pair_multiplication *work = user;
     pair_panel panel = work->panel;
     panel.columns = columns;
-    if (has_units(panel.plan)) {
+    if (has_units(work->plan)) {
         panel.right_at = kir_plus_index(kir_plus_index(kir_at(0), work->length, work->first_pair), 1, first);
         panel.right_pair = work->length;
     } else {
@@ -519,13 +382,13 @@ static void emit_multiply(kir_builder *builder, kir_index first, int64_t columns
     panel.left_at = kir_plus(kir_at(0), panel.left_row, row);
     panel.target_at = kir_plus_index(kir_at(0), work->length, kir_plus(work->first_target, 1, row));
     panel.target_at = kir_plus_index(panel.target_at, 1, first);
-    emit_panel(&body, &panel);
+    pair_panel_emit(&body, &panel);
 }
 
 /* Brings the tile of weights into pairs, and tells the panel where they are. */
 static void pack_weights(lower_kernel *kernel, const score_place *place, pair_multiplication *work, int weights,
                          bool by_row) {
-    const score_plan *plan = work->panel.plan;
+    const score_plan *plan = work->plan;
     bool turned = !by_row && has_units(plan);
     weight_pairs pack = {.plan = plan, .weights = weights, .row_end = place->row_end, .column_end = place->column_end};
     int64_t rows = by_row ? plan->tile_rows : turned ? plan->tile_columns : plan->tile_rows / 2;
@@ -548,9 +411,13 @@ static void pack_weights(lower_kernel *kernel, const score_place *place, pair_mu
 
 void score_pairs_multiply(lower_kernel *kernel, const score_plan *plan, const score_place *place,
                           const score_output *output, int weights, bool by_row) {
-    pair_multiplication work = {.length = output->length};
+    pair_multiplication work = {.plan = plan, .length = output->length};
     pair_panel *panel = &work.panel;
-    *panel = (pair_panel){.plan = plan, .rows = plan->panel_rows, .target_row = output->length};
+    *panel = (pair_panel){.cpu = &plan->context->pass->target,
+                          .tile = whole_tiles,
+                          .parts = plan->parts,
+                          .rows = plan->panel_rows,
+                          .target_row = output->length};
     panel->fresh = by_row ? place->fresh_rows : place->fresh_columns;
     panel->target = lower_argument(kernel, output->total, true);
     if (!panel->fresh)
@@ -562,8 +429,7 @@ void score_pairs_multiply(lower_kernel *kernel, const score_plan *plan, const sc
     work.first_pair = halved(by_row ? place->column : place->row);
     panel->pairs = pairs_of(&kernel->builder, by_row ? place->column_end : place->row_end, plan->lanes);
     pack_weights(kernel, place, &work, weights, by_row);
-    const kir_target *cpu = &plan->context->pass->target;
-    int64_t block = has_units(plan) ? UNIT_PANEL * UNIT_SIZE : (int64_t)tile_vectors_for(cpu, work.length) * cpu->lanes;
+    int64_t block = has_units(plan) ? PAIR_UNIT_PANEL * PAIR_UNIT : pair_panel_columns(panel->cpu, work.length);
     if (has_units(plan)) {
         panel->right = work.vectors;
         panel->right_part = work.vector_part;

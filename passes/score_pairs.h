@@ -1,11 +1,6 @@
-/* Inside the lowering of scores: products of numbers split into bf16 parts.
+/* Inside the lowering of scores: products of numbers split into bf16 parts (pair_panel.h).
  *
- * x = part 0 + part 1 + …, each the rest of those before, rounded to bf16. Of n parts, the products of part i with part
- * j are added up where i + j < n. Rounding leaves at most 2^-8 of a number outside of 1 part, 2^-16 of 2, 2^-24 of 3;
- * with the products left out, a sum of products is off by at most 1.01 * 2^-7, 2^-14 or 2^-22 of the sum of their
- * sizes, apart from what adding up in f32 rounds.
- *
- * Neighbours of the summation lie in pairs, 32 bits (dot_pairs, tile_multiply). Along vectors these are 2 elements.
+ * Neighbours of the summation lie in pairs. Along vectors these are 2 elements.
  * Along rows or columns of scores, a block of 2 vectors of `lanes` scores makes `lanes` pairs: each of the first with
  * its counterpart in the second. */
 #ifndef PASSES_SCORE_PAIRS_H

@@ -30,13 +30,13 @@ struct rt_dataset {
     int64_t count;
     int class_count; /* 0 where nothing has a label */
     char **class_names;
-    int32_t *labels;       /* [count]; -1 where there is none */
-    rt_image *images;      /* [count]; NULL in a set of vectors. Without pixels where `files` has them */
+    int32_t *labels;        /* [count]; -1 where there is none */
+    rt_image *images;       /* [count]; NULL in a set of vectors. Without pixels where `files` has them */
     rt_picture_file *files; /* [count]: decoded when they are needed; NULL where all pixels are in memory */
-    const float **vectors; /* [count], of `width` numbers; NULL in a set of images */
+    const float **vectors;  /* [count], of `width` numbers; NULL in a set of images */
     int64_t width;
-    void *storage;    /* what pixels or numbers live in; NULL where each image owns its pixels */
-    int borrowed;     /* pixels, paths or numbers belong to the set that this one was selected from, which outlives it */
+    void *storage; /* what pixels or numbers live in; NULL where each image owns its pixels */
+    int borrowed;  /* pixels, paths or numbers belong to the set that this one was selected from, which outlives it */
     rt_dataset *next; /* another source: its item i belongs to item i of this set; labels are in the first one */
 };
 

@@ -105,7 +105,7 @@ typedef struct {
  *   method NAME
  *   spec PATH
  *   fingerprint HEX                        changes whenever states, shapes or views change
- *   precision WORD                         f32, or f32+bf16, … where the products of fused scores have another one
+ *   precision WORD                         of products: f32, f32x3, f32x2 or bf16
  *   processor NAME                         the least that runs the program (runtime/cpu.h); any, where it is left out
  *   bytes state N arena N scratch N
  *   state NAME ROLE DTYPE OFFSET RANK DIM… STRIDE…

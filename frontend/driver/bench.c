@@ -55,12 +55,12 @@ int driver_bench(driver_session *work) {
     bench_report report = {.memory = work->memory,
                            .sources = &work->sources,
                            .machine = machine_processor(work->memory),
-                           .threads = threads,
-                           .precision = options->precision ? options->precision : "f32"};
+                           .threads = threads};
     if (options->plot)
         return bench_plot(work, sides, &report);
     if (!driver_compile_program(work, "fuse-contrastive"))
         return STATUS_FAILED;
+    report.precision = kir_precisions[work->passes.product_parts];
     report.peak = machine_peak_flops(work, threads);
     if (report.peak == 0 || !bench_measure_groups(work, sides, &report))
         return STATUS_FAILED;

@@ -50,7 +50,7 @@ bool bench_measure_groups(driver_session *work, const bool sides[BENCH_SIDES], b
 
 /* Measures all groups together while the spec's parameter n doubles, until a side takes too long or too much memory,
  * and writes the options' plot. Returns the exit status. */
-int bench_plot(const driver_session *work, const bool sides[BENCH_SIDES], const bench_report *report);
+int bench_plot(const driver_session *work, const bool sides[BENCH_SIDES], bench_report *report);
 
 /* Opens a document's object with what was measured on. */
 void bench_open_json(rt_json_writer *json, const bench_report *report);

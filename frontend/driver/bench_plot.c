@@ -23,6 +23,7 @@ static const char *const line_keys[LINES] = {
 /* NaN where a line has no point. */
 typedef struct {
     int count;
+    const char *precision; /* of the fused sides' products */
     double n[MOST_POINTS];
     double milliseconds[LINES][MOST_POINTS], megabytes[LINES][MOST_POINTS];
 } points;
@@ -66,6 +67,7 @@ static bool measure_point(const driver_session *work, const bool wanted[LINES], 
     options.against = wanted[PYTORCH] ? work->options->against : NULL;
     bench_report report = {.memory = one.memory};
     bool good = driver_compile_program(&one, "fuse-contrastive") && bench_measure_groups(&one, wanted, &report);
+    found->precision = kir_precisions[one.passes.product_parts];
     for (int i = 0; i < report.count; i++)
         add_group(found, at, &report.groups[i]);
     found->count += good;
@@ -220,11 +222,14 @@ static int write_results(const driver_session *work, const bench_report *report,
     return status;
 }
 
-int bench_plot(const driver_session *work, const bool sides[BENCH_SIDES], const bench_report *report) {
+int bench_plot(const driver_session *work, const bool sides[BENCH_SIDES], bench_report *report) {
     points found = {0};
     bool wanted[LINES] = {sides[BENCH_FUSED], sides[BENCH_UNFUSED], work->options->against != NULL};
     int64_t last = last_n(work->options);
     if (last == 0)
         return STATUS_USAGE;
-    return measure_points(work, wanted, last, &found) ? write_results(work, report, &found) : STATUS_FAILED;
+    if (!measure_points(work, wanted, last, &found))
+        return STATUS_FAILED;
+    report->precision = found.precision;
+    return write_results(work, report, &found);
 }

@@ -89,9 +89,10 @@ bool driver_run_limited(driver_session *work, ir_module *(*make)(driver_session 
 void driver_note_memory(driver_session *work);
 /* Whether the options name a pass that there is not, or that cannot be left out: the status, or -1. */
 int driver_check_passes(const driver_options *options);
-/* The precision of fused scores that the options name, into the passes' context; the status for an unknown one, or -1.
- */
-int driver_choose_precision(driver_session *work);
+/* Whether the options name a precision that there is not: the status, or -1. */
+int driver_check_precision(const driver_options *options);
+/* The precision of products into the passes' context: the options', else the module's, else the target's. */
+void driver_choose_precision(driver_session *work, const ir_module *module);
 
 /* ---- backends.c: the back ends by name
  * ------------------------------------------------------------------------------------ */

@@ -51,8 +51,10 @@ static int count_launched(arena *memory, const kir_program *program) {
 
 static explain_plan read_plan(driver_session *work) {
     const kir_program *program = work->passes.program;
-    explain_plan plan = {
-        .remarks = work->diags, .state_bytes = program->state_bytes, .kernels = count_launched(work->memory, program)};
+    explain_plan plan = {.remarks = work->diags,
+                         .precision = kir_precisions[program->product_parts],
+                         .state_bytes = program->state_bytes,
+                         .kernels = count_launched(work->memory, program)};
     for (int i = 0; i < program->kernel_count; i++) {
         int64_t bytes = kir_scratch_bytes(program->kernels[i]);
         plan.scratch_bytes = bytes > plan.scratch_bytes ? bytes : plan.scratch_bytes;

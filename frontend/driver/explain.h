@@ -33,6 +33,7 @@ typedef struct {
     int peak_launch;
     explain_holder *holders; /* the largest first */
     int holder_count, holder_capacity;
+    const char *precision;         /* of products */
     int kernels, launches, groups; /* of the program; of train_step; of its fused groups */
     diag_list remarks;             /* what became of the scores, and why */
 } explain_plan;

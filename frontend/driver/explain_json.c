@@ -128,6 +128,7 @@ static void write_plan(const explanation *method, rt_json_writer *json, const ex
     rt_json_integer(json, "kernels", plan->kernels);
     rt_json_integer(json, "launches", plan->launches);
     rt_json_integer(json, "fused_groups", plan->groups);
+    rt_json_text(json, "precision", plan->precision);
 }
 
 static void write_remarks(rt_json_writer *json, const explanation *method, const diag_list *remarks) {

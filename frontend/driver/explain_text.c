@@ -292,9 +292,9 @@ static void write_plan(const explanation *method, const explain_plan *plan, text
                 explain_bytes(memory, plan->unshared_bytes));
     text_append(out, "%-14salways: %s state; %s scratch a thread\n", "", explain_bytes(memory, plan->state_bytes),
                 explain_bytes(memory, plan->scratch_bytes));
-    text_append(out, "%-14s%s, launched %s times a step; %s fused groups\n", "kernels",
+    text_append(out, "%-14s%s, launched %s times a step; %s fused groups; products in %s\n", "kernels",
                 explain_count(memory, plan->kernels), explain_count(memory, plan->launches),
-                explain_count(memory, plan->groups));
+                explain_count(memory, plan->groups), plan->precision);
 }
 
 /* What became of the first scores; of those that stay, why, said once. --json tells of all. */

@@ -16,7 +16,10 @@ static bool read_module(driver_session *work) {
     const char *kept = arena_strndup(work->memory, text, length);
     free(text);
     work->passes.module = ir_parse(work->memory, &work->diags, path, kept, length);
-    return work->passes.module && ir_verify(work->passes.module, &work->diags);
+    if (!work->passes.module)
+        return false;
+    driver_choose_precision(work, work->passes.module);
+    return ir_verify(work->passes.module, &work->diags);
 }
 
 /* The passes that --passes names, in order, with NULL at the end; NULL after reporting one that there is not. */

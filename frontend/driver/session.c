@@ -105,14 +105,19 @@ int driver_check_passes(const driver_options *options) {
     return -1;
 }
 
-int driver_choose_precision(driver_session *work) {
-    const char *wanted = work->options->precision ? work->options->precision : pass_precisions[0];
-    for (int parts = 0; parts < PASS_PRECISIONS; parts++)
-        if (strcmp(wanted, pass_precisions[parts]) == 0) {
-            work->passes.product_parts = parts;
-            return -1;
-        }
-    return driver_usage_error("no precision '%s'", wanted, diag_suggest(wanted, pass_precisions, PASS_PRECISIONS));
+int driver_check_precision(const driver_options *options) {
+    const char *wanted = options->precision;
+    if (!wanted || kir_precision_parts(wanted) >= 0)
+        return -1;
+    return driver_usage_error("no precision '%s'", wanted, diag_suggest(wanted, kir_precisions, KIR_PRECISIONS));
+}
+
+void driver_choose_precision(driver_session *work, const ir_module *module) {
+    const char *wanted = work->options->precision;
+    if (!wanted)
+        wanted = ir_setting_find(module, "precision");
+    int parts = wanted ? kir_precision_parts(wanted) : -1;
+    work->passes.product_parts = parts >= 0 ? parts : kir_default_parts(&work->passes.target);
 }
 
 /* The library path: -I folders, then the libraries that come with the compiler. */
@@ -130,7 +135,10 @@ ir_module *driver_compile(driver_session *work, const char *path, const driver_l
     }
     folders[own->count] = CSL_LIBRARY_FOLDER;
     fe_options front = {definitions->items, definitions->count, folders, own->count + 1, description};
-    return fe_compile(work->memory, &work->diags, path, &front);
+    ir_module *module = fe_compile(work->memory, &work->diags, path, &front);
+    if (module)
+        driver_choose_precision(work, module);
+    return module;
 }
 
 static ir_module *compile_input(driver_session *work, void *user) {

@@ -1,16 +1,9 @@
 /* Convolutions and products of matrices over a grid of shapes, all directions, for every target that this processor
  * runs, against the interpreter. */
-#include "tests/unit/ir_case.h"
+#include "tests/unit/contraction_case.h"
 
 #include <math.h>
-#include <stdio.h>
 
-typedef struct {
-    int64_t n, channels, filters, size[2], kernel[2], stride[2], padding[4], dilation[2], groups;
-} shape;
-
-#define SAME(p)                                                                                                        \
-    { p, p, p, p }
 static const shape shapes[] = {
     /* one of everything; kernels of one element; no room to spare */
     {1, 1, 1, {1, 1}, {1, 1}, {1, 1}, SAME(0), {1, 1}, 1},
@@ -43,8 +36,6 @@ static const shape shapes[] = {
 };
 enum { SHAPES = sizeof shapes / sizeof *shapes };
 
-static const char *const directions[] = {"conv2d", "conv2d_input_grad", "conv2d_weight_grad"};
-
 /* Bounds of f32's errors relative to the root of the mean square: of the mean square, and of a single element. */
 typedef struct {
     double mean, largest;
@@ -55,48 +46,6 @@ static bounds bounds_of(const shape *at) {
     bool winograd = at->kernel[0] == 3 && at->kernel[1] == 3 && at->groups == 1 && at->dilation[0] == 1 &&
                     at->dilation[1] == 1 && at->channels >= 32;
     return winograd ? winograd_sums : plain_sums;
-}
-
-static int64_t out_size(const shape *at, int axis) {
-    int64_t reach = at->dilation[axis] * (at->kernel[axis] - 1) + 1;
-    return (at->size[axis] + at->padding[2 * axis] + at->padding[2 * axis + 1] - reach) / at->stride[axis] + 1;
-}
-
-static void append_function(text_buffer *text, const shape *at, int direction) {
-    char types[3][80];
-    snprintf(types[0], sizeof types[0], "f32[%d,%d,%d,%d]", (int)at->n, (int)at->channels, (int)at->size[0],
-             (int)at->size[1]);
-    snprintf(types[1], sizeof types[1], "f32[%d,%d,%d,%d]", (int)at->filters, (int)(at->channels / at->groups),
-             (int)at->kernel[0], (int)at->kernel[1]);
-    snprintf(types[2], sizeof types[2], "f32[%d,%d,%d,%d]", (int)at->n, (int)at->filters, (int)out_size(at, 0),
-             (int)out_size(at, 1));
-    static const int operands[3][3] = {{0, 1, 2}, {2, 1, 0}, {0, 2, 1}};
-    const int *which = operands[direction];
-    text_append(text, "func @%s {\n  %%0 = input @a%d : %s\n  %%1 = input @a%d : %s\n", directions[direction], which[0],
-                types[which[0]], which[1], types[which[1]]);
-    text_append(text, "  %%2 = %s %%0, %%1 {stride=[%d,%d], padding=[%d,%d,%d,%d], dilation=[%d,%d], groups=%d} : %s\n",
-                directions[direction], (int)at->stride[0], (int)at->stride[1], (int)at->padding[0], (int)at->padding[1],
-                (int)at->padding[2], (int)at->padding[3], (int)at->dilation[0], (int)at->dilation[1], (int)at->groups,
-                types[which[2]]);
-    text_append(text, "  output @r, %%2\n}\n");
-}
-
-static void append_shape(text_buffer *text, const shape *at) {
-    text_append(text, "module @convolutions\n");
-    for (int direction = 0; direction < 3; direction++)
-        append_function(text, at, direction);
-}
-
-/* Numbers for the inputs of all functions, with the precision that memory has. */
-static void give_inputs(const ir_case *this, uint64_t seed, tensor_list *given) {
-    rt_random_sequence random = rt_random_begin(seed, 3);
-    for (int f = 0; f < this->module->function_count; f++)
-        for (const ir_value *value = this->module->functions[f]->first; value; value = value->next)
-            if (value->opcode == IR_OP_input && !tensor_find(given, false, ir_symbol(value, IR_ATTR_symbol))) {
-                double *elements = tensor_add(given, false, ir_symbol(value, IR_ATTR_symbol), &value->type);
-                for (int64_t i = 0; i < ir_type_elements(&value->type); i++)
-                    elements[i] = (double)(float)rt_random_range(&random, -1, 1);
-            }
 }
 
 static void check_close(const char *what, const tensor *wanted, const double *got, bounds most) {
@@ -171,11 +120,7 @@ static void convolutions_agree_with_the_interpreter(void **state) {
 /* ---- products of matrices -------------------------------------------------------------------------------------------
  */
 
-/* Sizes of [batch, m, k] times [batch, k, n]; whether the operands lie the other way round. */
-static const struct {
-    int batch, m, n, k;
-    bool left_turned, right_turned;
-} products[] = {
+static const product_case products[] = {
     {1, 1, 1, 1, false, false},    {1, 1, 70, 33, false, true},     {1, 13, 100, 20, true, false},
     {3, 50, 40, 17, false, false}, {2, 61, 130, 31, true, true},    {1, 200, 96, 130, false, true},
     {1, 256, 64, 48, true, false}, {1, 100, 90, 1100, true, false}, {1, 30, 20, 600, false, false},
@@ -183,25 +128,13 @@ static const struct {
 };
 enum { PRODUCTS = sizeof products / sizeof *products };
 
-static void append_product(text_buffer *text, int number) {
-    int batch = products[number].batch, m = products[number].m, n = products[number].n, k = products[number].k;
-    bool left = products[number].left_turned, right = products[number].right_turned;
-    text_append(text, "module @products\nfunc @dot {\n");
-    text_append(text, "  %%0 = input @a : f32[%d,%d,%d]\n", batch, left ? k : m, left ? m : k);
-    text_append(text, "  %%1 = input @b : f32[%d,%d,%d]\n", batch, right ? n : k, right ? k : n);
-    text_append(text,
-                "  %%2 = dot %%0, %%1 {lhs_batch=[0], rhs_batch=[0], lhs_contract=[%d], rhs_contract=[%d]} : "
-                "f32[%d,%d,%d]\n  output @r, %%2\n}\n",
-                left ? 1 : 2, right ? 2 : 1, batch, m, n);
-}
-
 static void products_agree_with_the_interpreter(void **state) {
     (void)state;
     for (int number = 0; number < PRODUCTS; number++) {
         char name[32];
         snprintf(name, sizeof name, "product %d", number);
         text_buffer text = {0};
-        append_product(&text, number);
+        append_product(&text, &products[number]);
         check_module(&text, (uint64_t)number, name, plain_sums);
         text_free(&text);
     }

@@ -390,7 +390,7 @@ static void products_in_tiles_agree(void **state) {
     }
 }
 
-/* The largest score of each row is off by no more than the bound that passes/score_pairs.h states. */
+/* The largest score of each row is off by no more than the bound that passes/pair_panel.h states. */
 static void check_bound(const way *how, int length) {
     enum { ROWS = 40, COLUMNS = 50 };
     static const double bounds[] = {0, 1.01 * 0x1p-7, 0x1p-14, 0x1p-22};

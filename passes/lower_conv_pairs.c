@@ -1,0 +1,147 @@
+/* Maps convolved with taps (conv_maps.h) by products in pairs of bf16 parts. The source lies in blocks of images, so
+ * that the rows of a panel are the same place of several images: taps, strides and margins only move the whole panel.
+ */
+#include "passes/conv_maps.h"
+#include "passes/lower_pairs.h"
+#include "passes/winograd.h"
+
+enum { ENOUGH_ITERATIONS = 16 };
+
+typedef struct {
+    const conv_maps *conv;
+    pair_maps source;
+    pair_panel panel;
+    int64_t pairs; /* of source channels */
+    int64_t bands; /* of rows of places, each an iteration's */
+    kir_index block, band;
+    const phase_axis *phase[2];
+    kir_index columns_first;
+    int64_t columns;
+} pair_core;
+
+/* What f32 needs of a direct convolution's time: measured of Winograd's method (docs/performance.md). */
+static double f32_share(const pass_context *pass, const conv_shape *shape) {
+    enum { STRIDE_1, STRIDE_2 };
+    static const double shares[] = {[STRIDE_1] = 0.33, [STRIDE_2] = 0.7};
+    return winograd_pays(shape, &pass->target) ? shares[shape->stride[0] == 1 ? STRIDE_1 : STRIDE_2] : 1;
+}
+
+bool lower_conv_pairs_pay(const pass_context *pass, const conv_shape *shape) {
+    if (shape->groups > 1 || shape->n % 2 != 0 || !lower_fills_tiles(shape->n, shape->channels, shape->filters) ||
+        !lower_fills_tiles(shape->channels, shape->filters, shape->n))
+        return false;
+    int64_t places = shape->n * shape->out[0] * shape->out[1], taps = shape->kernel[0] * shape->kernel[1];
+    pair_work work = {.multiply_adds = (double)(places * taps) * (double)(shape->channels * shape->filters),
+                      .f32_share = f32_share(pass, shape),
+                      .rows = shape->n,
+                      .columns = shape->filters,
+                      .summed = shape->channels,
+                      .numbers =
+                          shape->n * shape->size[0] * shape->size[1] * shape->channels + places * shape->filters};
+    return lower_pairs_pay(pass, &work);
+}
+
+/* A panel of target channels at one place of a block's images. */
+static void emit_place(const kir_builder *builder, const pair_core *core, kir_index row, kir_index column) {
+    const conv_maps *conv = core->conv;
+    const pair_maps *source = &core->source;
+    const phase_axis *const *phase = core->phase;
+    pair_panel panel = core->panel;
+    const kir_index *place[2] = {&row, &column};
+    int64_t strides[2] = {source->row, source->place}, columns = conv->shape.kernel[1];
+    int64_t tap = core->columns * core->pairs, tap_steps[2] = {columns * tap, tap};
+    panel.columns = panel.right_pair = core->columns;
+    panel.left_at = kir_plus_index(kir_at(0), source->block, core->block);
+    panel.right_at = kir_plus_index(kir_at(0), conv->shape.kernel[0] * columns * core->pairs, core->columns_first);
+    int64_t pixel = conv->target_channels, line = conv->target_size[1] * pixel, steps[2] = {line, pixel};
+    panel.target_row = conv->target_size[0] * line;
+    panel.target_at = kir_plus_index(kir_plus_index(kir_at(0), source->lines * panel.target_row, core->block), 1,
+                                     core->columns_first);
+    for (int i = 0; i < 2; i++) {
+        const phase_axis *axis = phase[i];
+        panel.left_at = kir_plus_index(panel.left_at, strides[i] * conv->in_steps[i], *place[i]);
+        panel.left_at.base += strides[i] * (axis->offset + source->margin[2 * i]);
+        panel.right_at.base += axis->weight * tap_steps[i];
+        panel.target_at = kir_plus_index(panel.target_at, conv->out_step[i] * steps[i], *place[i]);
+        panel.target_at.base += axis->first * steps[i];
+        panel.sums[i] = (pair_sum){axis->count, axis->offset_step * strides[i], axis->weight_step * tap_steps[i]};
+    }
+    panel.sum_count = 2;
+    panel.pairs = kir_at(phase[0]->count > 0 && phase[1]->count > 0 ? core->pairs : 0);
+    pair_panel_emit(builder, &panel);
+}
+
+static void emit_columns(kir_builder *builder, kir_index first, int64_t size, void *user) {
+    pair_core *core = user;
+    core->columns_first = first;
+    core->columns = size;
+    int64_t rows = core->phase[0]->places / core->bands;
+    kir_builder over_rows, over_columns;
+    kir_reg row = kir_loop(builder, kir_at(0), kir_at(rows), 1, &over_rows);
+    kir_reg column = kir_loop(&over_rows, kir_at(0), kir_at(core->phase[1]->places), 1, &over_columns);
+    emit_place(&over_columns, core, kir_plus(kir_plus_index(kir_at(0), rows, core->band), 1, row),
+               kir_plus(kir_at(0), 1, column));
+}
+
+static void launch(lower_context *context, pair_core *core, const int buffers[3], const ir_value *value) {
+    arena *memory = context->memory;
+    const conv_maps *conv = core->conv;
+    pair_panel *panel = &core->panel;
+    kir_kernel *kernel = kir_kernel_new(memory, arena_printf(memory, "%s_pairs", conv->name), value->span);
+    panel->left =
+        kir_argument_add(memory, kernel, "source", KIR_I32, core->source.parts * core->source.part, true, false);
+    panel->right = kir_argument_add(memory, kernel, "weights", KIR_I32, panel->parts * panel->right_part, true, false);
+    panel->target = kir_argument_add(memory, kernel, "result", KIR_F32, ir_type_elements(&value->type), false, true);
+    int64_t extent = core->source.blocks * core->bands;
+    kernel->flops = ir_cost(value) / (double)extent;
+    kir_builder builder = {memory, kernel, &kernel->body, value->span};
+    core->block = kir_plus(kir_at(0), 1, 0);
+    core->band = kir_at(0);
+    if (core->bands > 1) {
+        kir_reg bands = kir_value(&builder, kir_at(core->bands));
+        core->block = kir_plus(kir_at(0), 1, kir_op2(&builder, KIR_div, 0, bands));
+        core->band = kir_plus(kir_at(0), 1, kir_op2(&builder, KIR_rem, 0, bands));
+    }
+    for (int64_t v = 0; v < conv->phase_counts[0]; v++)
+        for (int64_t h = 0; h < conv->phase_counts[1]; h++) {
+            core->phase[0] = &conv->phases[0][v];
+            core->phase[1] = &conv->phases[1][h];
+            if (core->phase[0]->places > 0 && core->phase[1]->places > 0)
+                tile_blocks(&builder, conv->target_channels, conv->weights.panel, emit_columns, core);
+        }
+    lower_launch(context, kernel, extent, buffers, value->span);
+}
+
+bool lower_conv_pairs(lower_context *context, const ir_value *value, const conv_maps *maps) {
+    const ir_value *source = value->operands[0], *weight = value->operands[1];
+    const kir_target *cpu = &context->pass->target;
+    int parts = context->pass->product_parts;
+    int64_t images = lower_divisor_below(maps->shape.n, pair_panel_rows(cpu, maps->shape.n, maps->target_channels));
+    conv_maps conv = *maps;
+    conv.weights.parts = parts;
+    conv.weights.panel = pair_panel_columns(cpu, maps->target_channels);
+    pair_core core = {.conv = &conv, .pairs = (maps->source_channels + 1) / 2, .bands = 1};
+    core.source = pair_maps_of_channels(parts, maps->shape.n / images, images, maps->source_size, maps->source_channels,
+                                        maps->margin);
+    core.panel = (pair_panel){.cpu = cpu,
+                              .parts = parts,
+                              .left_row = core.source.line_to,
+                              .left_pair = 1,
+                              .left_part = core.source.part,
+                              .right_part = conv.weights.outer * core.pairs * maps->target_channels,
+                              .rows = images,
+                              .tile = pair_tile_for(maps->shape.n, maps->target_channels, core.pairs),
+                              .fresh = true};
+    if (maps->phase_counts[0] == 1)
+        core.bands = lower_divisor_below(maps->target_size[0], ENOUGH_ITERATIONS / core.source.blocks);
+    ir_layout map = lower_channels_last();
+    int from = lower_buffer_in_layout(context, source, map);
+    int buffers[] = {lower_pack_pair_maps(context, &core.source, from, ir_type_elements(&source->type), value->span),
+                     lower_pack_panels(context, &conv.weights,
+                                       lower_buffer_in_layout(context, weight, lower_conv_weight()),
+                                       ir_type_elements(&weight->type), value->span),
+                     lower_result_buffer_in_layout(context, value, map)};
+    launch(context, &core, buffers, value);
+    lower_finish_result(context, value, map, buffers[2]);
+    return true;
+}

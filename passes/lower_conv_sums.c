@@ -1,0 +1,161 @@
+/* Maps convolved with taps (conv_maps.h) by sums in f32: tiles of places times channels in registers. */
+#include "passes/conv_maps.h"
+
+typedef struct {
+    const kir_target *cpu;
+    const conv_maps *conv;
+    int source, weights, target; /* arguments; the source may be the padded copy */
+    padded_maps maps;
+    kir_index source_base; /* of this iteration's images */
+    kir_index first_image; /* of this iteration, in the target */
+    int64_t panel;         /* target channels of a register tile */
+    int64_t weight_rows;   /* taps times source channels: of a panel of the weights */
+    const phase_axis *phase[2];
+    /* what the nested emitters are at */
+    int64_t group;
+    kir_index columns_first, image, row, column;
+    int64_t columns, tile_rows, tile_columns;
+} conv_core;
+
+/* sums[r, c] over taps and channels, for a tile of tile_rows x tile_columns places. */
+static void emit_tile(kir_builder *builder, conv_core *core) {
+    register_tile tile = tile_new(builder, core->cpu, (int)(core->tile_rows * core->tile_columns), core->columns);
+    tile_clear(builder, &tile);
+    const phase_axis *vertical = core->phase[0], *horizontal = core->phase[1];
+    kir_builder outer = *builder, body = outer;
+    kir_reg tap[2], channel;
+    if (vertical->count > 0 && horizontal->count > 0) {
+        for (int i = 0; i < 2; i++) {
+            kir_builder inner;
+            tap[i] = kir_loop(&body, kir_at(0), kir_at(core->phase[i]->count), 1, &inner);
+            body = inner;
+        }
+        kir_builder inner;
+        channel = kir_loop(&body, kir_at(0), kir_at(core->conv->group_in), 1, &inner);
+        kir_index base = kir_plus_index(core->source_base, core->maps.image, core->image);
+        base.base += core->group * core->conv->group_in;
+        base = kir_plus(base, 1, channel);
+        int64_t strides[2] = {core->maps.row, core->maps.channels};
+        const kir_index *place[2] = {&core->row, &core->column};
+        for (int i = 0; i < 2; i++) {
+            base = kir_plus_index(base, strides[i] * core->conv->in_steps[i], *place[i]);
+            base = kir_plus(base, strides[i] * core->phase[i]->offset_step, tap[i]);
+            base.base += strides[i] * (core->phase[i]->offset + core->maps.margin[2 * i]);
+        }
+        kir_index rows[TILE_MAX_ROWS];
+        for (int64_t r = 0; r < core->tile_rows; r++)
+            for (int64_t c = 0; c < core->tile_columns; c++) {
+                rows[r * core->tile_columns + c] = base;
+                rows[r * core->tile_columns + c].base +=
+                    r * strides[0] * core->conv->in_steps[0] + c * strides[1] * core->conv->in_steps[1];
+            }
+        kir_index tap_number = kir_at(vertical->weight * core->conv->shape.kernel[1] + horizontal->weight);
+        tap_number = kir_plus(tap_number, vertical->weight_step * core->conv->shape.kernel[1], tap[0]);
+        tap_number = kir_plus(tap_number, horizontal->weight_step, tap[1]);
+        kir_index weights = kir_plus_index(kir_at(core->group * core->weight_rows * core->conv->group_out),
+                                           core->weight_rows, core->columns_first);
+        weights = kir_plus_index(weights, core->columns * core->conv->group_in, tap_number);
+        weights = kir_plus(weights, core->columns, channel);
+        tile_multiply(&inner, &tile, core->maps.argument, rows, core->weights, weights);
+    }
+    int64_t pixel = core->conv->target_channels, line = core->conv->target_size[1] * pixel;
+    kir_index target = kir_plus_index(kir_at(core->group * core->conv->group_out), 1, core->columns_first);
+    target =
+        kir_plus_index(target, core->conv->target_size[0] * line, kir_plus_index(core->first_image, 1, core->image));
+    target = kir_plus_index(target, core->conv->out_step[0] * line, core->row);
+    target = kir_plus_index(target, core->conv->out_step[1] * pixel, core->column);
+    target.base += vertical->first * line + horizontal->first * pixel;
+    kir_index places[TILE_MAX_ROWS];
+    for (int64_t r = 0; r < core->tile_rows; r++)
+        for (int64_t c = 0; c < core->tile_columns; c++) {
+            places[r * core->tile_columns + c] = target;
+            places[r * core->tile_columns + c].base +=
+                r * core->conv->out_step[0] * line + c * core->conv->out_step[1] * pixel;
+        }
+    tile_store(&outer, &tile, core->target, places);
+}
+
+/* ---- the nest around a tile: groups, columns, images, rows, columns of places
+ * --------------------------------------------------------- */
+
+static void emit_place_columns(kir_builder *builder, kir_index first, int64_t size, void *user) {
+    conv_core *core = user;
+    core->column = first;
+    core->tile_columns = size;
+    emit_tile(builder, core);
+}
+
+static void emit_place_rows(kir_builder *builder, kir_index first, int64_t size, void *user) {
+    conv_core *core = user;
+    core->row = first;
+    core->tile_rows = size;
+    int64_t limit = tile_rows_for(core->cpu, tile_vectors_for(core->cpu, core->columns)) / size;
+    tile_blocks(builder, core->phase[1]->places, tile_even_size(core->phase[1]->places, limit), emit_place_columns,
+                core);
+}
+
+/* Narrow maps take several rows into one tile. */
+static void emit_images(kir_builder *builder, kir_index first, int64_t size, void *user) {
+    conv_core *core = user;
+    core->columns_first = first;
+    core->columns = size;
+    kir_builder body = *builder;
+    core->image = kir_at(0);
+    if (core->maps.images > 1) {
+        kir_reg image = kir_loop(builder, kir_at(0), kir_at(core->maps.images), 1, &body);
+        core->image = kir_plus(kir_at(0), 1, image);
+    }
+    int64_t rows = tile_rows_for(core->cpu, tile_vectors_for(core->cpu, size)) / core->phase[1]->places;
+    rows = rows < 1 ? 1 : rows > core->phase[0]->places ? core->phase[0]->places : rows;
+    tile_blocks(&body, core->phase[0]->places, rows, emit_place_rows, core);
+}
+
+static void emit_phase(kir_builder *builder, conv_core *core) {
+    for (core->group = 0; core->group < core->conv->shape.groups; core->group++)
+        tile_blocks(builder, core->conv->group_out, core->panel, emit_images, core);
+}
+
+/* The kernel and its launch over groups of images. `buffers`: source, weights, target. */
+static void launch_core(lower_context *context, conv_core *core, const int buffers[3], const ir_value *value) {
+    arena *memory = context->memory;
+    const conv_maps *conv = core->conv;
+    kir_kernel *kernel = kir_kernel_new(memory, conv->name, value->span);
+    int64_t n = conv->shape.n;
+    core->source =
+        kir_argument_add(memory, kernel, "source", KIR_F32, ir_type_elements(&value->operands[0]->type), true, false);
+    core->weights =
+        kir_argument_add(memory, kernel, "weights", KIR_F32, ir_type_elements(&value->operands[1]->type), true, false);
+    core->target = kir_argument_add(memory, kernel, "result", KIR_F32, ir_type_elements(&value->type), false, true);
+    core->maps =
+        lower_padded_maps(memory, kernel, core->source, n, conv->source_size, conv->source_channels, conv->margin);
+    kernel->flops = ir_cost(value) / (double)(n / core->maps.images);
+    kir_builder builder = {memory, kernel, &kernel->body, value->span};
+    core->first_image = kir_plus(kir_at(0), core->maps.images, 0);
+    core->source_base =
+        lower_copy_padded(&builder, &core->maps, core->source, conv->source_size, core->first_image, core->cpu->lanes);
+    for (int64_t v = 0; v < conv->phase_counts[0]; v++)
+        for (int64_t h = 0; h < conv->phase_counts[1]; h++) {
+            core->phase[0] = &conv->phases[0][v];
+            core->phase[1] = &conv->phases[1][h];
+            if (core->phase[0]->places > 0 && core->phase[1]->places > 0)
+                emit_phase(&builder, core);
+        }
+    lower_launch(context, kernel, n / core->maps.images, buffers, value->span);
+}
+
+bool lower_conv_sums(lower_context *context, const ir_value *value, const conv_maps *maps) {
+    conv_core core = {.cpu = &context->pass->target, .conv = maps};
+    core.panel = (int64_t)tile_vectors_for(core.cpu, maps->group_out) * core.cpu->lanes;
+    core.weight_rows = maps->shape.kernel[0] * maps->shape.kernel[1] * maps->group_in;
+    panel_matrix weights = maps->weights;
+    weights.panel = core.panel;
+    const ir_value *w = value->operands[1];
+    ir_layout map = lower_channels_last();
+    int buffers[] = {lower_buffer_in_layout(context, value->operands[0], map),
+                     lower_pack_panels(context, &weights, lower_buffer_in_layout(context, w, lower_conv_weight()),
+                                       ir_type_elements(&w->type), value->span),
+                     lower_result_buffer_in_layout(context, value, map)};
+    launch_core(context, &core, buffers, value);
+    lower_finish_result(context, value, map, buffers[2]);
+    return true;
+}

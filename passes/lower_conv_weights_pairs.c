@@ -1,0 +1,134 @@
+/* conv2d_weight_grad by products in pairs of bf16 parts: the two of a pair are images, so that the sums over places and
+ * images are the same for all taps, strides and margins. */
+#include "passes/conv_maps.h"
+#include "passes/lower_pairs.h"
+
+enum { STEP_BYTES = 512 << 10 };
+
+typedef struct {
+    const conv_shape *shape;
+    pair_maps x, dy;
+    pair_panel panel;
+    int64_t chunks, blocks, rows; /* partial sums; blocks of images and rows of places summed at once */
+    int64_t elements;             /* of the weights */
+    kir_index chunk, block, row;  /* the first ones summed now */
+    kir_index tap_row, tap_column, filters_first, channels_first;
+    int64_t filters;
+} pair_weights;
+
+static void emit_channels(kir_builder *builder, kir_index first, int64_t size, void *user) {
+    const pair_weights *work = user;
+    const conv_shape *shape = work->shape;
+    const pair_maps *x = &work->x, *dy = &work->dy;
+    pair_panel panel = work->panel;
+    panel.rows = size;
+    panel.columns = work->filters;
+    panel.left_at = kir_plus_index(kir_plus_index(kir_at(0), x->block, work->block), x->number_to, first);
+    panel.left_at = kir_plus_index(panel.left_at, x->row * shape->stride[0], work->row);
+    panel.left_at = kir_plus_index(panel.left_at, x->row * shape->dilation[0], work->tap_row);
+    panel.left_at = kir_plus_index(panel.left_at, x->place * shape->dilation[1], work->tap_column);
+    panel.right_at = kir_plus_index(kir_plus_index(kir_at(0), dy->block, work->block), dy->row, work->row);
+    panel.right_at = kir_plus_index(panel.right_at, 1, work->filters_first);
+    kir_index tap = kir_plus_index(kir_plus_index(kir_at(0), shape->kernel[1], work->tap_row), 1, work->tap_column);
+    panel.target_at = kir_plus_index(kir_plus_index(kir_at(0), work->elements, work->chunk), 1, work->filters_first);
+    panel.target_at = kir_plus_index(panel.target_at, shape->channels * shape->filters, tap);
+    panel.target_at = kir_plus_index(panel.target_at, shape->filters, first);
+    panel.sums[0] = (pair_sum){work->blocks, x->block, dy->block};
+    panel.sums[1] = (pair_sum){work->rows, x->row * shape->stride[0], dy->row};
+    panel.sums[2] = (pair_sum){shape->out[1], x->place * shape->stride[1], dy->place};
+    panel.sum_count = 3;
+    pair_panel_emit(builder, &panel);
+}
+
+static void emit_filters(kir_builder *builder, kir_index first, int64_t size, void *user) {
+    pair_weights *work = user;
+    work->filters_first = first;
+    work->filters = size;
+    int64_t channels = work->shape->channels;
+    tile_blocks(builder, channels, pair_panel_rows(work->panel.cpu, channels, size), emit_channels, work);
+}
+
+/* Sums of what stays in the second cache, for each tap of a row in turn. */
+static void emit_steps(const kir_builder *builder, pair_weights *work) {
+    const conv_shape *shape = work->shape;
+    int64_t blocks = work->x.blocks / work->chunks;
+    kir_builder over_blocks, over_rows, body;
+    kir_reg block = kir_loop(builder, kir_at(0), kir_at(blocks), work->blocks, &over_blocks);
+    kir_reg row = kir_loop(&over_blocks, kir_at(0), kir_at(shape->out[0]), work->rows, &over_rows);
+    kir_reg column = kir_loop(&over_rows, kir_at(0), kir_at(shape->kernel[1]), 1, &body);
+    work->block = kir_plus(kir_plus_index(kir_at(0), blocks, work->chunk), 1, block);
+    work->row = kir_plus(kir_at(0), 1, row);
+    work->tap_column = kir_plus(kir_at(0), 1, column);
+    tile_blocks(&body, shape->filters, pair_panel_columns(work->panel.cpu, shape->filters), emit_filters, work);
+}
+
+/* An iteration sums a row of taps over a chunk. */
+static void launch(lower_context *context, pair_weights *work, const int buffers[3], const ir_value *value) {
+    arena *memory = context->memory;
+    const conv_shape *shape = work->shape;
+    pair_panel *panel = &work->panel;
+    const char *name =
+        arena_printf(memory, "conv2d_weight_grad_pairs_%lldx%lld_%lldx%lld", (long long)shape->channels,
+                     (long long)shape->filters, (long long)shape->kernel[0], (long long)shape->kernel[1]);
+    kir_kernel *kernel = kir_kernel_new(memory, name, value->span);
+    panel->left = kir_argument_add(memory, kernel, "x", KIR_I32, work->x.parts * work->x.part, true, false);
+    panel->right = kir_argument_add(memory, kernel, "dy", KIR_I32, work->dy.parts * work->dy.part, true, false);
+    panel->target = kir_argument_add(memory, kernel, "dw", KIR_F32, work->chunks * work->elements, true, true);
+    kir_builder builder = {memory, kernel, &kernel->body, value->span};
+    int64_t extent = work->chunks * shape->kernel[0], taps = work->elements / shape->kernel[0];
+    kernel->flops = ir_cost(value) / (double)extent;
+    kir_reg rows = kir_value(&builder, kir_at(shape->kernel[0]));
+    work->chunk = kir_plus(kir_at(0), 1, kir_op2(&builder, KIR_div, 0, rows));
+    work->tap_row = kir_plus(kir_at(0), 1, kir_op2(&builder, KIR_rem, 0, rows));
+    kir_index first = kir_plus_index(kir_plus_index(kir_at(0), work->elements, work->chunk), taps, work->tap_row);
+    lower_clear_elements(&builder, panel->target, first, taps, panel->cpu->lanes);
+    emit_steps(&builder, work);
+    lower_launch(context, kernel, extent, buffers, value->span);
+}
+
+/* As many rows of places, then blocks, as the cache takes of both maps. */
+static void choose_steps(pair_weights *work) {
+    const conv_shape *shape = work->shape;
+    int64_t row = 4 * work->panel.parts * (work->x.row * shape->stride[0] + work->dy.row);
+    work->rows = lower_divisor_below(shape->out[0], STEP_BYTES / row);
+    work->blocks = 1;
+    if (work->rows == shape->out[0])
+        work->blocks = lower_divisor_below(work->x.blocks / work->chunks, STEP_BYTES / (row * work->rows));
+}
+
+bool lower_conv_weight_grad_pairs(lower_context *context, const ir_value *value, const conv_shape *shape) {
+    const ir_value *x = value->operands[0], *dy = value->operands[1];
+    const kir_target *cpu = &context->pass->target;
+    static const int64_t none[4] = {0};
+    int parts = context->pass->product_parts;
+    int64_t images = 2 * pair_tile_size(shape->n / 2), blocks = shape->n / images;
+    pair_weights work = {.shape = shape, .elements = ir_type_elements(&value->type)};
+    work.x =
+        pair_maps_of_images(parts, blocks, images, shape->size, shape->channels, shape->padding, cpu->matrix_units);
+    work.dy = pair_maps_of_images(parts, blocks, images, shape->out, shape->filters, none, false);
+    work.panel = (pair_panel){.cpu = cpu,
+                              .parts = parts,
+                              .pairs = kir_at(images / 2),
+                              .tile = pair_tile_for(shape->channels, shape->filters, images / 2),
+                              .left_row = work.x.number_to,
+                              .left_pair = work.x.line_to,
+                              .left_part = work.x.part,
+                              .right_pair = work.dy.line_to,
+                              .right_part = work.dy.part,
+                              .target_row = shape->filters};
+    work.chunks = lower_chunk_count(blocks, work.elements * 4);
+    choose_steps(&work);
+    ir_layout map = lower_channels_last(), weight = lower_conv_weight();
+    int maps = lower_buffer_in_layout(context, x, map), gradients = lower_buffer_in_layout(context, dy, map);
+    int result = lower_result_buffer_in_layout(context, value, weight), target = result;
+    if (work.chunks > 1)
+        target = lower_temporary(context, "weight_partial", KIR_F32, work.chunks * work.elements, value->span);
+    int buffers[] = {lower_pack_pair_maps(context, &work.x, maps, ir_type_elements(&x->type), value->span),
+                     lower_pack_pair_maps(context, &work.dy, gradients, ir_type_elements(&dy->type), value->span),
+                     target};
+    launch(context, &work, buffers, value);
+    if (work.chunks > 1)
+        lower_join_chunks(context, target, result, work.chunks, work.elements, value);
+    lower_finish_result(context, value, weight, result);
+    return true;
+}

@@ -1,0 +1,24 @@
+/* Inside the lowering of dot: sizes, and operands as they lie. */
+#ifndef PASSES_LOWER_DOT_H
+#define PASSES_LOWER_DOT_H
+
+#include "passes/lower_contraction.h"
+
+/* Of [batch, m, k] times [batch, k, n]. */
+typedef struct {
+    int64_t batch, m, n, k;
+} dot_sizes;
+
+typedef struct {
+    int left; /* buffer [batch, m, k], or [batch, k, m] if it is turned */
+    bool left_turned;
+    int right;                 /* buffer */
+    panel_matrix right_matrix; /* how it lies; panels are not chosen */
+} dot_operands;
+
+/* lower_dot_pairs.c: whether the product is computed in pairs of bf16 parts (see lower_pairs_pay), and that. */
+bool lower_dot_pairs_pay(const pass_context *pass, const dot_sizes *sizes);
+bool lower_dot_pairs(lower_context *context, const ir_value *value, const dot_sizes *sizes,
+                     const dot_operands *operands);
+
+#endif

@@ -1,0 +1,177 @@
+#include "passes/lower_pairs.h"
+
+/* Multiply-adds that units do while vectors do one of f32, and what splitting one number costs in multiply-adds of
+ * f32. From the units' peaks: tiles multiply 16 times as much as vectors, dot products of pairs twice. */
+enum { UNITS_RATE = 16, DOTS_RATE = 2, SPLITTING = 8, HALF_TILE = PAIR_UNIT / 2 };
+
+bool lower_fills_tiles(int64_t rows, int64_t columns, int64_t summed) {
+    pair_tile tile = pair_tile_for(rows, columns, (summed + 1) / 2);
+    return tile.rows >= HALF_TILE && tile.columns >= HALF_TILE && tile.pairs >= HALF_TILE;
+}
+
+bool lower_pairs_pay(const pass_context *pass, const pair_work *work) {
+    int parts = pass->product_parts;
+    if (parts == 0 || !lower_fills_tiles(work->rows, work->columns, work->summed))
+        return false;
+    bool dots = pass->target.pair_products && !pass->target.matrix_units;
+    double products = parts * (parts + 1) / 2;
+    double time = work->multiply_adds * products / (dots ? DOTS_RATE : UNITS_RATE);
+    return time + (double)(SPLITTING * parts * work->numbers) < work->multiply_adds * work->f32_share;
+}
+
+static void set_margins(pair_maps *maps, const int64_t size[2], const int64_t margin[4]) {
+    for (int i = 0; i < 2; i++)
+        maps->size[i] = size[i];
+    for (int i = 0; i < 4; i++)
+        maps->margin[i] = margin[i] > 0 ? margin[i] : 0;
+    maps->place = maps->lines * maps->length;
+    maps->row = (maps->margin[2] + size[1] + maps->margin[3]) * maps->place;
+    maps->block = (maps->margin[0] + size[0] + maps->margin[1]) * maps->row;
+    maps->part = maps->blocks * maps->block;
+}
+
+pair_maps pair_maps_of_channels(int parts, int64_t blocks, int64_t images, const int64_t size[2], int64_t channels,
+                                const int64_t margin[4]) {
+    int64_t half = (channels + 1) / 2, map = size[0] * size[1] * channels;
+    pair_maps maps = {.parts = parts,
+                      .blocks = blocks,
+                      .block_from = images * map,
+                      .row_from = size[1] * channels,
+                      .column_from = channels,
+                      .lines = images,
+                      .paired_lines = images,
+                      .line_from = map,
+                      .line_to = half,
+                      .length = half,
+                      .number_to = 1,
+                      .second = half,
+                      .paired_numbers = channels - half};
+    set_margins(&maps, size, margin);
+    return maps;
+}
+
+pair_maps pair_maps_of_images(int parts, int64_t blocks, int64_t images, const int64_t size[2], int64_t channels,
+                              const int64_t margin[4], bool turned) {
+    int64_t map = size[0] * size[1] * channels, pairs = (images + 1) / 2;
+    pair_maps maps = {.parts = parts,
+                      .blocks = blocks,
+                      .block_from = images * map,
+                      .row_from = size[1] * channels,
+                      .column_from = channels,
+                      .lines = pairs,
+                      .paired_lines = images - pairs,
+                      .line_from = map,
+                      .line_to = turned ? 1 : channels,
+                      .length = channels,
+                      .number_to = turned ? pairs : 1,
+                      .second = pairs * map,
+                      .paired_numbers = channels};
+    set_margins(&maps, size, margin);
+    return maps;
+}
+
+/* ---- rearranging ---------------------------------------------------------------------------------------------------
+ */
+
+typedef struct {
+    const pair_maps *maps;
+    int source, target, lanes;
+    kir_index from, to; /* of the line */
+} pair_copy;
+
+/* Numbers `first` and following of a line, of which `seconds` have another. */
+static void copy_vector(const kir_builder *builder, const pair_copy *copy, kir_index first, int64_t count,
+                        int64_t seconds) {
+    const pair_maps *maps = copy->maps;
+    int lanes = copy->lanes;
+    kir_index from = kir_plus_index(copy->from, 1, first), second = from;
+    second.base += maps->second;
+    kir_reg a = kir_load(builder, copy->source, from, lanes, (int)count);
+    kir_reg b = seconds > 0 ? kir_load(builder, copy->source, second, lanes, (int)seconds)
+                            : kir_number(builder, kir_vector_type(KIR_F32, lanes), 0);
+    pair_store_parts_apart(builder, maps->parts, copy->target, kir_plus_index(copy->to, maps->number_to, first),
+                           maps->part, a, b, (int)count, maps->number_to);
+}
+
+static void copy_line(const kir_builder *builder, const pair_copy *copy, bool paired) {
+    const pair_maps *maps = copy->maps;
+    int64_t lanes = copy->lanes, whole = maps->paired_numbers / lanes * lanes, rest = maps->length - whole;
+    if (whole > 0) {
+        kir_builder body;
+        kir_reg number = kir_loop(builder, kir_at(0), kir_at(whole), lanes, &body);
+        copy_vector(&body, copy, kir_plus(kir_at(0), 1, number), lanes, paired ? lanes : 0);
+    }
+    if (rest > 0)
+        copy_vector(builder, copy, kir_at(whole), rest, paired ? maps->paired_numbers - whole : 0);
+}
+
+/* All lines of a row; from and to are the row's. */
+static void copy_row(const kir_builder *builder, pair_copy copy) {
+    const pair_maps *maps = copy.maps;
+    kir_builder places = *builder, lines;
+    if (maps->size[1] > 1) {
+        kir_reg column = kir_loop(builder, kir_at(0), kir_at(maps->size[1]), 1, &places);
+        copy.from = kir_plus(copy.from, maps->column_from, column);
+        copy.to = kir_plus(copy.to, maps->place, column);
+    }
+    if (maps->paired_lines > 0) {
+        pair_copy line = copy;
+        kir_reg number = kir_loop(&places, kir_at(0), kir_at(maps->paired_lines), 1, &lines);
+        line.from = kir_plus(line.from, maps->line_from, number);
+        line.to = kir_plus(line.to, maps->line_to, number);
+        copy_line(&lines, &line, true);
+    }
+    if (maps->paired_lines < maps->lines) {
+        copy.from.base += maps->paired_lines * maps->line_from;
+        copy.to.base += maps->paired_lines * maps->line_to;
+        copy_line(&places, &copy, false);
+    }
+}
+
+/* A builder for what is done only where the row, margins included, is one of the map's. */
+static kir_builder inside_map(const kir_builder *builder, const pair_maps *maps, kir_index row) {
+    if (maps->margin[0] == 0 && maps->margin[1] == 0)
+        return *builder;
+    kir_reg number = kir_value(builder, row), first = kir_value(builder, kir_at(maps->margin[0])),
+            end = kir_value(builder, kir_at(maps->margin[0] + maps->size[0]));
+    kir_builder body;
+    kir_if(builder,
+           kir_op2(builder, KIR_and, kir_op2(builder, KIR_less_equal, first, number),
+                   kir_op2(builder, KIR_less, number, end)),
+           &body, NULL);
+    return body;
+}
+
+int lower_pack_pair_maps(lower_context *context, const pair_maps *maps, int buffer, int64_t source_elements,
+                         source_span span) {
+    arena *memory = context->memory;
+    kir_kernel *kernel = kir_kernel_new(memory, "pairs", span);
+    pair_copy copy = {.maps = maps, .lanes = context->pass->target.lanes};
+    copy.source = kir_argument_add(memory, kernel, "numbers", KIR_F32, source_elements, true, false);
+    copy.target = kir_argument_add(memory, kernel, "pairs", KIR_I32, maps->parts * maps->part, false, true);
+    kir_builder builder = {memory, kernel, &kernel->body, span};
+    int64_t rows = maps->block / maps->row;
+    kir_index block = kir_plus(kir_at(0), 1, 0), row = kir_at(0);
+    if (rows > 1) {
+        kir_reg count = kir_value(&builder, kir_at(rows));
+        block = kir_plus(kir_at(0), 1, kir_op2(&builder, KIR_div, 0, count));
+        row = kir_plus(kir_at(0), 1, kir_op2(&builder, KIR_rem, 0, count));
+    }
+    copy.to = kir_plus_index(kir_plus_index(kir_at(0), maps->block, block), maps->row, row);
+    bool margins = false;
+    for (int i = 0; i < 4; i++)
+        margins |= maps->margin[i] > 0;
+    for (int part = 0; margins && part < maps->parts; part++) {
+        kir_index at = copy.to;
+        at.base += part * maps->part;
+        lower_clear_elements(&builder, copy.target, at, maps->row, copy.lanes);
+    }
+    builder = inside_map(&builder, maps, row);
+    row.base -= maps->margin[0];
+    copy.from = kir_plus_index(kir_plus_index(kir_at(0), maps->block_from, block), maps->row_from, row);
+    copy.to.base += maps->margin[2] * maps->place;
+    copy_row(&builder, copy);
+    int pairs = lower_temporary(context, "pairs", KIR_I32, maps->parts * maps->part, span);
+    lower_launch(context, kernel, maps->blocks * rows, (int[]){buffer, pairs}, span);
+    return pairs;
+}

@@ -1,0 +1,195 @@
+#include "passes/pair_panel.h"
+
+#include "passes/register_tile.h"
+
+#include <assert.h>
+
+int pair_tile_size(int64_t count) {
+    int size = count < PAIR_UNIT ? (int)count : PAIR_UNIT;
+    while (count % size != 0)
+        size--;
+    return size;
+}
+
+pair_tile pair_tile_for(int64_t rows, int64_t columns, int64_t pairs) {
+    return (pair_tile){pair_tile_size(rows), pair_tile_size(columns), pair_tile_size(pairs)};
+}
+
+int64_t pair_panel_columns(const kir_target *target, int64_t columns) {
+    return target->matrix_units ? PAIR_UNIT_PANEL * pair_tile_size(columns)
+                                : (int64_t)tile_vectors_for(target, columns) * target->lanes;
+}
+
+int64_t pair_panel_rows(const kir_target *target, int64_t rows, int64_t columns) {
+    if (!target->matrix_units)
+        return tile_even_size(rows, tile_rows_for(target, tile_vectors_for(target, columns)));
+    int64_t tile = pair_tile_size(rows);
+    return rows % (PAIR_UNIT_PANEL * tile) == 0 ? PAIR_UNIT_PANEL * tile : tile;
+}
+
+/* ---- splitting ----------------------------------------------------------------------------------------------------
+ */
+
+/* The parts of two numbers, a pair each. */
+static void split(const kir_builder *builder, kir_reg a, kir_reg b, int parts, kir_reg out[PAIR_MOST_PARTS]) {
+    kir_type words = kir_vector_type(KIR_I32, builder->kernel->registers[a].lanes);
+    for (int part = 0; part < parts; part++) {
+        out[part] = kir_op2(builder, KIR_pair, a, b);
+        if (part + 1 == parts)
+            break;
+        kir_reg low = kir_op2(builder, KIR_shift_left, out[part], kir_number(builder, words, 16));
+        kir_reg high = kir_op2(builder, KIR_and, out[part], kir_number(builder, words, -65536));
+        a = kir_op2(builder, KIR_sub, a, kir_op1(builder, KIR_bitcast, low));
+        b = kir_op2(builder, KIR_sub, b, kir_op1(builder, KIR_bitcast, high));
+    }
+}
+
+void pair_store_parts_apart(const kir_builder *builder, int parts, int to, kir_index at, int64_t stride, kir_reg a,
+                            kir_reg b, int count, int64_t between) {
+    kir_reg pairs[PAIR_MOST_PARTS];
+    split(builder, a, b, parts, pairs);
+    for (int part = 0; part < parts; part++) {
+        kir_store_strided(builder, to, at, pairs[part], count, between);
+        at.base += stride;
+    }
+}
+
+void pair_store_parts(const kir_builder *builder, int parts, int to, kir_index at, int64_t stride, kir_reg a, kir_reg b,
+                      int count) {
+    pair_store_parts_apart(builder, parts, to, at, stride, a, b, count, 1);
+}
+
+/* ---- the summations ------------------------------------------------------------------------------------------------
+ */
+
+/* Emits one step: the pairs at left and right. */
+typedef void (*emit_step)(const kir_builder *builder, const pair_panel *panel, kir_index left, kir_index right,
+                          const void *tile);
+
+/* All steps of one product of parts: loops over `sums`, then over pairs, `step` at a time. */
+static void sum_term(kir_builder builder, const pair_panel *panel, kir_index left, kir_index right, int64_t step,
+                     emit_step emit, const void *tile) {
+    for (int i = 0; i < panel->sum_count; i++) {
+        const pair_sum *sum = &panel->sums[i];
+        if (sum->count == 1)
+            continue;
+        kir_builder body;
+        kir_reg number = kir_loop(&builder, kir_at(0), kir_at(sum->count), 1, &body);
+        left = kir_plus(left, sum->left_step, number);
+        right = kir_plus(right, sum->right_step, number);
+        builder = body;
+    }
+    if (panel->pairs.term_count == 0 && panel->pairs.base == 0)
+        return;
+    kir_builder body;
+    kir_reg pair = kir_loop(&builder, kir_at(0), panel->pairs, step, &body);
+    emit(&body, panel, kir_plus(left, panel->left_pair, pair), kir_plus(right, panel->right_pair, pair), tile);
+}
+
+/* The products of parts, the smallest first. */
+static void sum_terms(const kir_builder *builder, const pair_panel *panel, int64_t step, emit_step emit,
+                      const void *tile) {
+    for (int sum = panel->parts - 1; sum >= 0; sum--)
+        for (int part = 0; part <= sum; part++) {
+            kir_index left = panel->left_at, right = panel->right_at;
+            left.base += part * panel->left_part;
+            right.base += (sum - part) * panel->right_part;
+            sum_term(*builder, panel, left, right, step, emit, tile);
+        }
+}
+
+/* ---- on vectors ----------------------------------------------------------------------------------------------------
+ */
+
+static void dot_step(const kir_builder *builder, const pair_panel *panel, kir_index left, kir_index right,
+                     const void *user) {
+    const register_tile *tile = user;
+    kir_reg vectors[TILE_MAX_VECTORS];
+    for (int v = 0; v < tile->vectors; v++) {
+        int count = v == tile->vectors - 1 ? tile->last_count : tile->lanes;
+        vectors[v] = kir_load(builder, panel->right, right, tile->lanes, count);
+        right.base += tile->lanes;
+    }
+    for (int r = 0; r < tile->rows; r++) {
+        kir_reg scalar = kir_splat(builder, kir_load(builder, panel->left, left, 1, 1), tile->lanes);
+        for (int v = 0; v < tile->vectors; v++)
+            kir_into(builder, tile->sums[r][v], KIR_dot_pairs, scalar, vectors[v], tile->sums[r][v]);
+        left.base += panel->left_row;
+    }
+}
+
+static void emit_on_vectors(const kir_builder *builder, const pair_panel *panel) {
+    register_tile tile = tile_new(builder, panel->cpu, (int)panel->rows, panel->columns);
+    kir_index targets[TILE_MAX_ROWS];
+    for (int r = 0; r < tile.rows; r++) {
+        targets[r] = panel->target_at;
+        targets[r].base += r * panel->target_row;
+    }
+    if (panel->fresh)
+        tile_clear(builder, &tile);
+    else
+        tile_load(builder, &tile, panel->target, targets);
+    sum_terms(builder, panel, 1, dot_step, &tile);
+    tile_store(builder, &tile, panel->target, targets);
+}
+
+/* ---- on the matrix units -------------------------------------------------------------------------------------------
+ */
+
+typedef struct {
+    int tiles[2];                 /* down and across */
+    int size[2][PAIR_UNIT_PANEL]; /* rows and columns of each */
+    kir_reg sums[PAIR_UNIT_PANEL][PAIR_UNIT_PANEL];
+} unit_tiles;
+
+static void cut(int64_t count, int tile, int *tiles, int size[PAIR_UNIT_PANEL]) {
+    for (*tiles = 0; count > 0; count -= tile)
+        size[(*tiles)++] = (int)(count < tile ? count : tile);
+}
+
+static void unit_step(const kir_builder *builder, const pair_panel *panel, kir_index left, kir_index right,
+                      const void *user) {
+    const unit_tiles *work = user;
+    kir_reg rows[PAIR_UNIT_PANEL];
+    for (int r = 0; r < work->tiles[0]; r++) {
+        kir_type type = kir_tile_type(KIR_I32, work->size[0][r], panel->tile.pairs);
+        rows[r] = kir_tile_load(builder, panel->left, left, type, panel->left_row);
+        left.base += panel->tile.rows * panel->left_row;
+    }
+    for (int c = 0; c < work->tiles[1]; c++) {
+        kir_type type = kir_tile_type(KIR_I32, panel->tile.pairs, work->size[1][c]);
+        kir_reg columns = kir_tile_load(builder, panel->right, right, type, panel->right_pair);
+        for (int r = 0; r < work->tiles[0]; r++)
+            kir_into(builder, work->sums[r][c], KIR_tile_multiply, rows[r], columns, work->sums[r][c]);
+        right.base += panel->tile.columns;
+    }
+}
+
+static void emit_on_units(const kir_builder *builder, const pair_panel *panel) {
+    unit_tiles work;
+    assert(panel->left_pair == 1);
+    cut(panel->rows, panel->tile.rows, &work.tiles[0], work.size[0]);
+    cut(panel->columns, panel->tile.columns, &work.tiles[1], work.size[1]);
+    for (int pass = 0; pass < 2; pass++) {
+        if (pass)
+            sum_terms(builder, panel, panel->tile.pairs, unit_step, &work);
+        for (int r = 0; r < work.tiles[0]; r++)
+            for (int c = 0; c < work.tiles[1]; c++) {
+                kir_index at = panel->target_at;
+                at.base += r * panel->tile.rows * panel->target_row + c * panel->tile.columns;
+                kir_type type = kir_tile_type(KIR_F32, work.size[0][r], work.size[1][c]);
+                if (pass)
+                    kir_tile_store(builder, panel->target, at, work.sums[r][c], panel->target_row);
+                else
+                    work.sums[r][c] = panel->fresh ? kir_tile_zero(builder, type)
+                                                   : kir_tile_load(builder, panel->target, at, type, panel->target_row);
+            }
+    }
+}
+
+void pair_panel_emit(const kir_builder *builder, const pair_panel *panel) {
+    if (panel->cpu->matrix_units)
+        emit_on_units(builder, panel);
+    else
+        emit_on_vectors(builder, panel);
+}

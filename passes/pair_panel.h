@@ -1,0 +1,67 @@
+/* Products of numbers split into bf16 parts: a panel of sums in registers, or in tiles of the matrix units.
+ *
+ * x = part 0 + part 1 + …, each the rest of those before, rounded to bf16. Of n parts, the products of part i with part
+ * j are added up where i + j < n. Rounding leaves at most 2^-8 of a number outside of 1 part, 2^-16 of 2, 2^-24 of 3;
+ * with the products left out, a sum of products is off by at most 1.01 * 2^-7, 2^-14 or 2^-22 of the sum of their
+ * sizes, apart from what adding up in f32 rounds.
+ *
+ * Neighbours of the summation lie in pairs, 32 bits (dot_pairs, tile_multiply). */
+#ifndef PASSES_PAIR_PANEL_H
+#define PASSES_PAIR_PANEL_H
+
+#include "ir/kernel.h"
+
+enum {
+    PAIR_MOST_PARTS = 3,
+    PAIR_UNIT = 16,      /* most rows, pairs and columns of a tile of the matrix units */
+    PAIR_UNIT_PANEL = 2, /* tiles that a panel takes each way */
+    PAIR_MOST_SUMS = 3
+};
+
+/* A summation besides that over pairs: over taps, places, blocks of images. */
+typedef struct {
+    int64_t count, left_step, right_step;
+} pair_sum;
+
+/* The size of all tiles of a kernel. Units are set up once for a kernel, and hardly for tiles of several sizes. */
+typedef struct {
+    int rows, columns, pairs;
+} pair_tile;
+
+/* sums[rows, columns] += left x right over `pairs` and all of `sums`, for all parts. Left elements are found at
+ * left_at + row * left_row + pair * left_pair, right ones at right_at + pair * right_pair + column; parts lie left_part
+ * and right_part further. Matrix units want left_pair to be 1, and whole tiles of pairs. */
+typedef struct {
+    const kir_target *cpu;
+    int parts;
+    int left, right, target; /* arguments: I32, I32, F32 */
+    kir_index left_at, right_at, target_at, pairs;
+    int64_t left_row, left_pair, left_part, right_pair, right_part, target_row;
+    int64_t rows, columns; /* at most pair_panel_rows and pair_panel_columns */
+    pair_tile tile;
+    pair_sum sums[PAIR_MOST_SUMS];
+    int sum_count;
+    bool fresh; /* the sums begin at 0, not at what the target holds */
+} pair_panel;
+
+/* The size of tiles that divides the count evenly: its largest divisor up to PAIR_UNIT. */
+int pair_tile_size(int64_t count);
+/* Tiles for products [rows, pairs] x [pairs, columns]. */
+pair_tile pair_tile_for(int64_t rows, int64_t columns, int64_t pairs);
+
+/* How many rows, and how many columns, a panel takes of those that there are. On units the rows divide evenly. */
+int64_t pair_panel_rows(const kir_target *target, int64_t rows, int64_t columns);
+int64_t pair_panel_columns(const kir_target *target, int64_t columns);
+
+/* Emits the sums of a panel. */
+void pair_panel_emit(const kir_builder *builder, const pair_panel *panel);
+
+/* Splits two F32 numbers a and b and stores the first `count` lanes of each part, a pair each, `stride` elements apart.
+ */
+void pair_store_parts(const kir_builder *builder, int parts, int to, kir_index at, int64_t stride, kir_reg a, kir_reg b,
+                      int count);
+/* The same with the lanes `between` elements apart. */
+void pair_store_parts_apart(const kir_builder *builder, int parts, int to, kir_index at, int64_t stride, kir_reg a,
+                            kir_reg b, int count, int64_t between);
+
+#endif

@@ -1,0 +1,206 @@
+/* Convolutions in all directions and products of matrices in pairs of bf16 parts, for each number of parts and by every
+ * way to the processor, against the interpreter and the error that passes/pair_panel.h states. */
+#include "tests/unit/contraction_case.h"
+
+#include <math.h>
+
+/* All are computed in pairs by 1 and by 2 parts. */
+static const shape shapes[] = {
+    {16, 16, 16, {5, 4}, {3, 3}, {1, 1}, SAME(1), {1, 1}, 1},
+    {32, 48, 24, {7, 6}, {3, 3}, {2, 2}, SAME(1), {1, 1}, 1},
+    {36, 72, 160, {5, 4}, {1, 1}, {2, 2}, SAME(0), {1, 1}, 1},
+    {20, 48, 72, {6, 9}, {5, 2}, {1, 3}, {2, 1, 0, 1}, {1, 2}, 1},
+    {18, 20, 36, {7, 3}, {4, 3}, {3, 2}, SAME(2), {2, 1}, 1},
+    /* in f32 by Winograd's method */
+    {64, 64, 48, {8, 8}, {3, 3}, {1, 1}, SAME(1), {1, 1}, 1},
+    {64, 64, 64, {8, 9}, {3, 3}, {2, 2}, SAME(1), {1, 1}, 1},
+};
+enum { SHAPES = sizeof shapes / sizeof *shapes };
+
+static const product_case products[] = {
+    {3, 60, 40, 17, false, false}, {2, 64, 130, 31, true, true},   {1, 200, 96, 130, false, true},
+    {1, 256, 64, 47, true, false}, {1, 100, 90, 599, false, true}, {5, 48, 56, 64, true, false},
+};
+enum { PRODUCTS = sizeof products / sizeof *products };
+
+/* The error of a sum of products by the number of parts, of the sum of their sizes; besides, what f32 rounds. */
+static const double bounds[] = {0, 1.01 * 0x1p-7, 0x1p-14, 0x1p-22}, rounding = 1e-6;
+/* The root of the errors' mean square, of that of the results: where errors have no sign in common. */
+static const double mean_bounds[] = {0, 4e-3, 2e-5, 1e-6};
+
+typedef struct {
+    const char *target; /* that it is lowered for */
+    const char *runs;   /* that code is written for: others do what matrix units do */
+    backend_code *(*compile)(const kir_program *program, const kir_target *target, diag_list *diags);
+} way;
+
+static backend_code *by_tcc(const kir_program *program, const kir_target *target, diag_list *diags) {
+    (void)target;
+    return tcc_compile(program, diags);
+}
+
+static const way ways[] = {
+    {"amx", "avx512", cgen_compile},
+    {"amx", "amx", llvm_compile},
+    {"avx512-bf16", "avx512-bf16", llvm_compile},
+    {"avx512", "avx512", llvm_compile},
+    {"avx2", "avx2", llvm_compile},
+    {"portable", "portable", llvm_compile},
+    {"portable", "portable", cgen_compile},
+    {"scalar", "scalar", by_tcc},
+};
+enum { WAYS = sizeof ways / sizeof *ways };
+
+static bool runs_here(const way *how, const kir_target *runs) {
+    kir_target host = backend_target_host();
+    return how->compile != llvm_compile || (runs->lanes <= host.lanes && runs->matrix_units <= host.matrix_units &&
+                                            runs->pair_products <= host.pair_products);
+}
+
+static bool has_pairs(const kir_program *program, const char *function) {
+    for (int f = 0; f < program->function_count; f++)
+        for (int l = 0; strcmp(program->functions[f].name, function) == 0 && l < program->functions[f].launch_count;
+             l++)
+            if (strstr(program->kernels[program->functions[f].launches[l].kernel]->name, "_pairs"))
+                return true;
+    return false;
+}
+
+static void check_close(const char *what, const tensor *wanted, const double *sizes, const double *got, int parts) {
+    int64_t count = ir_type_elements(&wanted->type);
+    double squares = 0, errors = 0;
+    for (int64_t i = 0; i < count; i++) {
+        double error = got[i] - wanted->elements[i];
+        if (!(fabs(error) <= (bounds[parts] + rounding) * sizes[i]))
+            fail_msg("%s[%lld]: off by %.3g, %.3g of the sizes", what, (long long)i, error, fabs(error) / sizes[i]);
+        squares += wanted->elements[i] * wanted->elements[i];
+        errors += error * error;
+    }
+    double mean = sqrt(errors / squares);
+    if (getenv("SHOW_ERRORS"))
+        printf("%s: %.2g in the mean\n", what, mean);
+    if (!(mean <= mean_bounds[parts]))
+        fail_msg("%s: %.2g in the mean", what, mean);
+}
+
+/* What the interpreter computes of the inputs, and of their sizes. */
+typedef struct {
+    const text_buffer *text;
+    const char *name;
+    tensor_list given, wanted[3], sizes[3];
+} expectation;
+
+/* Compiles for one way and compares all functions. Returns how many of them are computed in pairs. */
+static int check_way(const expectation *of, const way *how, int parts) {
+    kir_target target, runs;
+    assert_true(kir_target_named(how->target, &target) && kir_target_named(how->runs, &runs));
+    if (!runs_here(how, &runs))
+        return -1;
+    ir_case *this = ir_case_parse(of->name, of->text);
+    pass_context context = ir_case_context(this, &target);
+    context.product_parts = parts;
+    pass_options options = {.verify = true};
+    pass_run_pipeline(&context, &options);
+    ir_case_no_errors(this, of->name);
+    backend_code *code = how->compile(context.program, &runs, &this->diags);
+    ir_case_no_errors(this, of->name);
+    int in_pairs = 0;
+    for (int f = 0; f < this->module->function_count; f++) {
+        const char *function = this->module->functions[f]->name;
+        tensor_list got = {.memory = this->memory};
+        compiled_run(context.program, code, function, &of->given, &got);
+        char what[160];
+        snprintf(what, sizeof what, "%s: %s, %d parts, %s by %s", of->name, function, parts, how->target, how->runs);
+        check_close(what, tensor_find(&of->wanted[f], false, "r"), tensor_elements(&of->sizes[f], false, "r"),
+                    tensor_elements(&got, false, "r"), parts);
+        in_pairs += has_pairs(context.program, function);
+    }
+    backend_free(code);
+    ir_case_free(this);
+    return in_pairs;
+}
+
+/* Runs nowhere without the units, but must become their instructions everywhere. */
+static void check_instructions(const expectation *of, const char *name, const char *instruction, int parts) {
+    kir_target target;
+    assert_true(kir_target_named(name, &target));
+    ir_case *this = ir_case_parse(of->name, of->text);
+    pass_context context = ir_case_context(this, &target);
+    context.product_parts = parts;
+    pass_options options = {.verify = true};
+    pass_run_pipeline(&context, &options);
+    text_buffer assembly = {0};
+    assert_true(llvm_emit(context.program, &target, LLVM_ASSEMBLY, &assembly, &this->diags));
+    if (!strstr(assembly.data, instruction))
+        fail_msg("%s: no %s in %d parts", of->name, instruction, parts);
+    text_free(&assembly);
+    ir_case_free(this);
+}
+
+static void interpret(ir_case *this, expectation *of) {
+    tensor_list sizes = {.memory = this->memory};
+    for (int i = 0; i < of->given.count; i++) {
+        const tensor *input = &of->given.items[i];
+        double *elements = tensor_add(&sizes, false, input->name, &input->type);
+        for (int64_t e = 0; e < ir_type_elements(&input->type); e++)
+            elements[e] = fabs(input->elements[e]);
+    }
+    for (int f = 0; f < this->module->function_count; f++) {
+        of->wanted[f] = of->sizes[f] = (tensor_list){.memory = this->memory};
+        ir_case_interpret(this, this->module->functions[f]->name, &of->given, &of->wanted[f]);
+        ir_case_interpret(this, this->module->functions[f]->name, &sizes, &of->sizes[f]);
+    }
+}
+
+static void check_module(const text_buffer *text, uint64_t seed, const char *name) {
+    ir_case *this = ir_case_parse(name, text);
+    expectation of = {.text = text, .name = name, .given = {.memory = this->memory}};
+    give_inputs(this, seed, &of.given);
+    interpret(this, &of);
+    for (int parts = 1; parts <= 2; parts++)
+        check_instructions(&of, "amx", "tdpbf16ps", parts);
+    for (int w = 0; w < WAYS; w++)
+        for (int parts = 1; parts <= 3; parts++) {
+            /* C compilers take their time. */
+            if (ways[w].compile == cgen_compile && parts != 2)
+                continue;
+            int in_pairs = check_way(&of, &ways[w], parts);
+            bool all = parts < 3 && strcmp(ways[w].target, "avx512-bf16") != 0;
+            if (all && in_pairs >= 0 && in_pairs < this->module->function_count)
+                fail_msg("%s: %d of %d functions are in %d parts for %s", name, in_pairs, this->module->function_count,
+                         parts, ways[w].target);
+        }
+    ir_case_free(this);
+}
+
+static void convolutions_keep_their_bound(void **state) {
+    (void)state;
+    for (int number = 0; number < SHAPES; number++) {
+        char name[32];
+        snprintf(name, sizeof name, "shape %d", number);
+        text_buffer text = {0};
+        append_shape(&text, &shapes[number]);
+        check_module(&text, (uint64_t)number, name);
+        text_free(&text);
+    }
+}
+
+static void products_keep_their_bound(void **state) {
+    (void)state;
+    for (int number = 0; number < PRODUCTS; number++) {
+        char name[32];
+        snprintf(name, sizeof name, "product %d", number);
+        text_buffer text = {0};
+        append_product(&text, &products[number]);
+        check_module(&text, (uint64_t)number, name);
+        text_free(&text);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(convolutions_keep_their_bound),
+        cmocka_unit_test(products_keep_their_bound),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
