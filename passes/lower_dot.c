@@ -34,7 +34,7 @@ static int append_free(const ir_type *type, const ir_attr *batch, const ir_attr 
 }
 
 static int append_named(const ir_attr *attr, int8_t *axes, int count) {
-    for (int i = 0; i < attr->count; i++)
+    for (int i = 0; i < attr->count && count < IR_MAX_RANK; i++)
         axes[count++] = (int8_t)attr->as.ints[i];
     return count;
 }
