@@ -166,7 +166,7 @@ static bool remove_down_to(const backend_cache *cache, int64_t bytes) {
         return false;
     bool good = true;
     entry_list list = list_entries(cache, memory);
-    if (list.bytes > bytes)
+    if (list.count > 0 && list.bytes > bytes)
         qsort(list.files, (size_t)list.count, sizeof *list.files, by_use);
     for (int i = 0; i < list.count && list.bytes > bytes; i++) {
         char path[PATH_BYTES];
