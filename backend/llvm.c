@@ -13,7 +13,7 @@
  * with vectorisers, inliners and repetitions, takes fifteen times as long for the same code. */
 static const char pipeline[] =
     "function(sroa,early-cse<memssa>,simplifycfg,instcombine<no-verify-fixpoint>,loop-mssa(loop-rotate,licm),"
-    "simplifycfg,instcombine<no-verify-fixpoint>,loop(indvars,loop-deletion,loop-unroll-full),sroa,gvn,dse,"
+    "simplifycfg,instcombine<no-verify-fixpoint>,loop(loop-deletion,loop-unroll-full),sroa,gvn,dse,"
     "loop-mssa(licm),instcombine<no-verify-fixpoint>,loop-unroll<O2>,simplifycfg)";
 
 static const struct {
