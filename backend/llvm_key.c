@@ -31,15 +31,14 @@ void llvm_append_kernel_key(const llvm_source *source, const kir_kernel *kernel,
 
 static void append_launch(const llvm_source *source, const kir_launch *launch, text_buffer *key) {
     const kir_program *program = source->program;
-    const kir_kernel *kernel = program->kernels[launch->kernel];
-    text_append(key, "%s %lld %lld", kernel->name, (long long)launch->extent, (long long)launch->rounds);
-    for (int i = 0, bound = 0; i < kernel->argument_count; i++) {
-        if (kernel->arguments[i].scratch)
-            continue;
-        const kir_buffer *buffer = &program->buffers[launch->buffers[bound]];
-        int64_t offset = buffer->offset + (launch->byte_offsets ? launch->byte_offsets[bound] : 0);
+    text_append(key, "%s %lld %lld", program->kernels[launch->kernel]->name, (long long)launch->extent,
+                (long long)launch->rounds);
+    for (int part = 0; launch->part_extents && part < launch->part_count; part++)
+        text_append(key, " part %lld", (long long)launch->part_extents[part]);
+    for (int i = 0; i < kir_launch_buffers(program, launch); i++) {
+        const kir_buffer *buffer = &program->buffers[launch->buffers[i]];
+        int64_t offset = buffer->offset + (launch->byte_offsets ? launch->byte_offsets[i] : 0);
         text_append(key, " %d:%lld", (int)buffer->region, (long long)offset);
-        bound++;
     }
     text_append(key, " ");
     append_place(source, launch->span, key);
