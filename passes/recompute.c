@@ -42,7 +42,7 @@ typedef struct {
 } recomputation;
 
 static int64_t stored_bytes(const ir_value *value) {
-    return (ir_type_bytes(&value->type) + 63) / 64 * 64;
+    return kir_aligned(ir_type_bytes(&value->type));
 }
 
 static bool is_effect(const ir_value *value) {
