@@ -229,8 +229,8 @@ void ir_replace_uses(ir_function *function, ir_value *old, ir_value *replacement
 void ir_count_uses(ir_function *function);
 /* The largest number of a fusion group, 0 without groups. */
 int ir_last_group(const ir_function *function);
-/* Puts operands before their users and the members of each fusion group side by side; otherwise keeps the order. The
- * groups must be convex. Uses mark and scratch. */
+/* Puts operands before their users, the members of each fusion group side by side, and contractions that free memory
+ * right after their operands; otherwise keeps the order. The groups must be convex. Uses mark and scratch. */
 void ir_sort_groups(ir_function *function);
 /* Gives values the ids 0, 1, 2, … in order (printing does not renumber). */
 void ir_renumber(ir_function *function);
