@@ -26,6 +26,8 @@ void lower_finish_result(lower_context *context, const ir_value *value, ir_layou
 /* An arena buffer for partial sums, transposed weights and the like, alive between the launches that name it. */
 int lower_temporary(lower_context *context, const char *name, kir_element element, int64_t elements, source_span span);
 
+/* Whether lower_launch grants streams (kir_stream) into the buffer, for its size. */
+bool lower_is_streamed(const lower_context *context, int buffer);
 /* Adds the kernel to the program (sharing an equal one) and appends a launch of it; `buffers` are the program buffers
  * of the kernel's arguments in order, scratch arguments left out. */
 void lower_launch(lower_context *context, kir_kernel *kernel, int64_t extent, const int *buffers, source_span span);

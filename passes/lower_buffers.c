@@ -99,8 +99,10 @@ void lower_finish_result(lower_context *context, const ir_value *value, ir_layou
         lower_copy(context, &value->type, buffer, &layout, result, &value->layout, value->span);
 }
 
-/* Buffers that would push everything else out of the caches, and of which little would be left in them. */
-enum { STREAMED_BYTES = 16 << 20 };
+bool lower_is_streamed(const lower_context *context, int buffer) {
+    int64_t least = context->pass->streamed_bytes ? context->pass->streamed_bytes : STREAMED_BYTES;
+    return context->program->buffers[buffer].bytes >= least;
+}
 
 static void grant_streams(const lower_context *context, kir_kernel *kernel, const int *buffers) {
     int position = 0;
@@ -108,8 +110,8 @@ static void grant_streams(const lower_context *context, kir_kernel *kernel, cons
         kir_argument *argument = &kernel->arguments[i];
         if (argument->scratch)
             continue;
-        int64_t bytes = context->program->buffers[buffers[position++]].bytes;
-        argument->streams &= argument->writes && !argument->reads && bytes >= STREAMED_BYTES;
+        bool large = lower_is_streamed(context, buffers[position++]);
+        argument->streams &= argument->writes && !argument->reads && large;
     }
 }
 

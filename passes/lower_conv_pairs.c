@@ -92,6 +92,9 @@ static void launch(lower_context *context, pair_core *core, const int buffers[3]
         kir_argument_add(memory, kernel, "source", KIR_I32, core->source.parts * core->source.part, true, false);
     panel->right = kir_argument_add(memory, kernel, "weights", KIR_I32, panel->parts * panel->right_part, true, false);
     panel->target = kir_argument_add(memory, kernel, "result", KIR_F32, ir_type_elements(&value->type), false, true);
+    kir_stream(kernel, panel->target);
+    if (panel->cpu->matrix_units && lower_is_streamed(context, buffers[2]))
+        panel->staging = kir_scratch_add(memory, kernel, "sums", KIR_F32, panel->rows * conv->weights.panel);
     int64_t extent = core->source.blocks * core->bands;
     kernel->flops = ir_cost(value) / (double)extent;
     kir_builder builder = {memory, kernel, &kernel->body, value->span};

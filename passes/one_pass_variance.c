@@ -91,7 +91,8 @@ static ir_value *in_one_pass(const ir_builder *builder, const ir_value *value, c
     ir_value *shifted = ir_binary(builder, IR_OP_sub, of->x, repeat);
     ir_value *squares = ir_binary(builder, IR_OP_mul, shifted, shifted);
     ir_value *sum = ir_reduce(builder, IR_OP_reduce_sum, squares, of->axes->as.ints, of->axes->count);
-    ir_value *off = ir_binary(builder, IR_OP_sub, of->mean, shift), *off_squared = ir_binary(builder, IR_OP_mul, off, off);
+    ir_value *off = ir_binary(builder, IR_OP_sub, of->mean, shift),
+             *off_squared = ir_binary(builder, IR_OP_mul, off, off);
     ir_value *count = ir_constant(builder, &off->type, of->count), *least = ir_constant(builder, &off->type, 0);
     ir_value *excess = ir_binary(builder, IR_OP_mul, off_squared, count);
     ir_value *rest = ir_binary(builder, IR_OP_sub, sum, excess);

@@ -42,6 +42,9 @@ typedef struct {
     pair_sum sums[PAIR_MOST_SUMS];
     int sum_count;
     bool fresh; /* the sums begin at 0, not at what the target holds */
+    /* A scratch argument of rows * columns F32 numbers, through which tiles of matrix units reach a streamed target in
+     * vectors; 0: they are stored there at once. */
+    int staging;
 } pair_panel;
 
 /* The size of tiles that divides the count evenly: its largest divisor up to PAIR_UNIT. */

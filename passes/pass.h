@@ -5,6 +5,9 @@
 #include "ir/ir.h"
 #include "ir/kernel.h"
 
+/* Buffers that would push everything else out of the caches, and of which little would be left in them. */
+enum { STREAMED_BYTES = 16 << 20 };
+
 typedef struct {
     arena *memory;
     diag_list *diags;
@@ -14,6 +17,7 @@ typedef struct {
     bool library_products;    /* `lower` has products of matrices computed by the runtime's library */
     int product_parts;        /* bf16 parts of each number in products: 1 to 3, or 0 for plain f32 (kir_precisions) */
     int64_t memory_limit;     /* of the arena of each function, in bytes; 0: none */
+    int64_t streamed_bytes;   /* results of so many and more are written past the caches; 0: STREAMED_BYTES */
     int recomputed_values;    /* what `recompute` added to train_step to keep it */
     bool recompute_exhausted; /* it found nothing more to compute anew, and train_step keeps no limit */
     bool remarks;             /* passes say in `diags` what they did and what they could not do */

@@ -63,7 +63,8 @@ typedef struct {
     source_table sources;
     diag_list diags;
     ir_module *module;
-    int64_t memory_limit; /* of the passes; 0: none */
+    int64_t memory_limit;   /* of the passes; 0: none */
+    int64_t streamed_bytes; /* the same */
 } ir_case;
 
 static inline ir_case *ir_case_new(void) {
@@ -108,7 +109,8 @@ static inline pass_context ir_case_context(ir_case *this, const kir_target *targ
                           .diags = &this->diags,
                           .target = *target,
                           .module = this->module,
-                          .memory_limit = this->memory_limit};
+                          .memory_limit = this->memory_limit,
+                          .streamed_bytes = this->streamed_bytes};
 }
 
 static inline void ir_case_pass(ir_case *this, const char *name, const char *pass) {

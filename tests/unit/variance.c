@@ -59,7 +59,8 @@ static void check(filling fill, double relative, double absolute) {
     const kir_program *program;
     backend_code *code = ir_case_compile(this, "variance", &target, &program);
     compiled_run(program, code, "f", &given, &results);
-    const double *found = tensor_elements(&results, false, "variance"), *wanted = tensor_elements(&exact, false, "variance");
+    const double *found = tensor_elements(&results, false, "variance"),
+                 *wanted = tensor_elements(&exact, false, "variance");
     for (int column = 0; column < COLUMNS; column++) {
         assert_true(found[column] >= 0);
         if (fabs(found[column] - wanted[column]) > relative * wanted[column] + absolute)
