@@ -42,6 +42,7 @@ typedef struct {
     bool *plain;             /* by register: it is a value (llvm_registers.c) */
     LLVMValueRef *values;    /* of those, once assigned */
     LLVMValueRef *slots;     /* of the others, once needed */
+    int64_t *multiples;      /* by register: kir_find_multiples */
     LLVMMetadataRef scope;
     LLVMBasicBlockRef entry;
 } llvm_kernel;

@@ -264,7 +264,9 @@ void llvm_write_kernel(llvm_unit *unit, const kir_kernel *kernel) {
     write.slots = arena_alloc(memory, (size_t)kernel->register_count * sizeof *write.slots);
     write.values = arena_alloc(memory, (size_t)kernel->register_count * sizeof *write.values);
     write.plain = arena_alloc(memory, (size_t)kernel->register_count * sizeof *write.plain);
+    write.multiples = arena_alloc(memory, (size_t)kernel->register_count * sizeof *write.multiples);
     llvm_find_plain_registers(kernel, memory, write.plain);
+    kir_find_multiples(kernel, write.multiples);
     write.function = body_function(&write);
     write.scope = llvm_debug_function(unit, write.function, kernel->name, kernel->span);
     llvm_debug_place(unit, write.scope, kernel->span);

@@ -141,6 +141,26 @@ static void store_strided(const llvm_kernel *write, const kir_node *node, LLVMVa
     }
 }
 
+/* Vectors that fill a line at once, or in a flat loop one after the other. Buffers begin at multiples of KIR_ALIGNMENT.
+ */
+static bool is_streamed(const llvm_kernel *write, const kir_node *node, kir_type kind) {
+    const kir_argument *argument = &write->kernel->arguments[node->argument];
+    int64_t element = kir_element_bytes(kind.element), bytes = element * kind.lanes;
+    if (!argument->streams || bytes > KIR_ALIGNMENT || (bytes < KIR_ALIGNMENT && argument->each == 0))
+        return false;
+    return kir_index_multiple(&node->index, write->multiples) * element % bytes == 0;
+}
+
+/* A whole vector past the caches: the line is not read from memory before it is written. */
+static void store_streamed(const llvm_unit *unit, LLVMValueRef value, LLVMValueRef address, int64_t bytes) {
+    static const char kind[] = "nontemporal";
+    LLVMMetadataRef one = LLVMValueAsMetadata(llvm_i32(unit, 1));
+    LLVMValueRef store = LLVMBuildStore(unit->builder, value, address);
+    LLVMSetAlignment(store, (unsigned)bytes);
+    LLVMSetMetadata(store, LLVMGetMDKindIDInContext(unit->context, kind, sizeof kind - 1),
+                    LLVMMetadataAsValue(unit->context, LLVMMDNodeInContext2(unit->context, &one, 1)));
+}
+
 void llvm_store(const llvm_kernel *write, const kir_node *node) {
     llvm_unit *unit = write->unit;
     kir_type kind = type_of(write, node->operands[0]);
@@ -150,6 +170,10 @@ void llvm_store(const llvm_kernel *write, const kir_node *node) {
         value = LLVMBuildZExt(unit->builder, value, type, "");
     if (node->opcode == KIR_store_strided && kind.lanes > 1) {
         store_strided(write, node, value, address, kind.element);
+        return;
+    }
+    if (kind.lanes > 1 && node->count == kind.lanes && is_streamed(write, node, kind)) {
+        store_streamed(unit, value, address, kir_element_bytes(kind.element) * kind.lanes);
         return;
     }
     if (kind.lanes == 1 || node->count == kind.lanes) {

@@ -81,6 +81,8 @@ typedef struct {
     int64_t elements; /* 0: as many as the caller of a view's kernel sees to, or `each` in every iteration */
     int64_t each;     /* iteration g has the elements from g * each on, so many, for itself; 0: all of them */
     bool reads, writes;
+    /* Its lines are written once, whole, and not needed soon: whole vectors may go past the caches. */
+    bool streams;
     /* Memory of the worker itself instead of an argument of the launch: contents are undefined at each iteration's
      * start, and `elements` is its size. */
     bool scratch;
@@ -258,6 +260,9 @@ kir_reg kir_random(const kir_builder *builder, kir_opcode opcode, kir_reg seed, 
 kir_reg kir_tile_zero(const kir_builder *builder, kir_type type);
 kir_reg kir_tile_load(const kir_builder *builder, int argument, kir_index index, kir_type type, int64_t stride);
 void kir_tile_store(const kir_builder *builder, int argument, kir_index index, kir_reg tile, int64_t stride);
+/* A wish that the argument, whose lines the kernel writes once and whole, be streamed: lower_launch grants it to large
+ * buffers that the kernel does not read. */
+void kir_stream(kir_kernel *kernel, int argument);
 /* Opens a loop: returns its index register and a builder for its body. */
 kir_reg kir_loop(const kir_builder *builder, kir_index from, kir_index limit, int64_t step, kir_builder *body);
 void kir_if(const kir_builder *builder, kir_reg condition, kir_builder *yes, kir_builder *no); /* no may be NULL */
@@ -269,6 +274,11 @@ void kir_print(const kir_program *program, text_buffer *out);
 void kir_print_kernel(const kir_kernel *kernel, text_buffer *out);
 /* Checks types, argument use, index registers, one assignment before each use; false after adding diagnostics. */
 bool kir_verify(const kir_program *program, diag_list *diags);
+/* By register: a number that divides every value that it takes as an index, 0 if it is always 0; 1 when none is known.
+ * The caller's array, one for each register. */
+void kir_find_multiples(const kir_kernel *kernel, int64_t *multiples);
+/* The same of an index, from those of its registers. */
+int64_t kir_index_multiple(const kir_index *index, const int64_t *multiples);
 /* Adds a kernel, or finds an equal one (all but names and spans) and returns its index, so that layers of one shape
  * share code. A new kernel's name becomes a unique identifier: other characters turn into "_", a number follows a name
  * that is taken. */

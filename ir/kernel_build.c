@@ -208,6 +208,10 @@ kir_reg kir_convert(const kir_builder *builder, kir_reg a, kir_element element) 
     return operation_typed(builder, KIR_convert, type, a);
 }
 
+void kir_stream(kir_kernel *kernel, int argument) {
+    kernel->arguments[argument].streams = true;
+}
+
 kir_reg kir_splat(const kir_builder *builder, kir_reg a, int lanes) {
     if (lanes == 1)
         return a;

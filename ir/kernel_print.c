@@ -166,7 +166,8 @@ static void print_argument(text_buffer *out, const kir_argument *argument) {
                 kir_element_name(argument->element), argument->each ? argument->each : argument->elements,
                 argument->each ? " each" : "");
     if (!argument->scratch)
-        text_append(out, "%s%s", argument->reads ? " in" : "", argument->writes ? " out" : "");
+        text_append(out, "%s%s%s", argument->reads ? " in" : "", argument->writes ? " out" : "",
+                    argument->streams ? " streamed" : "");
     text_append(out, "\n");
 }
 

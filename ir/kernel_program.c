@@ -141,7 +141,7 @@ void kir_kernel_key(const kir_kernel *kernel, text_buffer *key) {
     for (int i = 0; i < kernel->argument_count; i++) {
         const kir_argument *argument = &kernel->arguments[i];
         int64_t words[] = {argument->element, argument->elements, argument->each,
-                           argument->reads | argument->writes << 1 | argument->scratch << 2};
+                           argument->reads | argument->writes << 1 | argument->scratch << 2 | argument->streams << 3};
         key_words(key, words, 4);
     }
     for (int i = 0; i < kernel->register_count; i++) {

@@ -344,6 +344,11 @@ static bool verify_kernel(const kir_kernel *kernel, diag_list *diags) {
     v.indexes = arena_alloc(memory, (size_t)kernel->register_count);
     v.assigned[0] = true;
     check_register_types(&v);
+    for (int i = 0; i < kernel->argument_count; i++) {
+        const kir_argument *argument = &kernel->arguments[i];
+        if (argument->streams && (argument->reads || argument->scratch || !argument->writes))
+            complain(&v, kernel->span, "argument %s is streamed, but not only written", argument->name);
+    }
     if (v.good)
         check_block(&v, &kernel->body);
     arena_free(memory);

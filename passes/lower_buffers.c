@@ -99,6 +99,20 @@ void lower_finish_result(lower_context *context, const ir_value *value, ir_layou
         lower_copy(context, &value->type, buffer, &layout, result, &value->layout, value->span);
 }
 
+/* Buffers that would push everything else out of the caches, and of which little would be left in them. */
+enum { STREAMED_BYTES = 16 << 20 };
+
+static void grant_streams(const lower_context *context, kir_kernel *kernel, const int *buffers) {
+    int position = 0;
+    for (int i = 0; i < kernel->argument_count; i++) {
+        kir_argument *argument = &kernel->arguments[i];
+        if (argument->scratch)
+            continue;
+        int64_t bytes = context->program->buffers[buffers[position++]].bytes;
+        argument->streams &= argument->writes && !argument->reads && bytes >= STREAMED_BYTES;
+    }
+}
+
 void lower_launch(lower_context *context, kir_kernel *kernel, int64_t extent, const int *buffers, source_span span) {
     lower_launch_rounds(context, kernel, extent, 1, buffers, span);
 }
@@ -106,6 +120,7 @@ void lower_launch(lower_context *context, kir_kernel *kernel, int64_t extent, co
 void lower_launch_rounds(lower_context *context, kir_kernel *kernel, int64_t extent, int64_t rounds, const int *buffers,
                          source_span span) {
     int count = kir_buffer_arguments(kernel);
+    grant_streams(context, kernel, buffers);
     kir_launch launch = {
         .extent = extent,
         .rounds = rounds,

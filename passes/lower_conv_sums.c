@@ -126,6 +126,7 @@ static void launch_core(lower_context *context, conv_core *core, const int buffe
     core->weights =
         kir_argument_add(memory, kernel, "weights", KIR_F32, ir_type_elements(&value->operands[1]->type), true, false);
     core->target = kir_argument_add(memory, kernel, "result", KIR_F32, ir_type_elements(&value->type), false, true);
+    kir_stream(kernel, core->target);
     core->maps =
         lower_padded_maps(memory, kernel, core->source, n, conv->source_size, conv->source_channels, conv->margin);
     kernel->flops = ir_cost(value) / (double)(n / core->maps.images);

@@ -105,6 +105,7 @@ static void emit_results(lower_kernel *kernel, const lower_coordinate *at, int l
         const ir_value *result = group->results[i];
         int buffer = lower_result_buffer(kernel->context, result);
         lower_store_at(kernel, buffer, &result->type, &result->layout, at, elements[i], count);
+        kir_stream(kernel->kernel, lower_argument(kernel, buffer, true));
     }
 }
 
@@ -186,6 +187,7 @@ static void emit_copy(lower_kernel *kernel, const lower_coordinate *at, int lane
     const copy *work = user;
     kir_reg element = lower_load_at(kernel, work->from, work->type, work->from_layout, at, lanes, count);
     lower_store_at(kernel, work->to, work->type, work->to_layout, at, element, count);
+    kir_stream(kernel->kernel, lower_argument(kernel, work->to, true));
 }
 
 /* Of one memory order: whatever the axes, the elements are moved as they stand. */

@@ -69,6 +69,7 @@ static void take_elements(lower_kernel *kernel, const reduction *work, const low
         const ir_value *value = work->stored[i];
         int buffer = lower_result_buffer(kernel->context, value);
         lower_store_at(kernel, buffer, &value->type, &value->layout, at, stored[i], count);
+        kir_stream(kernel->kernel, lower_argument(kernel, buffer, true));
     }
     for (int i = 0; i < work->count; i++)
         combine_into(&kernel->builder, work->items[i].root, totals[i], elements[i]);

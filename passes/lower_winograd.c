@@ -272,6 +272,7 @@ static bool launch_maps(lower_context *context, const ir_value *value, const con
     maps.weights = kir_argument_add(memory, kernel, "points", KIR_F32,
                                     WINOGRAD_WEIGHTS * WINOGRAD_WEIGHTS * maps.weight_point, true, false);
     maps.target = kir_argument_add(memory, kernel, "result", KIR_F32, ir_type_elements(&value->type), false, true);
+    kir_stream(kernel, maps.target);
     maps.patches = winograd_patches_new(memory, kernel, &maps.tiling, &maps.method.input, maps.method.step, source,
                                         size, maps.channels, origin, maps.channels);
     maps.patches.point = winograd_point_stride(maps.tiling.tiles, maps.channels, cpu->lanes);

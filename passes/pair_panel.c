@@ -62,13 +62,37 @@ void pair_store_parts(const kir_builder *builder, int parts, int to, kir_index a
 /* ---- the summations ------------------------------------------------------------------------------------------------
  */
 
-/* Emits one step: the pairs at left and right. */
-typedef void (*emit_step)(const kir_builder *builder, const pair_panel *panel, kir_index left, kir_index right,
-                          const void *tile);
+/* One product of parts of a step: its operands, and which of them the product before has loaded. To hold an operand
+ * of either side more often would take more than the matrix units' eight registers. */
+typedef struct {
+    kir_index left, right;
+    bool same_left, same_right;
+} part_product;
 
-/* All steps of one product of parts: loops over `sums`, then over pairs, `step` at a time. */
-static void sum_term(kir_builder builder, const pair_panel *panel, kir_index left, kir_index right, int64_t step,
-                     emit_step emit, const void *tile) {
+typedef void (*emit_product)(const kir_builder *builder, const pair_panel *panel, const part_product *product,
+                             void *user);
+
+static kir_index moved(kir_index index, int64_t by) {
+    index.base += by;
+    return index;
+}
+
+/* All products of parts of the pairs at left and right. */
+static void emit_step(const kir_builder *builder, const pair_panel *panel, kir_index left, kir_index right,
+                      emit_product emit, void *user) {
+    for (int i = panel->parts - 1; i >= 0; i--)
+        for (int j = 0; i + j < panel->parts; j++) {
+            part_product product = {.left = moved(left, i * panel->left_part),
+                                    .right = moved(right, j * panel->right_part),
+                                    .same_left = j > 0,
+                                    .same_right = j == 0 && i == panel->parts - 2};
+            emit(builder, panel, &product, user);
+        }
+}
+
+/* All steps: loops over `sums`, then over pairs, `step` at a time. */
+static void sum_pairs(kir_builder builder, const pair_panel *panel, int64_t step, emit_product emit, void *user) {
+    kir_index left = panel->left_at, right = panel->right_at;
     for (int i = 0; i < panel->sum_count; i++) {
         const pair_sum *sum = &panel->sums[i];
         if (sum->count == 1)
@@ -83,54 +107,47 @@ static void sum_term(kir_builder builder, const pair_panel *panel, kir_index lef
         return;
     kir_builder body;
     kir_reg pair = kir_loop(&builder, kir_at(0), panel->pairs, step, &body);
-    emit(&body, panel, kir_plus(left, panel->left_pair, pair), kir_plus(right, panel->right_pair, pair), tile);
-}
-
-/* The products of parts, the smallest first. */
-static void sum_terms(const kir_builder *builder, const pair_panel *panel, int64_t step, emit_step emit,
-                      const void *tile) {
-    for (int sum = panel->parts - 1; sum >= 0; sum--)
-        for (int part = 0; part <= sum; part++) {
-            kir_index left = panel->left_at, right = panel->right_at;
-            left.base += part * panel->left_part;
-            right.base += (sum - part) * panel->right_part;
-            sum_term(*builder, panel, left, right, step, emit, tile);
-        }
+    left = kir_plus(left, panel->left_pair, pair);
+    right = kir_plus(right, panel->right_pair, pair);
+    emit_step(&body, panel, left, right, emit, user);
 }
 
 /* ---- on vectors ----------------------------------------------------------------------------------------------------
  */
 
-static void dot_step(const kir_builder *builder, const pair_panel *panel, kir_index left, kir_index right,
-                     const void *user) {
-    const register_tile *tile = user;
-    kir_reg vectors[TILE_MAX_VECTORS];
-    for (int v = 0; v < tile->vectors; v++) {
-        int count = v == tile->vectors - 1 ? tile->last_count : tile->lanes;
-        vectors[v] = kir_load(builder, panel->right, right, tile->lanes, count);
-        right.base += tile->lanes;
+typedef struct {
+    register_tile tile;
+    kir_reg columns[TILE_MAX_VECTORS];
+} vector_work;
+
+static void dot_product(const kir_builder *builder, const pair_panel *panel, const part_product *product, void *user) {
+    vector_work *work = user;
+    const register_tile *tile = &work->tile;
+    for (int v = 0; v < tile->vectors && !product->same_right; v++) {
+        int present = v == tile->vectors - 1 ? tile->last_count : tile->lanes;
+        kir_index at = moved(product->right, v * tile->lanes);
+        work->columns[v] = kir_load(builder, panel->right, at, tile->lanes, present);
     }
     for (int r = 0; r < tile->rows; r++) {
-        kir_reg scalar = kir_splat(builder, kir_load(builder, panel->left, left, 1, 1), tile->lanes);
+        kir_reg scalar = kir_load(builder, panel->left, moved(product->left, r * panel->left_row), 1, 1);
+        kir_reg pair = kir_splat(builder, scalar, tile->lanes);
         for (int v = 0; v < tile->vectors; v++)
-            kir_into(builder, tile->sums[r][v], KIR_dot_pairs, scalar, vectors[v], tile->sums[r][v]);
-        left.base += panel->left_row;
+            kir_into(builder, tile->sums[r][v], KIR_dot_pairs, pair, work->columns[v], tile->sums[r][v]);
     }
 }
 
 static void emit_on_vectors(const kir_builder *builder, const pair_panel *panel) {
-    register_tile tile = tile_new(builder, panel->cpu, (int)panel->rows, panel->columns);
+    vector_work work = {.tile = tile_new(builder, panel->cpu, (int)panel->rows, panel->columns)};
+    register_tile *tile = &work.tile;
     kir_index targets[TILE_MAX_ROWS];
-    for (int r = 0; r < tile.rows; r++) {
-        targets[r] = panel->target_at;
-        targets[r].base += r * panel->target_row;
-    }
+    for (int r = 0; r < tile->rows; r++)
+        targets[r] = moved(panel->target_at, r * panel->target_row);
     if (panel->fresh)
-        tile_clear(builder, &tile);
+        tile_clear(builder, tile);
     else
-        tile_load(builder, &tile, panel->target, targets);
-    sum_terms(builder, panel, 1, dot_step, &tile);
-    tile_store(builder, &tile, panel->target, targets);
+        tile_load(builder, tile, panel->target, targets);
+    sum_pairs(*builder, panel, 1, dot_product, &work);
+    tile_store(builder, tile, panel->target, targets);
 }
 
 /* ---- on the matrix units -------------------------------------------------------------------------------------------
@@ -139,6 +156,7 @@ static void emit_on_vectors(const kir_builder *builder, const pair_panel *panel)
 typedef struct {
     int tiles[2];                 /* down and across */
     int size[2][PAIR_UNIT_PANEL]; /* rows and columns of each */
+    kir_reg operands[2][PAIR_UNIT_PANEL];
     kir_reg sums[PAIR_UNIT_PANEL][PAIR_UNIT_PANEL];
 } unit_tiles;
 
@@ -147,21 +165,31 @@ static void cut(int64_t count, int tile, int *tiles, int size[PAIR_UNIT_PANEL]) 
         size[(*tiles)++] = (int)(count < tile ? count : tile);
 }
 
-static void unit_step(const kir_builder *builder, const pair_panel *panel, kir_index left, kir_index right,
-                      const void *user) {
-    const unit_tiles *work = user;
-    kir_reg rows[PAIR_UNIT_PANEL];
-    for (int r = 0; r < work->tiles[0]; r++) {
-        kir_type type = kir_tile_type(KIR_I32, work->size[0][r], panel->tile.pairs);
-        rows[r] = kir_tile_load(builder, panel->left, left, type, panel->left_row);
-        left.base += panel->tile.rows * panel->left_row;
-    }
-    for (int c = 0; c < work->tiles[1]; c++) {
-        kir_type type = kir_tile_type(KIR_I32, panel->tile.pairs, work->size[1][c]);
-        kir_reg columns = kir_tile_load(builder, panel->right, right, type, panel->right_pair);
-        for (int r = 0; r < work->tiles[0]; r++)
-            kir_into(builder, work->sums[r][c], KIR_tile_multiply, rows[r], columns, work->sums[r][c]);
-        right.base += panel->tile.columns;
+/* Loads tile `i` of one side: 0 the left rows, 1 the right columns. */
+static void load_operand(const kir_builder *builder, const pair_panel *panel, unit_tiles *work, int side, int i,
+                         kir_index first) {
+    const pair_tile *tile = &panel->tile;
+    int size = work->size[side][i];
+    kir_type type = side ? kir_tile_type(KIR_I32, tile->pairs, size) : kir_tile_type(KIR_I32, size, tile->pairs);
+    kir_index at = moved(first, i * (side ? tile->columns : tile->rows * panel->left_row));
+    work->operands[side][i] =
+        kir_tile_load(builder, side ? panel->right : panel->left, at, type, side ? panel->right_pair : panel->left_row);
+}
+
+/* The tiles of the side that changes are loaded one by one, just before they are used. */
+static void unit_product(const kir_builder *builder, const pair_panel *panel, const part_product *product, void *user) {
+    unit_tiles *work = user;
+    int outer = product->same_left, inner = !outer;
+    const kir_index *at[2] = {&product->left, &product->right};
+    for (int k = 0; k < work->tiles[inner] && !product->same_left && !product->same_right; k++)
+        load_operand(builder, panel, work, inner, k, *at[inner]);
+    for (int j = 0; j < work->tiles[outer]; j++) {
+        load_operand(builder, panel, work, outer, j, *at[outer]);
+        for (int k = 0; k < work->tiles[inner]; k++) {
+            int r = outer ? k : j, c = outer ? j : k;
+            kir_into(builder, work->sums[r][c], KIR_tile_multiply, work->operands[0][r], work->operands[1][c],
+                     work->sums[r][c]);
+        }
     }
 }
 
@@ -172,7 +200,7 @@ static void emit_on_units(const kir_builder *builder, const pair_panel *panel) {
     cut(panel->columns, panel->tile.columns, &work.tiles[1], work.size[1]);
     for (int pass = 0; pass < 2; pass++) {
         if (pass)
-            sum_terms(builder, panel, panel->tile.pairs, unit_step, &work);
+            sum_pairs(*builder, panel, panel->tile.pairs, unit_product, &work);
         for (int r = 0; r < work.tiles[0]; r++)
             for (int c = 0; c < work.tiles[1]; c++) {
                 kir_index at = panel->target_at;

@@ -21,6 +21,9 @@ static const pass_info fuse_contrastive = {
     "fuse-contrastive", "groups scores of all pairs with what reduces them, so that they are never stored", false,
     pass_fuse_contrastive};
 static const pass_info factor_sums = {"factor-sums", "sums of multiples as multiples of sums", false, pass_factor_sums};
+static const pass_info one_pass_variance = {"one-pass-variance",
+                                            "sums of squares about a mean, in the pass over memory that gives the mean",
+                                            false, pass_one_pass_variance};
 static const pass_info layout = {"layout", "chooses the physical order of every tensor's axes", false, pass_layout};
 static const pass_info recompute = {"recompute", "under a memory limit, computes anew what would wait long in memory",
                                     false, pass_recompute};
@@ -48,6 +51,7 @@ static const pass_info *const pipeline[] = {&squeeze,
                                             &fuse_contrastive,
                                             &expand,
                                             &factor_sums,
+                                            &one_pass_variance,
                                             &common_subexpressions,
                                             &dead_code,
                                             &layout,

@@ -58,6 +58,7 @@ bool pass_expand_distances(pass_context *context);
 bool pass_sink_gathers(pass_context *context);
 bool pass_fuse_contrastive(pass_context *context);
 bool pass_expand(pass_context *context);
+bool pass_one_pass_variance(pass_context *context);
 bool pass_factor_sums(pass_context *context);
 bool pass_fuse_elementwise(pass_context *context);
 bool pass_layout(pass_context *context);

@@ -77,6 +77,7 @@ static void run_chunks(rt_pool *pool, int worker) {
     while ((chunk = claim_chunk(pool)) >= 0) {
         int64_t chunk_count = pool->chunk_count; /* after the last chunk is finished the next launch may change it */
         pool->task(pool->context, worker, chunk_begin(pool, chunk), chunk_begin(pool, chunk + 1));
+        /* On x86 this locked addition also finishes stores past the caches, before others may read. */
         if (atomic_fetch_add(&pool->finished, 1) + 1 == chunk_count && worker != 0) {
             wake_caller(pool);
         }

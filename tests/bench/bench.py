@@ -76,45 +76,49 @@ def write_states(bench, spec, path):
 def step(bench, method, definitions, pictures, arguments):
     """The training step of specs/METHOD.csl beside PyTorch's, whose network and loss tests/parity/METHOD.py has; `pictures`
     are in the data, `arguments` those of its loss_function."""
-    program, states = os.path.join(bench.work, method), os.path.join(bench.work, method + ".json")
+    states = os.path.join(bench.work, method + ".json")
     spec = [f"{bench.source}/specs/{method}.csl"] + [word for setting in definitions for word in ("-D", setting)]
-    output_of([bench.cslc] + spec + ["-o", program])
     write_states(bench, spec, states)
     steps = ["--steps", str(bench.steps), "--threads", str(THREADS)]
+    contestants = {}
+    for precision in bench.precisions:
+        program = os.path.join(bench.work, f"{method}-{precision}")
+        output_of([bench.cslc] + spec + [f"--precision={precision}", "-o", program])
+        contestants[f"cslc, {precision}"] = timed_steps([program, "time", "--data", f"shapes:{pictures},test=1"] + steps)
     torch = [sys.executable, os.path.join(bench.source, "tests/bench/step_torch.py"), method, states] + steps
-    return {
-        "cslc": timed_steps([program, "time", "--data", f"shapes:{pictures},test=1"] + steps),
-        "PyTorch, NCHW": timed_steps(torch + ["--layout", "nchw"] + arguments),
-        "PyTorch, channels_last": timed_steps(torch + ["--layout", "channels_last"] + arguments),
-    }
+    contestants["PyTorch, NCHW"] = timed_steps(torch + ["--layout", "nchw"] + arguments)
+    contestants["PyTorch, channels_last"] = timed_steps(torch + ["--layout", "channels_last"] + arguments)
+    if "bf16" in bench.precisions:
+        contestants["PyTorch, bf16 autocast"] = timed_steps(torch + ["--layout", "channels_last", "--bf16"] + arguments)
+    return contestants
 
 
 def simclr(bench):
-    """seconds of a training step: specs/simclr.csl, ResNet-18 with CIFAR's stem, f32; cslc's program beside PyTorch"""
+    """seconds of a training step: specs/simclr.csl, ResNet-18 with CIFAR's stem; cslc's programs beside PyTorch"""
     definitions = [f"batch={bench.batch or 128}", f"width={bench.width or 64}"]
     return step(bench, "simclr", definitions, f"train={max(bench.batch or 128, 500)}", ["resnet18", "cifar", "0.5", "masked"])
 
 
 def resnet50(bench):
-    """seconds of a training step: specs/simclr.csl, ResNet-50 on 2 views of 224 px of 16 pictures, f32"""
+    """seconds of a training step: specs/simclr.csl, ResNet-50 on 2 views of 224 px of 16 pictures"""
     definitions = [f"batch={bench.batch or 16}", f"width={bench.width or 64}", "encoder=resnet50", "stem=imagenet", "size=224"]
     return step(bench, "simclr", definitions, "train=64,size=224", ["resnet50", "imagenet", "0.5", "masked"])
 
 
 def yadim(bench):
-    """seconds of a training step: specs/yadim.csl, the wide ResNet-34, 64 pictures, f32"""
+    """seconds of a training step: specs/yadim.csl, the wide ResNet-34, 64 pictures"""
     definitions = [f"batch={bench.batch or 64}", f"width={bench.width or 64}"]
     return step(bench, "yadim", definitions, "train=500", ["wide_resnet34", "last", "random", "0", "20", "0.05", "0"])
 
 
 def amdim(bench):
-    """seconds of a training step: specs/amdim.csl, its own encoder at width 320 and depth 10 on 64 pictures, f32"""
+    """seconds of a training step: specs/amdim.csl, its own encoder at width 320 and depth 10 on 64 pictures"""
     definitions = [f"batch={bench.batch or 64}", f"width={bench.width or 320}"]
     return step(bench, "amdim", definitions, "train=500", ["10", "20", "multiscale", "0"])
 
 
 def cpc(bench):
-    """seconds of a training step: specs/cpc.csl, its ResNet-101 on 49 patches of each of 64 pictures, f32"""
+    """seconds of a training step: specs/cpc.csl, its ResNet-101 on 49 patches of each of 64 pictures"""
     definitions = [f"batch={bench.batch or 64}", f"width={bench.width or 64}"]
     return step(bench, "cpc", definitions, "train=500", ["cpc_resnet101", "described", "0", "5"])
 
@@ -209,11 +213,12 @@ BENCHMARKS = {
     "compile": compile_time,
 }
 TABLES = {"conv": conv}  # measure and print by themselves
-RIVALS = {  # compared: the one, and the fastest of those whose names start so
-    **{name: ("cslc", "PyTorch") for name in ("simclr", "yadim", "amdim", "cpc", "resnet50")},
-    "views-32": ("cslc", "torchvision"),
-    "views-224": ("cslc", "torchvision"),
+RIVALS = {  # compared: cslc's, and the fastest of those whose names start so
+    **{name: "PyTorch" for name in ("simclr", "yadim", "amdim", "cpc", "resnet50")},
+    "views-32": "torchvision",
+    "views-224": "torchvision",
 }
+PRECISIONS = ["f32", "f32x3", "f32x2", "bf16"]
 
 # ---- the machine
 
@@ -289,12 +294,19 @@ def summary(seconds):
 
 
 def compare(name, figures):
-    """The ratio to the fastest setting of the rival, which is named."""
+    """How many times as long the rival takes in its fastest setting, which is named: for each of cslc's programs, by the
+    rival in f32 and, if it was measured, in bf16."""
     if name not in RIVALS:
-        return None
-    own, rival = RIVALS[name]
-    best = min((figure["median"], other) for other, figure in figures.items() if other.startswith(rival))
-    return {"of": own, "to": best[1], "ratio": figures[own]["median"] / best[0]}
+        return []
+    found = []
+    for own in (contestant for contestant in figures if contestant.startswith("cslc")):
+        for in_bf16 in (False, True):
+            rivals = [(figure["median"], other) for other, figure in figures.items()
+                      if other.startswith(RIVALS[name]) and ("bf16" in other) == in_bf16]
+            if rivals:
+                taken, rival = min(rivals)
+                found.append({"of": own, "rival": rival, "times": taken / figures[own]["median"]})
+    return found
 
 
 def print_result(result):
@@ -303,9 +315,8 @@ def print_result(result):
     for contestant, figure in result["figures"].items():
         print(f"  {contestant:26} {figure['median']:9.3f} {figure['least']:9.3f} {figure['most']:9.3f} "
               f"{len(figure['seconds']):5d}")
-    ratio = result["comparison"]
-    if ratio:
-        print(f"  {ratio['of']} / {ratio['to']} (the rival's fastest setting): {ratio['ratio']:.3g}")
+    for ratio in result["comparison"]:
+        print(f"  {ratio['rival']} takes {ratio['times']:.3g} times as long as {ratio['of']}")
 
 
 class Bench:
@@ -314,6 +325,19 @@ class Bench:
         self.cslc = os.path.join(self.build, "cslc")
         self.rounds = chosen.rounds
         self.steps, self.batch, self.width = chosen.steps, chosen.batch, chosen.width
+        self.precisions = chosen.precisions or default_precisions()
+
+
+def default_precisions():
+    return ["f32", "f32x2", "bf16"] if "amx_bf16" in vector_units() else ["f32"]
+
+
+def precision_list(text):
+    names = text.split(",")
+    unknown = [name for name in names if name not in PRECISIONS]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"no precision '{unknown[0]}'; there are {', '.join(PRECISIONS)}")
+    return names
 
 
 def parse_options():
@@ -326,6 +350,8 @@ def parse_options():
     options.add_argument("--steps", type=int, metavar="N", default=2, help="timed steps a turn, after one warm-up step (default 2)")
     options.add_argument("--batch", type=int, metavar="N", help="pictures a step (default: the benchmark's)")
     options.add_argument("--width", type=int, metavar="N", help="channels of the encoder's first layer (default: the benchmark's)")
+    options.add_argument("--precisions", type=precision_list, metavar="A,B", help="of cslc's steps (default: f32, on matrix units "
+                         "f32x2 and bf16, too)")
     options.add_argument("--json", metavar="FILE", help="also write everything there")
     chosen = options.parse_args()
     for name in chosen.names:

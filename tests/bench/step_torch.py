@@ -1,8 +1,10 @@
-"""Times a method's training step in PyTorch: step_torch.py METHOD STATES [--steps N] [--threads N] [--layout L] [ARGUMENT …].
+"""Times a method's training step in PyTorch: step_torch.py METHOD STATES [--steps N] [--threads N] [--layout L] [--bf16]
+[ARGUMENT …].
 
 METHOD's network and loss are those of tests/parity, `loss_function(ARGUMENT …)`. STATES is a JSON file of the parameters and
 running statistics ({"states": {name: [role, dims]}, "views": {name: dims}}). Prints one JSON object a step, the first being a
-warm-up, as an emitted program's `time` does: forward, backward and Adam on one batch that is already there."""
+warm-up, as an emitted program's `time` does: forward, backward and Adam on one batch that is already there. With --bf16
+under autocast."""
 
 import argparse
 import importlib
@@ -40,6 +42,7 @@ def main():
     options.add_argument("--steps", type=int, default=5)
     options.add_argument("--threads", type=int, default=2)
     options.add_argument("--layout", choices=["nchw", "channels_last"], default="nchw")
+    options.add_argument("--bf16", action="store_true")
     options.add_argument("arguments", nargs="*")
     chosen = options.parse_intermixed_args()
 
@@ -56,7 +59,8 @@ def main():
     for step in range(chosen.steps + 1):
         begin = time.perf_counter()
         optimizer.zero_grad(set_to_none=True)
-        loss = loss_of(p, views)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=chosen.bf16):
+            loss = loss_of(p, views)
         loss.backward()
         optimizer.step()
         value = loss.item()

@@ -636,6 +636,52 @@ static void random_check(kernel_case *this, char *memory, int lanes) {
     }
 }
 
+/* ---- streamed stores ------------------------------------------------------------------------------------------- */
+
+enum { STREAMED_LINES = 40, STREAMED_SHIFT = 3 };
+
+/* The first argument at whole lines, the second three elements further, where no vector may go past the caches; the
+ * third in a loop whose register moves by less than a vector from the second turn on. */
+static kernel_case *streams_build(int lanes) {
+    kernel_case *this = case_new("streams");
+    const kir_builder *b = &this->builder;
+    int64_t room = 2 * (int64_t)STREAMED_LINES * lanes + 64;
+    int arguments[3];
+    static const char *const names[] = {"whole", "shifted", "creeping"};
+    for (int i = 0; i < 3; i++) {
+        arguments[i] = case_argument(this, names[i], KIR_F32, room, true);
+        this->kernel->arguments[arguments[i]].reads = false;
+        kir_stream(this->kernel, arguments[i]);
+    }
+    kir_reg number = kir_convert(b, kir_value(b, kir_plus(kir_at(0), 1, 0)), KIR_F32);
+    kir_reg values = kir_splat(b, number, lanes);
+    kir_index at = kir_plus(kir_at(0), lanes, 0), shifted = at;
+    shifted.base += STREAMED_SHIFT;
+    kir_store(b, arguments[0], at, values, lanes);
+    kir_store(b, arguments[1], shifted, values, lanes);
+    kir_builder body;
+    kir_reg place = kir_value(b, kir_at(0));
+    kir_loop(b, kir_at(0), kir_at(2), 1, &body);
+    kir_store(&body, arguments[2], kir_plus(kir_plus(kir_at(0), 2 * (int64_t)lanes, 0), 1, place), values, lanes);
+    kir_assign(&body, place, kir_value(&body, kir_plus(kir_at(1), 1, place)));
+    case_finish(this, STREAMED_LINES);
+    return this;
+}
+
+static void streams_fill(kernel_case *this, char *memory, int lanes) {
+    (void)this, (void)memory, (void)lanes;
+}
+
+static void streams_check(kernel_case *this, char *memory, int lanes) {
+    for (int i = 0; i < STREAMED_LINES * lanes; i++) {
+        assert_true(floats(this, memory, 0)[i] == (float)(i / lanes));
+        assert_true(floats(this, memory, 1)[i + STREAMED_SHIFT] == (float)(i / lanes));
+    }
+    for (int i = 0; i < STREAMED_LINES; i++)
+        for (int lane = 0; lane <= lanes; lane++)
+            assert_true(floats(this, memory, 2)[2 * i * lanes + lane] == (float)i);
+}
+
 /* ---- all of them
  * --------------------------------------------------------------------------------------------------------------- */
 
@@ -654,6 +700,7 @@ static void run_all(const case_way *way) {
     case_complete(truth_build(lanes), way, truth_fill, truth_check);
     case_complete(bits_build(lanes), way, bits_fill, bits_check);
     case_complete(random_build(lanes), way, random_fill, random_check);
+    case_complete(streams_build(lanes), way, streams_fill, streams_check);
 }
 
 static void every_way(void **state) {
