@@ -4,7 +4,7 @@
  * sums and maxima of the space along the same axes may be results too. From the last value to the first, each value
  * - joins the group of its users if all of them are of one group;
  * - is computed by each of several groups if it is cheap to compute again from no more memory than it would take
- * itself;
+ * itself, or by those that read that memory anyway;
  * - else is a result, of a group that reads the same memory if that makes no group depend on itself, or of its own.
  * What is nearly free (constants, indices, repeats) is computed wherever it is used. Groups of earlier passes stay as
  * they are. Requires nothing; copies values, changes none. */
@@ -210,6 +210,28 @@ static bool is_cheaper_again(const ir_value *value, int groups) {
     return node->work <= MAX_WORK && !node->bases.more && (groups - 1) * (node->bases.count - 1) <= 1;
 }
 
+static bool reads_all(const fusion_group *group, const fusion_bases *bases) {
+    for (int i = 0; i < bases->count; i++) {
+        bool found = false;
+        for (int j = 0; j < group->bases.count; j++)
+            found |= group->bases.items[j] == bases->items[i];
+        if (!found)
+            return false;
+    }
+    return true;
+}
+
+/* Of a stored value: leaves the groups that read all that it is computed from anyway. To compute it again costs them
+ * less than to read it, and the value itself waits in memory for one user less. */
+static void keep_readers(const ir_value *value, user_groups *groups) {
+    const fusion_node *node = fusion_node_of(value);
+    bool cheap = node->work <= MAX_WORK && !node->bases.more && node->bases.count > 0;
+    groups->stored = true;
+    for (int i = 0; i < groups->count; i++)
+        if (!cheap || !reads_all(groups->items[i], &node->bases))
+            groups->items[i--] = groups->items[--groups->count];
+}
+
 /* A member of each of the groups; the value itself stays alone if it is stored as well. */
 static void compute_in_each(fusion *work, ir_value *value, const user_groups *groups) {
     for (int i = groups->stored ? 0 : 1; i < groups->count; i++)
@@ -307,7 +329,9 @@ static void place(fusion *work, ir_value *value) {
         return;
     user_groups groups = find_user_groups(work, value);
     bool again = is_free(value) || (!groups.stored && (groups.count == 1 || is_cheaper_again(value, groups.count)));
-    if (!is_reduction(value) && again && groups.count)
+    if (!again)
+        keep_readers(value, &groups);
+    if (!is_reduction(value) && groups.count)
         compute_in_each(work, value, &groups);
     if (!fusion_node_of(value)->group && (fusion_node_of(value)->users || !is_free(value)))
         store(work, value);

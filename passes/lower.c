@@ -2,7 +2,7 @@
  *
  * Groups and lone values become buffers and launches in order. States are written last of all, but for those whose new
  * value is computed straight into their memory. */
-#include "passes/lower_units.h"
+#include "passes/pair_forms.h"
 
 static void place_states(kir_program *program) {
     const ir_module *module = program->module;
@@ -117,9 +117,11 @@ static bool lower_unit(function_lowering *work, const lower_group *group) {
 }
 
 static bool lower_units_of(function_lowering *work, bool late) {
-    for (int unit = 0; unit < work->units.count; unit++)
+    for (int unit = 0; unit < work->units.count; unit++) {
+        work->context->unit = late ? work->units.count + unit : unit;
         if (work->straight.late[unit] == late && !lower_unit(work, &work->units.items[unit]))
             return false;
+    }
     return true;
 }
 
@@ -190,6 +192,7 @@ static bool lower_function(pass_context *pass, ir_function *source) {
     if (!lower_units_find(pass, source, &work.units))
         return false;
     work.straight = lower_straight_find(pass->memory, source, &work.units);
+    lower_pair_operands_find(&context, &work.units, &work.straight);
     place_straight_values(&work);
     if (!lower_units_of(&work, false))
         return false;

@@ -9,8 +9,10 @@ typedef struct {
     arena *memory;
     kir_program *program;
     kir_function *function;
-    const ir_function *source; /* the function being lowered */
-    int *buffer_of;            /* by value id: index of the program buffer that holds the value, -1 before that */
+    const ir_function *source;   /* the function being lowered */
+    int *buffer_of;              /* by value id: index of the program buffer that holds the value, -1 before that */
+    int unit;                    /* number of the unit being lowered: those that run last have the highest */
+    struct pair_operands *pairs; /* pair_forms.h */
 } lower_context;
 
 /* The buffer that holds a value already lowered (an operand), dense in the value's own layout. */

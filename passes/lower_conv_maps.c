@@ -1,6 +1,6 @@
 /* conv2d and conv2d_input_grad as maps convolved with taps, and the choice of how they are computed. */
 #include "passes/conv_maps.h"
-#include "passes/lower_pairs.h"
+#include "passes/pair_forms.h"
 #include "passes/winograd.h"
 
 static int64_t larger(int64_t a, int64_t b) {
@@ -41,18 +41,11 @@ static void complete(conv_maps *maps) {
     find_margins(maps);
 }
 
-static bool lower_plainly(lower_context *context, const ir_value *value, const conv_maps *maps) {
-    return lower_conv_pairs_pay(context->pass, &maps->shape) ? lower_conv_pairs(context, value, maps)
-                                                             : lower_conv_sums(context, value, maps);
-}
-
-bool lower_conv_forward(lower_context *context, const ir_value *value) {
+static conv_maps forward_maps(lower_context *context, const ir_value *value) {
     const ir_value *x = value->operands[0], *w = value->operands[1];
     conv_maps maps = {.shape = lower_conv_shape(value, &x->type, &w->type, &value->type)};
     const conv_shape *shape = &maps.shape;
-    if (winograd_pays(shape, &context->pass->target) && !lower_conv_pairs_pay(context->pass, shape))
-        return lower_winograd_forward(context, value, shape);
-    phase_axis axes[2];
+    phase_axis *axes = arena_alloc(context->memory, 2 * sizeof *axes);
     for (int i = 0; i < 2; i++) {
         axes[i] = (phase_axis){.count = shape->kernel[i],
                                .offset = -shape->padding[2 * i],
@@ -76,7 +69,7 @@ bool lower_conv_forward(lower_context *context, const ir_value *value) {
                                   .inner_stride = shape->filters,
                                   .column_stride = 1};
     complete(&maps);
-    return lower_plainly(context, value, &maps);
+    return maps;
 }
 
 static int64_t greatest_common_divisor(int64_t a, int64_t b) {
@@ -102,12 +95,10 @@ static phase_axis gradient_phase(const conv_shape *shape, int axis, int64_t p) {
     return phase;
 }
 
-bool lower_conv_input_grad(lower_context *context, const ir_value *value) {
+static conv_maps input_grad_maps(lower_context *context, const ir_value *value) {
     const ir_value *y = value->operands[0], *w = value->operands[1];
     conv_maps maps = {.shape = lower_conv_shape(value, &value->type, &w->type, &y->type)};
     const conv_shape *shape = &maps.shape;
-    if (winograd_pays(shape, &context->pass->target) && !lower_conv_pairs_pay(context->pass, shape))
-        return lower_winograd_input_grad(context, value, shape);
     for (int i = 0; i < 2; i++) {
         phase_axis *axis = arena_alloc(context->memory, (size_t)shape->stride[i] * sizeof *axis);
         for (int64_t p = 0; p < shape->stride[i]; p++)
@@ -129,5 +120,50 @@ bool lower_conv_input_grad(lower_context *context, const ir_value *value) {
                                   .inner_stride = 1,
                                   .column_stride = shape->filters};
     complete(&maps);
-    return lower_plainly(context, value, &maps);
+    return maps;
+}
+
+/* ---- the choice ---------------------------------------------------------------------------------------------------
+ */
+
+bool lower_conv_forward(lower_context *context, const ir_value *value) {
+    conv_maps maps = forward_maps(context, value);
+    if (lower_conv_pairs_pay(context->pass, &maps.shape))
+        return lower_conv_pairs(context, value, &maps);
+    return winograd_pays(&maps.shape, &context->pass->target) ? lower_winograd_forward(context, value, &maps.shape)
+                                                              : lower_conv_sums(context, value, &maps);
+}
+
+bool lower_conv_input_grad(lower_context *context, const ir_value *value) {
+    conv_maps maps = input_grad_maps(context, value);
+    if (lower_conv_pairs_pay(context->pass, &maps.shape))
+        return lower_conv_pairs(context, value, &maps);
+    return winograd_pays(&maps.shape, &context->pass->target) ? lower_winograd_input_grad(context, value, &maps.shape)
+                                                              : lower_conv_sums(context, value, &maps);
+}
+
+static pair_form source_form(const lower_context *context, const conv_maps *maps) {
+    int64_t n = maps->shape.n;
+    pair_form form = {PAIRS_OF_CHANNELS};
+    form.images = lower_divisor_below(n, pair_panel_rows(&context->pass->target, n, maps->target_channels));
+    for (int i = 0; i < 4; i++)
+        form.margin[i] = maps->margin[i] > 0 ? maps->margin[i] : 0;
+    return form;
+}
+
+bool lower_conv_form(lower_context *context, const ir_value *conv, int operand, pair_form *form) {
+    if (conv->opcode == IR_OP_conv2d_weight_grad) {
+        conv_shape shape = lower_conv_shape(conv, &conv->operands[0]->type, &conv->type, &conv->operands[1]->type);
+        pair_form forms[2];
+        if (!lower_conv_pairs_pay(context->pass, &shape))
+            return false;
+        lower_weight_grad_forms(context->pass, &shape, forms);
+        *form = forms[operand];
+        return true;
+    }
+    if (operand != 0 || (conv->opcode != IR_OP_conv2d && conv->opcode != IR_OP_conv2d_input_grad))
+        return false;
+    conv_maps maps = conv->opcode == IR_OP_conv2d ? forward_maps(context, conv) : input_grad_maps(context, conv);
+    *form = source_form(context, &maps);
+    return lower_conv_pairs_pay(context->pass, &maps.shape);
 }

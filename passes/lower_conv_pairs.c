@@ -2,7 +2,7 @@
  * that the rows of a panel are the same place of several images: taps, strides and margins only move the whole panel.
  */
 #include "passes/conv_maps.h"
-#include "passes/lower_pairs.h"
+#include "passes/pair_forms.h"
 #include "passes/winograd.h"
 
 enum { ENOUGH_ITERATIONS = 16 };
@@ -119,27 +119,27 @@ bool lower_conv_pairs(lower_context *context, const ir_value *value, const conv_
     const ir_value *source = value->operands[0], *weight = value->operands[1];
     const kir_target *cpu = &context->pass->target;
     int parts = context->pass->product_parts;
-    int64_t images = lower_divisor_below(maps->shape.n, pair_panel_rows(cpu, maps->shape.n, maps->target_channels));
+    pair_form form;
+    int from;
+    lower_conv_form(context, value, 0, &form);
     conv_maps conv = *maps;
     conv.weights.parts = parts;
     conv.weights.panel = pair_panel_columns(cpu, maps->target_channels);
     pair_core core = {.conv = &conv, .pairs = (maps->source_channels + 1) / 2, .bands = 1};
-    core.source = pair_maps_of_channels(parts, maps->shape.n / images, images, maps->source_size, maps->source_channels,
-                                        maps->margin);
+    core.source = lower_pair_maps(context, source, &form, value->span, &from);
     core.panel = (pair_panel){.cpu = cpu,
                               .parts = parts,
                               .left_row = core.source.line_to,
                               .left_pair = 1,
                               .left_part = core.source.part,
                               .right_part = conv.weights.outer * core.pairs * maps->target_channels,
-                              .rows = images,
+                              .rows = form.images,
                               .tile = pair_tile_for(maps->shape.n, maps->target_channels, core.pairs),
                               .fresh = true};
     if (maps->phase_counts[0] == 1)
         core.bands = lower_divisor_below(maps->target_size[0], ENOUGH_ITERATIONS / core.source.blocks);
     ir_layout map = lower_channels_last();
-    int from = lower_buffer_in_layout(context, source, map);
-    int buffers[] = {lower_pack_pair_maps(context, &core.source, from, ir_type_elements(&source->type), value->span),
+    int buffers[] = {from,
                      lower_pack_panels(context, &conv.weights,
                                        lower_buffer_in_layout(context, weight, lower_conv_weight()),
                                        ir_type_elements(&weight->type), value->span),

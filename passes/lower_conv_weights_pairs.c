@@ -1,7 +1,7 @@
 /* conv2d_weight_grad by products in pairs of bf16 parts: the two of a pair are images, so that the sums over places and
  * images are the same for all taps, strides and margins. */
 #include "passes/conv_maps.h"
-#include "passes/lower_pairs.h"
+#include "passes/pair_forms.h"
 
 enum { STEP_BYTES = 512 << 10 };
 
@@ -27,6 +27,7 @@ static void emit_channels(kir_builder *builder, kir_index first, int64_t size, v
     panel.left_at = kir_plus_index(panel.left_at, x->row * shape->stride[0], work->row);
     panel.left_at = kir_plus_index(panel.left_at, x->row * shape->dilation[0], work->tap_row);
     panel.left_at = kir_plus_index(panel.left_at, x->place * shape->dilation[1], work->tap_column);
+    panel.left_at.base += x->row * (x->margin[0] - shape->padding[0]) + x->place * (x->margin[2] - shape->padding[2]);
     panel.right_at = kir_plus_index(kir_plus_index(kir_at(0), dy->block, work->block), dy->row, work->row);
     panel.right_at = kir_plus_index(panel.right_at, 1, work->filters_first);
     kir_index tap = kir_plus_index(kir_plus_index(kir_at(0), shape->kernel[1], work->tap_row), 1, work->tap_column);
@@ -96,36 +97,42 @@ static void choose_steps(pair_weights *work) {
         work->blocks = lower_divisor_below(work->x.blocks / work->chunks, STEP_BYTES / (row * work->rows));
 }
 
+void lower_weight_grad_forms(const pass_context *pass, const conv_shape *shape, pair_form forms[2]) {
+    int64_t images = 2 * pair_tile_size(shape->n / 2);
+    forms[0] = (pair_form){pass->target.matrix_units ? PAIRS_OF_IMAGES_TURNED : PAIRS_OF_IMAGES, images, {0}};
+    forms[1] = (pair_form){PAIRS_OF_IMAGES, images, {0}};
+    for (int i = 0; i < 4; i++)
+        forms[0].margin[i] = shape->padding[i] > 0 ? shape->padding[i] : 0;
+}
+
 bool lower_conv_weight_grad_pairs(lower_context *context, const ir_value *value, const conv_shape *shape) {
     const ir_value *x = value->operands[0], *dy = value->operands[1];
     const kir_target *cpu = &context->pass->target;
-    static const int64_t none[4] = {0};
     int parts = context->pass->product_parts;
-    int64_t images = 2 * pair_tile_size(shape->n / 2), blocks = shape->n / images;
     pair_weights work = {.shape = shape, .elements = ir_type_elements(&value->type)};
-    work.x =
-        pair_maps_of_images(parts, blocks, images, shape->size, shape->channels, shape->padding, cpu->matrix_units);
-    work.dy = pair_maps_of_images(parts, blocks, images, shape->out, shape->filters, none, false);
+    pair_form forms[2];
+    int buffers[3];
+    lower_weight_grad_forms(context->pass, shape, forms);
+    work.x = lower_pair_maps(context, x, &forms[0], value->span, &buffers[0]);
+    work.dy = lower_pair_maps(context, dy, &forms[1], value->span, &buffers[1]);
+    int64_t pairs = forms[0].images / 2;
     work.panel = (pair_panel){.cpu = cpu,
                               .parts = parts,
-                              .pairs = kir_at(images / 2),
-                              .tile = pair_tile_for(shape->channels, shape->filters, images / 2),
+                              .pairs = kir_at(pairs),
+                              .tile = pair_tile_for(shape->channels, shape->filters, pairs),
                               .left_row = work.x.number_to,
                               .left_pair = work.x.line_to,
                               .left_part = work.x.part,
                               .right_pair = work.dy.line_to,
                               .right_part = work.dy.part,
                               .target_row = shape->filters};
-    work.chunks = lower_chunk_count(blocks, work.elements * 4);
+    work.chunks = lower_chunk_count(work.x.blocks, work.elements * 4);
     choose_steps(&work);
-    ir_layout map = lower_channels_last(), weight = lower_conv_weight();
-    int maps = lower_buffer_in_layout(context, x, map), gradients = lower_buffer_in_layout(context, dy, map);
+    ir_layout weight = lower_conv_weight();
     int result = lower_result_buffer_in_layout(context, value, weight), target = result;
     if (work.chunks > 1)
         target = lower_temporary(context, "weight_partial", KIR_F32, work.chunks * work.elements, value->span);
-    int buffers[] = {lower_pack_pair_maps(context, &work.x, maps, ir_type_elements(&x->type), value->span),
-                     lower_pack_pair_maps(context, &work.dy, gradients, ir_type_elements(&dy->type), value->span),
-                     target};
+    buffers[2] = target;
     launch(context, &work, buffers, value);
     if (work.chunks > 1)
         lower_join_chunks(context, target, result, work.chunks, work.elements, value);

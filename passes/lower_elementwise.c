@@ -1,5 +1,5 @@
 /* Kernels of elementwise groups, and copies between layouts. */
-#include "passes/lower_nest.h"
+#include "passes/pair_forms.h"
 
 #include <stdlib.h>
 
@@ -155,6 +155,8 @@ static bool is_random(const ir_value *value) {
 
 bool lower_elementwise(lower_context *context, const lower_group *group) {
     const ir_value *root = group->results[0];
+    if (lower_pack_group(context, group))
+        return true;
     int lanes = is_random(root) || root->type.rank == 0 ? 1 : context->pass->target.lanes;
     if (root->type.rank > 0 && !is_random(root) && is_flat(group)) {
         lower_flat(context, group, lanes);

@@ -201,8 +201,44 @@ static void products_keep_their_bound(void **state) {
     }
 }
 
+/* Maps that are computed straight into pairs, of an odd number of channels, and that several convolutions read. */
+#define STEPS "stride=[1,1], dilation=[1,1], groups=1"
+static const char shared_maps[] = "module @shared\n"
+                                  "func @forward {\n"
+                                  "  %0 = input @a : f32[32,27,7,6]\n"
+                                  "  %1 = input @b : f32[32,27,7,6]\n"
+                                  "  %2 = input @w : f32[27,27,3,3]\n"
+                                  "  %3 = input @v : f32[27,27,5,5]\n"
+                                  "  %4 = add %0, %1 : f32[32,27,7,6]\n"
+                                  "  %5 = conv2d %4, %2 {" STEPS ", padding=[1,1,1,1]} : f32[32,27,7,6]\n"
+                                  "  %6 = conv2d %4, %3 {" STEPS ", padding=[2,2,2,2]} : f32[32,27,7,6]\n"
+                                  "  %7 = add %5, %6 : f32[32,27,7,6]\n"
+                                  "  %8 = add %7, %4 : f32[32,27,7,6]\n"
+                                  "  output @r, %8\n}\n"
+                                  "func @gradients {\n"
+                                  "  %0 = input @a : f32[32,27,7,6]\n"
+                                  "  %1 = input @b : f32[32,27,7,6]\n"
+                                  "  %2 = input @w : f32[27,27,3,3]\n"
+                                  "  %3 = input @x : f32[32,27,7,6]\n"
+                                  "  %4 = add %0, %1 : f32[32,27,7,6]\n"
+                                  "  %5 = conv2d_input_grad %4, %2 {" STEPS ", padding=[1,1,1,1]} : f32[32,27,7,6]\n"
+                                  "  %6 = conv2d_weight_grad %3, %4 {" STEPS ", padding=[1,1,1,1]} : f32[27,27,3,3]\n"
+                                  "  %7 = reshape %5 : f32[36288]\n"
+                                  "  %8 = reshape %6 : f32[6561]\n"
+                                  "  %9 = concat %7, %8 {axis=0} : f32[42849]\n"
+                                  "  output @r, %9\n}\n";
+
+static void shared_maps_keep_their_bound(void **state) {
+    (void)state;
+    text_buffer text = {0};
+    text_append(&text, "%s", shared_maps);
+    check_module(&text, SHAPES, "shared maps");
+    text_free(&text);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(shared_maps_keep_their_bound),
         cmocka_unit_test(convolutions_keep_their_bound),
         cmocka_unit_test(products_keep_their_bound),
     };
