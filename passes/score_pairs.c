@@ -21,6 +21,10 @@ int64_t score_pairs_along(const score_plan *plan, int64_t length) {
     return rounded_up((length + 1) / 2, has_units(plan) ? PAIR_UNIT : 1);
 }
 
+int64_t score_pairs_row(const score_plan *plan, int64_t length) {
+    return has_units(plan) ? rounded_up(length, PAIR_UNIT) : length;
+}
+
 static kir_reg zeros(const kir_builder *builder, int lanes) {
     return kir_number(builder, kir_vector_type(KIR_F32, lanes), 0);
 }
@@ -32,6 +36,7 @@ typedef struct {
     const score_plan *plan;
     int from, to; /* arguments */
     int64_t length, pairs;
+    int64_t to_row; /* between pairs of vectors */
     int64_t stride; /* between parts */
     kir_reg row;
 } packing;
@@ -152,7 +157,7 @@ static void pack_vector_block(kir_builder *builder, kir_index first, int64_t cou
             i < work->present ? kir_load(builder, base->from, source, lanes, (int)count) : zeros(builder, lanes);
         source.base += lanes * base->length;
     }
-    kir_index target = kir_plus_index(kir_plus_index(kir_at(0), base->length, work->pair), 1, first);
+    kir_index target = kir_plus_index(kir_plus_index(kir_at(0), base->to_row, work->pair), 1, first);
     pair_store_parts(builder, base->plan->parts, base->to, target, base->stride, numbers[0], numbers[1], (int)count);
 }
 
@@ -191,7 +196,8 @@ static void launch_vectors(packing base, const ir_value *vectors, int from, int 
 int score_pairs_vectors(const score_plan *plan, const ir_value *vectors) {
     int64_t count = vectors->type.dims[0], size = 2 * plan->lanes, whole = count / size;
     packing work = {.plan = plan, .length = vectors->type.dims[1]};
-    work.stride = pairs_of_vectors(plan, count) * work.length;
+    work.to_row = score_pairs_row(plan, work.length);
+    work.stride = pairs_of_vectors(plan, count) * work.to_row;
     int from = lower_buffer_in_layout(plan->context, vectors, ir_layout_identity());
     int to = lower_temporary(plan->context, "vector_pairs", KIR_I32, plan->parts * work.stride, vectors->span);
     launch_vectors(work, vectors, from, to, 0, whole, size);
@@ -328,7 +334,7 @@ typedef struct {
     pair_panel panel;
     int vectors; /* argument: all of them, in pairs */
     kir_index first_pair, targets, first_target;
-    int64_t length, vector_part;
+    int64_t row, vector_part;
 } pair_multiplication;
 
 /* How many pairs hold that many rows or columns: whole blocks. */
@@ -356,8 +362,8 @@ static void copy_block(const kir_builder *builder, const pair_multiplication *wo
         kir_reg pair = kir_loop(builder, kir_at(0), work->panel.pairs, 1, &body);
         for (int64_t at = 0; at < columns; at += plan->lanes) {
             int count = (int)(columns - at < plan->lanes ? columns - at : plan->lanes);
-            kir_index from = kir_plus_index(kir_at(part * work->vector_part + at), work->length,
-                                            kir_plus(work->first_pair, 1, pair));
+            kir_index from =
+                kir_plus_index(kir_at(part * work->vector_part + at), work->row, kir_plus(work->first_pair, 1, pair));
             kir_index to = kir_plus(kir_at(part * work->panel.right_part + at), columns, pair);
             kir_reg pairs = kir_load(&body, work->vectors, kir_plus_index(from, 1, first), plan->lanes, count);
             kir_store(&body, work->panel.right, to, pairs, count);
@@ -370,8 +376,8 @@ static void emit_multiply(kir_builder *builder, kir_index first, int64_t columns
     pair_panel panel = work->panel;
     panel.columns = columns;
     if (has_units(work->plan)) {
-        panel.right_at = kir_plus_index(kir_plus_index(kir_at(0), work->length, work->first_pair), 1, first);
-        panel.right_pair = work->length;
+        panel.right_at = kir_plus_index(kir_plus_index(kir_at(0), work->row, work->first_pair), 1, first);
+        panel.right_pair = work->row;
     } else {
         copy_block(builder, work, first, columns);
         panel.right_at = kir_at(0);
@@ -380,7 +386,7 @@ static void emit_multiply(kir_builder *builder, kir_index first, int64_t columns
     kir_builder body;
     kir_reg row = kir_loop(builder, kir_at(0), work->targets, panel.rows, &body);
     panel.left_at = kir_plus(kir_at(0), panel.left_row, row);
-    panel.target_at = kir_plus_index(kir_at(0), work->length, kir_plus(work->first_target, 1, row));
+    panel.target_at = kir_plus_index(kir_at(0), work->row, kir_plus(work->first_target, 1, row));
     panel.target_at = kir_plus_index(panel.target_at, 1, first);
     pair_panel_emit(&body, &panel);
 }
@@ -411,25 +417,25 @@ static void pack_weights(lower_kernel *kernel, const score_place *place, pair_mu
 
 void score_pairs_multiply(lower_kernel *kernel, const score_plan *plan, const score_place *place,
                           const score_output *output, int weights, bool by_row) {
-    pair_multiplication work = {.plan = plan, .length = output->length};
+    pair_multiplication work = {.plan = plan, .row = output->row};
     pair_panel *panel = &work.panel;
     *panel = (pair_panel){.cpu = &plan->context->pass->target,
                           .tile = whole_tiles,
                           .parts = plan->parts,
                           .rows = plan->panel_rows,
-                          .target_row = output->length};
+                          .target_row = output->row};
     panel->fresh = by_row ? place->fresh_rows : place->fresh_columns;
     panel->target = lower_argument(kernel, output->total, true);
     if (!panel->fresh)
         lower_argument(kernel, output->total, false);
     work.vectors = lower_argument(kernel, output->vectors, false);
-    work.vector_part = pairs_of_vectors(plan, output->value->operands[1]->type.dims[0]) * output->length;
+    work.vector_part = pairs_of_vectors(plan, output->value->operands[1]->type.dims[0]) * output->row;
     work.targets = by_row ? place->row_end : place->column_end;
     work.first_target = by_row ? place->row : kir_plus_index(place->column, 1, place->column_totals);
     work.first_pair = halved(by_row ? place->column : place->row);
     panel->pairs = pairs_of(&kernel->builder, by_row ? place->column_end : place->row_end, plan->lanes);
     pack_weights(kernel, place, &work, weights, by_row);
-    int64_t block = has_units(plan) ? PAIR_UNIT_PANEL * PAIR_UNIT : pair_panel_columns(panel->cpu, work.length);
+    int64_t block = has_units(plan) ? PAIR_UNIT_PANEL * PAIR_UNIT : pair_panel_columns(panel->cpu, work.row);
     if (has_units(plan)) {
         panel->right = work.vectors;
         panel->right_part = work.vector_part;
@@ -439,6 +445,6 @@ void score_pairs_multiply(lower_kernel *kernel, const score_plan *plan, const sc
             kir_scratch_add(plan->context->memory, kernel->kernel, "vectors", KIR_I32, plan->parts * panel->right_part);
     }
     kir_builder outer = kernel->builder;
-    tile_blocks(&outer, work.length, block, emit_multiply, &work);
+    tile_blocks(&outer, work.row, block, emit_multiply, &work);
     kernel->builder = outer;
 }

@@ -11,8 +11,12 @@
 /* Pairs along vectors of that length, padded with zeros for the matrix units. */
 int64_t score_pairs_along(const score_plan *plan, int64_t length);
 
+/* The same of vectors that scores are multiplied by, and of the results: whole tiles, as the matrix units are set up
+ * for one size only. What they hold beyond the length is nobody's. */
+int64_t score_pairs_row(const score_plan *plan, int64_t length);
+
 /* Buffers of pairs: of row vectors [part][rows, whole panels][pairs], of column vectors [part][panel][pairs][columns],
- * of what scores are multiplied by [part][pairs of vectors][length]. */
+ * of what scores are multiplied by [part][pairs of vectors][row]. */
 int score_pairs_rows(const score_plan *plan, const ir_value *vectors);
 int score_pairs_columns(const score_plan *plan, const ir_value *vectors);
 int score_pairs_vectors(const score_plan *plan, const ir_value *vectors);

@@ -1,5 +1,6 @@
 /* What a group of scores computes: its products and results, whether it is symmetric, whether another group shares its
  * product. */
+#include "passes/score_pairs.h"
 #include "passes/score_space.h"
 #include "passes/score_tile.h"
 
@@ -43,6 +44,7 @@ static void add_output(score_plan *plan, const ir_value *value) {
     }
     output->by_row = ir_ints(value, IR_ATTR_lhs_contract)[0] == 1;
     output->length = value->operands[1]->type.dims[1];
+    output->row = plan->parts ? score_pairs_row(plan, output->length) : output->length;
     output->weights = weights_number(plan, output->scores);
 }
 

@@ -29,6 +29,7 @@ typedef struct {
     int exponentials; /* of a log-sum-exp: buffer of the sums of e^(score - largest) */
     int vectors;      /* of a product: buffer of what scores are multiplied by, [columns or rows, length], or pairs */
     int64_t length;
+    int64_t row; /* of a product: elements between rows of its total, at least `length` */
     int weights; /* of a product: which of the plan's weights */
 } score_output;
 

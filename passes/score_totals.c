@@ -47,9 +47,9 @@ static int new_total(const score_plan *plan, const score_output *output) {
     int64_t count = output->by_row ? plan->rows : plan->columns, copies = is_split(plan, output) ? plan->chunks : 1;
     if (output->kind != SCORE_MULTIPLY)
         return lower_temporary(context, "totals", KIR_F32, copies * padded_count(plan, output), value->span);
-    if (copies == 1 && count % plan->panel_rows == 0)
+    if (copies == 1 && count % plan->panel_rows == 0 && output->row == output->length)
         return lower_result_buffer_in_layout(context, value, ir_layout_identity());
-    return lower_temporary(context, "products", KIR_F32, copies * padded_count(plan, output) * output->length,
+    return lower_temporary(context, "products", KIR_F32, copies * padded_count(plan, output) * output->row,
                            value->span);
 }
 
@@ -113,7 +113,7 @@ static void launch_finish(const score_plan *plan, const score_output *output, in
     lower_context *context = plan->context;
     int64_t count = ir_type_elements(&output->value->type), whole = count / plan->lanes;
     int64_t parts = is_split(plan, output) ? plan->chunks : 1;
-    int64_t stride = padded_count(plan, output) * (output->kind == SCORE_MULTIPLY ? output->length : 1);
+    int64_t stride = padded_count(plan, output) * (output->kind == SCORE_MULTIPLY ? output->row : 1);
     for (int rest = 0; rest < 2; rest++) {
         int64_t extent = rest ? count - whole * plan->lanes : whole;
         int lanes = rest ? 1 : plan->lanes;
@@ -127,13 +127,30 @@ static void launch_finish(const score_plan *plan, const score_output *output, in
     }
 }
 
+/* A row of results an iteration, without what its total holds beyond the length. */
+static void launch_finish_rows(const score_plan *plan, const score_output *output, int result) {
+    lower_kernel kernel = lower_kernel_begin(plan->context, "finish_scores", output->value);
+    int64_t parts = is_split(plan, output) ? plan->chunks : 1, stride = padded_count(plan, output) * output->row;
+    int target = lower_argument(&kernel, result, true);
+    for (int64_t first = 0; first < output->length; first += plan->lanes) {
+        int64_t left = output->length - first;
+        kir_index at = kir_plus(kir_at(first), output->row, 0);
+        kir_reg value = finished(&kernel, output, at, parts, stride, plan->lanes);
+        kir_store(&kernel.builder, target, kir_plus(kir_at(first), output->length, 0), value,
+                  (int)(left < plan->lanes ? left : plan->lanes));
+    }
+    lower_kernel_launch(&kernel, output->value->type.dims[0]);
+}
+
 void score_totals_finish(const score_plan *plan) {
     lower_context *context = plan->context;
     ir_layout identity = ir_layout_identity();
     for (int i = 0; i < plan->output_count; i++) {
         const score_output *output = &plan->outputs[i];
         int result = lower_result_buffer_in_layout(context, output->value, identity);
-        if (result != output->total)
+        if (output->kind == SCORE_MULTIPLY && output->row != output->length)
+            launch_finish_rows(plan, output, result);
+        else if (result != output->total)
             launch_finish(plan, output, result);
         lower_finish_result(context, output->value, identity, result);
     }

@@ -380,6 +380,14 @@ static void products_of_parts_agree(void **state) {
     }
 }
 
+static void products_on_matrix_units_agree(void **state) {
+    (void)state;
+    for (int parts = 1; parts <= 3 && backend_target_host().matrix_units; parts++) {
+        way units = parts_way("amx", "amx", parts);
+        check_seeds(&units, CASES / 3);
+    }
+}
+
 static void products_in_tiles_agree(void **state) {
     (void)state;
     static const uint64_t seeds[] = {2, 3, 9};
@@ -438,6 +446,9 @@ static void products_keep_their_bound(void **state) {
         check_bound(&tiles, 1);
         check_bound(&tiles, 33);
         check_bound(&tiles, 200);
+        way units = parts_way("amx", "amx", parts);
+        for (int i = 0; i < 6 && backend_target_host().matrix_units; i++)
+            check_bound(&units, lengths[i]);
     }
 }
 
@@ -445,6 +456,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(products_keep_their_bound),
         cmocka_unit_test(products_of_parts_agree),
+        cmocka_unit_test(products_on_matrix_units_agree),
         cmocka_unit_test(products_in_tiles_agree),
         cmocka_unit_test(extreme_scores_stay_finite),
         cmocka_unit_test(scalar_code_agrees_with_stored_scores),
