@@ -5,7 +5,8 @@
 #include "passes/pair_forms.h"
 #include "passes/winograd.h"
 
-enum { ENOUGH_ITERATIONS = 16 };
+/* WEIGHTS_BYTES stay in the second cache beside the rows of the source that taps reach. */
+enum { ENOUGH_ITERATIONS = 16, WEIGHTS_BYTES = 640 << 10 };
 
 typedef struct {
     const conv_maps *conv;
@@ -15,7 +16,7 @@ typedef struct {
     int64_t bands; /* of rows of places, each an iteration's */
     kir_index block, band;
     const phase_axis *phase[2];
-    kir_index columns_first;
+    kir_index group_first, columns_first, row; /* at work */
     int64_t columns;
 } pair_core;
 
@@ -73,14 +74,30 @@ static void emit_place(const kir_builder *builder, const pair_core *core, kir_in
 
 static void emit_columns(kir_builder *builder, kir_index first, int64_t size, void *user) {
     pair_core *core = user;
-    core->columns_first = first;
+    core->columns_first = kir_plus_index(core->group_first, 1, first);
     core->columns = size;
+    kir_builder body;
+    kir_reg column = kir_loop(builder, kir_at(0), kir_at(core->phase[1]->places), 1, &body);
+    emit_place(&body, core, core->row, kir_plus(kir_at(0), 1, column));
+}
+
+/* All columns of a row before the next: the source is read once for each group. */
+static void emit_group(kir_builder *builder, kir_index first, int64_t size, void *user) {
+    pair_core *core = user;
     int64_t rows = core->phase[0]->places / core->bands;
-    kir_builder over_rows, over_columns;
-    kir_reg row = kir_loop(builder, kir_at(0), kir_at(rows), 1, &over_rows);
-    kir_reg column = kir_loop(&over_rows, kir_at(0), kir_at(core->phase[1]->places), 1, &over_columns);
-    emit_place(&over_columns, core, kir_plus(kir_plus_index(kir_at(0), rows, core->band), 1, row),
-               kir_plus(kir_at(0), 1, column));
+    kir_builder body;
+    kir_reg row = kir_loop(builder, kir_at(0), kir_at(rows), 1, &body);
+    core->row = kir_plus(kir_plus_index(kir_at(0), rows, core->band), 1, row);
+    core->group_first = first;
+    tile_blocks(&body, size, core->conv->weights.panel, emit_columns, core);
+}
+
+/* Target channels whose weights stay in the cache: whole panels. */
+static int64_t group_size(const pair_core *core) {
+    const conv_maps *conv = core->conv;
+    int64_t panel = conv->weights.panel, panels = (conv->target_channels + panel - 1) / panel;
+    int64_t limit = WEIGHTS_BYTES / (4 * core->panel.parts * conv->weights.outer * core->pairs * panel);
+    return limit > 1 ? tile_even_size(panels, limit) * panel : panel;
 }
 
 static void launch(lower_context *context, pair_core *core, const int buffers[3], const ir_value *value) {
@@ -105,12 +122,13 @@ static void launch(lower_context *context, pair_core *core, const int buffers[3]
         core->block = kir_plus(kir_at(0), 1, kir_op2(&builder, KIR_div, 0, bands));
         core->band = kir_plus(kir_at(0), 1, kir_op2(&builder, KIR_rem, 0, bands));
     }
+    int64_t group = group_size(core);
     for (int64_t v = 0; v < conv->phase_counts[0]; v++)
         for (int64_t h = 0; h < conv->phase_counts[1]; h++) {
             core->phase[0] = &conv->phases[0][v];
             core->phase[1] = &conv->phases[1][h];
             if (core->phase[0]->places > 0 && core->phase[1]->places > 0)
-                tile_blocks(&builder, conv->target_channels, conv->weights.panel, emit_columns, core);
+                tile_blocks(&builder, conv->target_channels, group, emit_group, core);
         }
     lower_launch(context, kernel, extent, buffers, value->span);
 }
