@@ -5,8 +5,17 @@
 #include "passes/pair_forms.h"
 #include "passes/winograd.h"
 
-/* WEIGHTS_BYTES stay in the second cache beside the rows of the source that taps reach. */
-enum { ENOUGH_ITERATIONS = 16, WEIGHTS_BYTES = 640 << 10 };
+/* WEIGHTS_BYTES stay in the second cache beside the rows of the source that taps reach, SLICE_BYTES of them in the
+ * first beside the sums of PLACES_AT_ONCE. */
+enum { ENOUGH_ITERATIONS = 16, WEIGHTS_BYTES = 640 << 10, SLICE_BYTES = 24 << 10, PLACES_AT_ONCE = 4 };
+
+/* The products of a panel cut into slices, each done for several places before the next: on matrix units weights would
+ * otherwise come from the second cache for every place, which is no faster than the units. */
+typedef struct {
+    int outer;      /* of the panel's sums, those that count slices */
+    int64_t pairs;  /* of a slice */
+    int64_t places; /* whose sums wait in the worker's memory; 1: not sliced */
+} pair_slices;
 
 typedef struct {
     const conv_maps *conv;
@@ -18,6 +27,7 @@ typedef struct {
     const phase_axis *phase[2];
     kir_index group_first, columns_first, row; /* at work */
     int64_t columns;
+    int sums; /* a scratch argument, through which sums reach the target; 0: they are stored there at once */
 } pair_core;
 
 /* What f32 needs of a direct convolution's time: measured of Winograd's method (docs/performance.md). */
@@ -43,7 +53,7 @@ bool lower_conv_pairs_pay(const pass_context *pass, const conv_shape *shape) {
 }
 
 /* A panel of target channels at one place of a block's images. */
-static void emit_place(const kir_builder *builder, const pair_core *core, kir_index row, kir_index column) {
+static pair_panel panel_at(const pair_core *core, kir_index row, kir_index column) {
     const conv_maps *conv = core->conv;
     const pair_maps *source = &core->source;
     const phase_axis *const *phase = core->phase;
@@ -69,16 +79,102 @@ static void emit_place(const kir_builder *builder, const pair_core *core, kir_in
     }
     panel.sum_count = 2;
     panel.pairs = kir_at(phase[0]->count > 0 && phase[1]->count > 0 ? core->pairs : 0);
-    pair_panel_emit(builder, &panel);
+    return panel;
+}
+
+/* The largest slices whose weights fit: rows of taps, taps, or parts of a tap's channels. */
+static pair_slices slices_of(const pair_core *core) {
+    const phase_axis *const *phase = core->phase;
+    int64_t tile = core->panel.tile.pairs, bytes = 4 * core->panel.parts * core->columns;
+    int64_t places = lower_divisor_below(phase[1]->places, PLACES_AT_ONCE), room = SLICE_BYTES / bytes;
+    int64_t row = phase[1]->count * core->pairs;
+    pair_slices slices = {.pairs = core->pairs, .places = 1};
+    if (!core->panel.cpu->matrix_units || places == 1 || phase[0]->count * row <= room)
+        return slices;
+    slices.places = places;
+    slices.outer = row <= room ? 1 : 2;
+    if (core->pairs > room && core->pairs % tile == 0)
+        slices.pairs = lower_divisor_below(core->pairs / tile, room / tile) * tile;
+    return slices;
+}
+
+/* The loops over slices: their numbers, along each sum and the pairs. */
+static kir_builder open_slices(kir_builder builder, const pair_core *core, const pair_slices *slices,
+                               kir_index number[3]) {
+    int64_t counts[3] = {core->phase[0]->count, core->phase[1]->count, core->pairs};
+    for (int i = 0; i < 3; i++) {
+        int64_t step = i < 2 ? 1 : slices->pairs;
+        number[i] = kir_at(0);
+        if (i < 2 ? i >= slices->outer : step == core->pairs)
+            continue;
+        kir_builder body;
+        number[i] = kir_plus(kir_at(0), 1, kir_loop(&builder, kir_at(0), kir_at(counts[i]), step, &body));
+        builder = body;
+    }
+    return builder;
+}
+
+static void take_slice(pair_panel *panel, const pair_slices *slices, const kir_index number[3]) {
+    for (int i = 0; i < slices->outer; i++) {
+        panel->left_at = kir_plus_index(panel->left_at, panel->sums[i].left_step, number[i]);
+        panel->right_at = kir_plus_index(panel->right_at, panel->sums[i].right_step, number[i]);
+        panel->sums[i].count = 1;
+    }
+    if (panel->pairs.base > slices->pairs) {
+        panel->left_at = kir_plus_index(panel->left_at, panel->left_pair, number[2]);
+        panel->right_at = kir_plus_index(panel->right_at, panel->right_pair, number[2]);
+        panel->pairs = kir_at(slices->pairs);
+    }
+}
+
+/* Loops over places from `first` on; the column and where its sums wait. */
+static kir_builder open_places(const kir_builder *builder, const pair_core *core, int64_t places, kir_index first,
+                               kir_index *column, kir_index *waiting) {
+    kir_builder body = *builder;
+    *column = first;
+    *waiting = kir_at(0);
+    if (places > 1) {
+        kir_reg place = kir_loop(builder, kir_at(0), kir_at(places), 1, &body);
+        *column = kir_plus(first, 1, place);
+        *waiting = kir_plus(kir_at(0), core->panel.rows * core->columns, place);
+    }
+    return body;
+}
+
+/* The sums of a few places, in the worker's memory and then in the target. */
+static void emit_waiting(kir_builder *builder, const pair_core *core, const pair_slices *slices, kir_index first) {
+    int64_t elements = slices->places * core->panel.rows * core->columns;
+    kir_index number[3], column, waiting;
+    if (slices->places > 1)
+        lower_clear_elements(builder, core->sums, kir_at(0), elements, core->panel.cpu->lanes);
+    kir_builder slice = open_slices(*builder, core, slices, number);
+    kir_builder places = open_places(&slice, core, slices->places, first, &column, &waiting);
+    pair_panel panel = panel_at(core, core->row, column);
+    take_slice(&panel, slices, number);
+    panel.target = core->sums;
+    panel.target_at = waiting;
+    panel.target_row = core->columns;
+    panel.fresh = slices->places == 1;
+    pair_panel_emit(&places, &panel);
+    kir_builder ready = open_places(builder, core, slices->places, first, &column, &waiting);
+    panel = panel_at(core, core->row, column);
+    pair_panel_copy(&ready, &panel, core->sums, waiting);
 }
 
 static void emit_columns(kir_builder *builder, kir_index first, int64_t size, void *user) {
     pair_core *core = user;
     core->columns_first = kir_plus_index(core->group_first, 1, first);
     core->columns = size;
+    pair_slices slices = slices_of(core);
     kir_builder body;
-    kir_reg column = kir_loop(builder, kir_at(0), kir_at(core->phase[1]->places), 1, &body);
-    emit_place(&body, core, core->row, kir_plus(kir_at(0), 1, column));
+    kir_reg column = kir_loop(builder, kir_at(0), kir_at(core->phase[1]->places), slices.places, &body);
+    kir_index place = kir_plus(kir_at(0), 1, column);
+    if (core->sums) {
+        emit_waiting(&body, core, &slices, place);
+    } else {
+        pair_panel panel = panel_at(core, core->row, place);
+        pair_panel_emit(&body, &panel);
+    }
 }
 
 /* All columns of a row before the next: the source is read once for each group. */
@@ -110,8 +206,9 @@ static void launch(lower_context *context, pair_core *core, const int buffers[3]
     panel->right = kir_argument_add(memory, kernel, "weights", KIR_I32, panel->parts * panel->right_part, true, false);
     panel->target = kir_argument_add(memory, kernel, "result", KIR_F32, ir_type_elements(&value->type), false, true);
     kir_stream(kernel, panel->target);
-    if (panel->cpu->matrix_units && lower_is_streamed(context, buffers[2]))
-        panel->staging = kir_scratch_add(memory, kernel, "sums", KIR_F32, panel->rows * conv->weights.panel);
+    if (panel->cpu->matrix_units)
+        core->sums =
+            kir_scratch_add(memory, kernel, "sums", KIR_F32, PLACES_AT_ONCE * panel->rows * conv->weights.panel);
     int64_t extent = core->source.blocks * core->bands;
     kernel->flops = ir_cost(value) / (double)extent;
     kir_builder builder = {memory, kernel, &kernel->body, value->span};

@@ -193,14 +193,14 @@ static void unit_product(const kir_builder *builder, const pair_panel *panel, co
     }
 }
 
-static kir_index place_of_tile(const pair_panel *panel, kir_index first, int64_t row, int r, int c) {
-    return moved(first, r * panel->tile.rows * row + c * panel->tile.columns);
+static kir_index place_of_tile(const pair_panel *panel, int r, int c) {
+    return moved(panel->target_at, r * panel->tile.rows * panel->target_row + c * panel->tile.columns);
 }
 
 static void begin_sums(const kir_builder *builder, const pair_panel *panel, unit_tiles *work) {
     for (int r = 0; r < work->tiles[0]; r++)
         for (int c = 0; c < work->tiles[1]; c++) {
-            kir_index at = place_of_tile(panel, panel->target_at, panel->target_row, r, c);
+            kir_index at = place_of_tile(panel, r, c);
             kir_type type = kir_tile_type(KIR_F32, work->size[0][r], work->size[1][c]);
             work->sums[r][c] = panel->fresh ? kir_tile_zero(builder, type)
                                             : kir_tile_load(builder, panel->target, at, type, panel->target_row);
@@ -208,25 +208,9 @@ static void begin_sums(const kir_builder *builder, const pair_panel *panel, unit
 }
 
 static void store_sums(const kir_builder *builder, const pair_panel *panel, const unit_tiles *work) {
-    kir_index first = panel->staging ? kir_at(0) : panel->target_at;
-    int64_t row = panel->staging ? panel->columns : panel->target_row;
     for (int r = 0; r < work->tiles[0]; r++)
         for (int c = 0; c < work->tiles[1]; c++)
-            kir_tile_store(builder, panel->staging ? panel->staging : panel->target,
-                           place_of_tile(panel, first, row, r, c), work->sums[r][c], row);
-}
-
-/* From the worker's memory to the target, in vectors, which may go past the caches. */
-static void move_staged(const kir_builder *builder, const pair_panel *panel) {
-    int lanes = panel->cpu->lanes;
-    kir_builder body;
-    kir_reg row = kir_loop(builder, kir_at(0), kir_at(panel->rows), 1, &body);
-    for (int64_t column = 0; column < panel->columns; column += lanes) {
-        int64_t present = panel->columns - column < lanes ? panel->columns - column : lanes;
-        kir_index from = kir_plus(kir_at(column), panel->columns, row);
-        kir_index to = kir_plus(moved(panel->target_at, column), panel->target_row, row);
-        kir_store(&body, panel->target, to, kir_load(&body, panel->staging, from, lanes, (int)present), (int)present);
-    }
+            kir_tile_store(builder, panel->target, place_of_tile(panel, r, c), work->sums[r][c], panel->target_row);
 }
 
 static void emit_on_units(const kir_builder *builder, const pair_panel *panel) {
@@ -237,8 +221,18 @@ static void emit_on_units(const kir_builder *builder, const pair_panel *panel) {
     begin_sums(builder, panel, &work);
     sum_pairs(*builder, panel, panel->tile.pairs, unit_product, &work);
     store_sums(builder, panel, &work);
-    if (panel->staging)
-        move_staged(builder, panel);
+}
+
+void pair_panel_copy(const kir_builder *builder, const pair_panel *panel, int sums, kir_index from) {
+    int lanes = panel->cpu->lanes;
+    kir_builder body;
+    kir_reg row = kir_loop(builder, kir_at(0), kir_at(panel->rows), 1, &body);
+    for (int64_t column = 0; column < panel->columns; column += lanes) {
+        int count = (int)(panel->columns - column < lanes ? panel->columns - column : lanes);
+        kir_index to = kir_plus(moved(panel->target_at, column), panel->target_row, row);
+        kir_reg values = kir_load(&body, sums, kir_plus(moved(from, column), panel->columns, row), lanes, count);
+        kir_store(&body, panel->target, to, values, count);
+    }
 }
 
 void pair_panel_emit(const kir_builder *builder, const pair_panel *panel) {

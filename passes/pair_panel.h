@@ -42,9 +42,6 @@ typedef struct {
     pair_sum sums[PAIR_MOST_SUMS];
     int sum_count;
     bool fresh; /* the sums begin at 0, not at what the target holds */
-    /* A scratch argument of rows * columns F32 numbers, through which tiles of matrix units reach a streamed target in
-     * vectors; 0: they are stored there at once. */
-    int staging;
 } pair_panel;
 
 /* The size of tiles that divides the count evenly: its largest divisor up to PAIR_UNIT. */
@@ -58,6 +55,9 @@ int64_t pair_panel_columns(const kir_target *target, int64_t columns);
 
 /* Emits the sums of a panel. */
 void pair_panel_emit(const kir_builder *builder, const pair_panel *panel);
+/* Emits the copy of a panel's sums, [rows, columns] from `from` on in the argument `sums`, to its target in vectors:
+ * those, unlike tiles, can go past the caches. */
+void pair_panel_copy(const kir_builder *builder, const pair_panel *panel, int sums, kir_index from);
 
 /* Splits two F32 numbers a and b and stores the first `count` lanes of each part, a pair each, `stride` elements apart.
  */
