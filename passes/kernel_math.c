@@ -24,30 +24,45 @@ static kir_reg polynomial(const kir_builder *builder, kir_reg x, const double *c
     return sum;
 }
 
-/* e^x = 2^n e^r with n = round(x / ln 2) and |r| <= ln 2 / 2; ln 2 in two parts (Cody and Waite), e^r by a polynomial
- * whose error is below 2^-28 (weighted least squares on Chebyshev points). Adding 1.5 * 2^23 rounds to n and leaves n
- * in the low bits, from where it moves into the exponent. */
-kir_reg math_exp(const kir_builder *builder, kir_reg x) {
-    static const double coefficients[] = {1,
-                                          1,
-                                          0.49999993450967717,
-                                          0.1666652067900138,
-                                          0.04166838749127552,
-                                          0.008368711136718533,
-                                          0.0013814610386348528};
+/* Polynomials for e^x on |x| <= ln 2 / 2, and bits that bound their relative error: two of the least largest error, and
+ * one by weighted least squares on Chebyshev points. */
+static const struct {
+    int bits, count;
+    double coefficients[7];
+} exponentials[] = {
+    {13, 4, {0.999928045410806, 1.0001642515000326, 0.5049642484489163, 0.16566822120276817}},
+    {18, 5, {0.9999992610042764, 0.999963390409114, 0.5000436040625292, 0.16790931886702654, 0.04145856616328566}},
+    {28,
+     7,
+     {1, 1, 0.49999993450967717, 0.1666652067900138, 0.04166838749127552, 0.008368711136718533, 0.0013814610386348528}},
+};
+
+/* e^x = 2^n e^r with n = round(x / ln 2) and |r| <= ln 2 / 2, ln 2 in two parts (Cody and Waite) where that tells.
+ * Adding 1.5 * 2^23 rounds to n and leaves n in the low bits, from where it moves into the exponent. */
+kir_reg math_exp_falling(const kir_builder *builder, kir_reg x, int bits) {
+    int i = bits <= exponentials[0].bits ? 0 : bits <= exponentials[1].bits ? 1 : 2;
     kir_reg magic = number(builder, x, 12582912);
     kir_reg rounded = kir_op3(builder, KIR_fma, x, number(builder, x, 1.44269504088896341), magic);
     kir_reg n = kir_op2(builder, KIR_sub, rounded, magic);
-    kir_reg r = kir_op3(builder, KIR_fma, n, number(builder, x, -0.693145751953125), x);
-    r = kir_op3(builder, KIR_fma, n, number(builder, x, -1.428606765330187e-06), r);
-    kir_reg bits = kir_op1(builder, KIR_bitcast, polynomial(builder, r, coefficients, 7));
+    kir_reg r = kir_op3(builder, KIR_fma, n, number(builder, x, i == 0 ? -0.69314718056 : -0.693145751953125), x);
+    if (i > 0)
+        r = kir_op3(builder, KIR_fma, n, number(builder, x, -1.428606765330187e-06), r);
+    kir_reg power = polynomial(builder, r, exponentials[i].coefficients, exponentials[i].count);
     kir_reg exponent = kir_op2(builder, KIR_shift_left, kir_op1(builder, KIR_bitcast, rounded), whole(builder, x, 23));
-    kir_reg power = kir_op1(builder, KIR_bitcast, kir_op2(builder, KIR_add, bits, exponent));
+    power = kir_op2(builder, KIR_add, kir_op1(builder, KIR_bitcast, power), exponent);
     kir_reg low = kir_op2(builder, KIR_less, x, number(builder, x, -87.33654));
-    power = kir_op3(builder, KIR_select, low, number(builder, x, 0), power);
-    /* Too large gives infinity, and NaN stays. */
+    return kir_op3(builder, KIR_select, low, number(builder, x, 0), kir_op1(builder, KIR_bitcast, power));
+}
+
+/* Too large gives infinity, and NaN stays. */
+kir_reg math_exp_within(const kir_builder *builder, kir_reg x, int bits) {
+    kir_reg power = math_exp_falling(builder, x, bits);
     kir_reg fits = kir_op2(builder, KIR_less_equal, x, number(builder, x, 88.7228391));
     return kir_op3(builder, KIR_select, fits, power, kir_op2(builder, KIR_mul, x, number(builder, x, INFINITY)));
+}
+
+kir_reg math_exp(const kir_builder *builder, kir_reg x) {
+    return math_exp_within(builder, x, 24);
 }
 
 /* x = 2^n m with m in sqrt(1/2) .. sqrt(2); log m = 2 artanh(s), s = (m - 1) / (m + 1), by its odd series up to s^9,

@@ -169,7 +169,7 @@ static kir_reg unary(lower_kernel *kernel, const ir_value *value, kir_reg x, int
     case IR_OP_abs: return kir_op1(builder, KIR_abs, x);
     case IR_OP_sign: return sign_of(builder, x, type);
     case IR_OP_floor: return type.element == KIR_F32 ? kir_op1(builder, KIR_floor, x) : x;
-    case IR_OP_exp: return math_exp(builder, x);
+    case IR_OP_exp: return math_exp_within(builder, x, kernel->scores ? score_bits(kernel->scores) : 24);
     case IR_OP_log: return math_log(builder, x);
     case IR_OP_sqrt: return kir_op1(builder, KIR_sqrt, x);
     case IR_OP_rsqrt: return math_rsqrt(builder, x);

@@ -136,6 +136,12 @@ int score_pairs_columns(const score_plan *plan, const ir_value *vectors) {
 /* ---- what scores are multiplied by ---------------------------------------------------------------------------------
  */
 
+/* Tiles of units read a few elements of many pairs: an odd number of cache lines between them crowds no sets. */
+static int64_t vectors_row(const score_plan *plan, int64_t length) {
+    int64_t row = score_pairs_row(plan, length);
+    return has_units(plan) && row % (2 * PAIR_UNIT) == 0 ? row + PAIR_UNIT : row;
+}
+
 static int64_t pairs_of_vectors(const score_plan *plan, int64_t count) {
     return rounded_up(count, 2 * plan->lanes) / 2;
 }
@@ -196,7 +202,7 @@ static void launch_vectors(packing base, const ir_value *vectors, int from, int 
 int score_pairs_vectors(const score_plan *plan, const ir_value *vectors) {
     int64_t count = vectors->type.dims[0], size = 2 * plan->lanes, whole = count / size;
     packing work = {.plan = plan, .length = vectors->type.dims[1]};
-    work.to_row = score_pairs_row(plan, work.length);
+    work.to_row = vectors_row(plan, work.length);
     work.stride = pairs_of_vectors(plan, count) * work.to_row;
     int from = lower_buffer_in_layout(plan->context, vectors, ir_layout_identity());
     int to = lower_temporary(plan->context, "vector_pairs", KIR_I32, plan->parts * work.stride, vectors->span);
@@ -334,7 +340,7 @@ typedef struct {
     pair_panel panel;
     int vectors; /* argument: all of them, in pairs */
     kir_index first_pair, targets, first_target;
-    int64_t row, vector_part;
+    int64_t row, vector_row, vector_part;
 } pair_multiplication;
 
 /* How many pairs hold that many rows or columns: whole blocks. */
@@ -362,8 +368,8 @@ static void copy_block(const kir_builder *builder, const pair_multiplication *wo
         kir_reg pair = kir_loop(builder, kir_at(0), work->panel.pairs, 1, &body);
         for (int64_t at = 0; at < columns; at += plan->lanes) {
             int count = (int)(columns - at < plan->lanes ? columns - at : plan->lanes);
-            kir_index from =
-                kir_plus_index(kir_at(part * work->vector_part + at), work->row, kir_plus(work->first_pair, 1, pair));
+            kir_index from = kir_plus_index(kir_at(part * work->vector_part + at), work->vector_row,
+                                            kir_plus(work->first_pair, 1, pair));
             kir_index to = kir_plus(kir_at(part * work->panel.right_part + at), columns, pair);
             kir_reg pairs = kir_load(&body, work->vectors, kir_plus_index(from, 1, first), plan->lanes, count);
             kir_store(&body, work->panel.right, to, pairs, count);
@@ -376,8 +382,8 @@ static void emit_multiply(kir_builder *builder, kir_index first, int64_t columns
     pair_panel panel = work->panel;
     panel.columns = columns;
     if (has_units(work->plan)) {
-        panel.right_at = kir_plus_index(kir_plus_index(kir_at(0), work->row, work->first_pair), 1, first);
-        panel.right_pair = work->row;
+        panel.right_at = kir_plus_index(kir_plus_index(kir_at(0), work->vector_row, work->first_pair), 1, first);
+        panel.right_pair = work->vector_row;
     } else {
         copy_block(builder, work, first, columns);
         panel.right_at = kir_at(0);
@@ -429,7 +435,8 @@ void score_pairs_multiply(lower_kernel *kernel, const score_plan *plan, const sc
     if (!panel->fresh)
         lower_argument(kernel, output->total, false);
     work.vectors = lower_argument(kernel, output->vectors, false);
-    work.vector_part = pairs_of_vectors(plan, output->value->operands[1]->type.dims[0]) * output->row;
+    work.vector_row = vectors_row(plan, output->length);
+    work.vector_part = pairs_of_vectors(plan, output->value->operands[1]->type.dims[0]) * work.vector_row;
     work.targets = by_row ? place->row_end : place->column_end;
     work.first_target = by_row ? place->row : kir_plus_index(place->column, 1, place->column_totals);
     work.first_pair = halved(by_row ? place->column : place->row);

@@ -29,6 +29,13 @@ static kir_reg product_element(lower_kernel *kernel, int number, const lower_coo
     return kir_load(&kernel->builder, reader->tiles[number], index, lanes, lanes);
 }
 
+/* Whether it asks if a row's number is a column's, which in tiles off the diagonal none is. */
+static bool is_diagonal(const ir_value *value) {
+    const ir_value *x = value->operands[0], *y = value->operands[1];
+    return value->opcode == IR_OP_equal && x->opcode == IR_OP_iota && y->opcode == IR_OP_iota &&
+           ir_int(x, IR_ATTR_axis) != ir_int(y, IR_ATTR_axis);
+}
+
 kir_reg score_element_at(lower_kernel *kernel, const ir_value *value, const lower_coordinate *at, int lanes,
                          int count) {
     const score_reader *reader = kernel->scores;
@@ -40,7 +47,14 @@ kir_reg score_element_at(lower_kernel *kernel, const ir_value *value, const lowe
     for (int i = 0; i < reader->plan->product_count; i++)
         if (reader->plan->products[i].value == value)
             return *known = product_element(kernel, i, at, lanes);
+    if (reader->place->mirrored && is_diagonal(value))
+        return *known = kir_number(&kernel->builder, kir_vector_type(KIR_BOOL, lanes), 0);
     return *known = lower_fresh_element(kernel, value, at, lanes, count);
+}
+
+int score_bits(const score_reader *reader) {
+    static const int bits[] = {24, 13, 18, 24};
+    return bits[reader->plan->parts];
 }
 
 /* ---- products -----------------------------------------------------------------------------------------------------
@@ -178,7 +192,8 @@ static kir_reg sum_exponentials(lower_kernel *kernel, const score_plan *plan, co
     kir_reg place = kir_loop(&outer, kir_at(0), end, step, &body);
     kir_index at = kir_plus(kir_at(0), step == 1 ? plan->lanes : 1, place);
     kir_reg score = kir_load(&body, line->strip, at, plan->lanes, plan->lanes);
-    kir_reg power = math_exp(&body, kir_op2(&body, KIR_sub, score, shift));
+    kir_reg difference = kir_op2(&body, KIR_sub, score, shift);
+    kir_reg power = math_exp_falling(&body, difference, score_bits(kernel->scores));
     kir_into(&body, sum, KIR_add, sum, power, -1);
     return sum;
 }

@@ -84,6 +84,8 @@ typedef struct score_reader {
     kir_reg *known;                /* by 2 * id + (rows run along the lanes): computed in this very place, or -1 */
 } score_reader;
 
+/* To how many bits functions of scores are worth computing: more than their products have. */
+int score_bits(const score_reader *reader);
 kir_reg score_element_at(lower_kernel *kernel, const ir_value *value, const lower_coordinate *at, int lanes, int count);
 
 /* Emits everything that one tile adds to the outputs. */

@@ -22,9 +22,24 @@ static double exact_rsqrt(double x) {
     return 1 / sqrt(x);
 }
 
+static kir_reg exp_to_18(const kir_builder *builder, kir_reg x) {
+    return math_exp_within(builder, x, 18);
+}
+
+static kir_reg exp_to_13(const kir_builder *builder, kir_reg x) {
+    return math_exp_within(builder, x, 13);
+}
+
+static kir_reg exp_falling(const kir_builder *builder, kir_reg x) {
+    return math_exp_falling(builder, x, 24);
+}
+
 static const function_case functions[] = {
     {"exp", math_exp, exp, -104, 89, 2, 1.1754943508222875e-38},
     {"exp_near_0", math_exp, exp, -1e-3, 1e-3, 2, 0},
+    {"exp_to_18", exp_to_18, exp, -104, 89, 64, 1.1754943508222875e-38},
+    {"exp_to_13", exp_to_13, exp, -104, 89, 2048, 1.1754943508222875e-38},
+    {"exp_falling", exp_falling, exp, -104, 0, 2, 1.1754943508222875e-38},
     {"log", math_log, log, 1e-44, 3.4e38, 3, 0},
     {"log_near_1", math_log, log, 0.5, 2, 3, 0},
     {"tanh", math_tanh, tanh, -12, 12, 4, 0},
@@ -100,19 +115,38 @@ static const struct {
     const char *name;
     float x, result;
 } specials[] = {
-    {math_exp, "exp", INFINITY, INFINITY}, {math_exp, "exp", -INFINITY, 0},
-    {math_exp, "exp", NAN, NAN},           {math_exp, "exp", 0.0f, 1},
-    {math_exp, "exp", -0.0f, 1},           {math_exp, "exp", 88.8f, INFINITY},
-    {math_exp, "exp", 1e30f, INFINITY},    {math_exp, "exp", -1e30f, 0},
-    {math_log, "log", INFINITY, INFINITY}, {math_log, "log", -INFINITY, NAN},
-    {math_log, "log", NAN, NAN},           {math_log, "log", 0.0f, -INFINITY},
-    {math_log, "log", -0.0f, -INFINITY},   {math_log, "log", -1.0f, NAN},
-    {math_log, "log", -1e-40f, NAN},       {math_log, "log", 1.0f, 0},
-    {math_tanh, "tanh", INFINITY, 1},      {math_tanh, "tanh", -INFINITY, -1},
-    {math_tanh, "tanh", NAN, NAN},         {math_tanh, "tanh", 0.0f, 0.0f},
-    {math_tanh, "tanh", -0.0f, -0.0f},     {math_tanh, "tanh", 1e30f, 1},
-    {math_rsqrt, "rsqrt", INFINITY, 0},    {math_rsqrt, "rsqrt", 0.0f, INFINITY},
-    {math_rsqrt, "rsqrt", -1.0f, NAN},     {math_rsqrt, "rsqrt", NAN, NAN},
+    {math_exp, "exp", INFINITY, INFINITY},
+    {math_exp, "exp", -INFINITY, 0},
+    {math_exp, "exp", NAN, NAN},
+    {math_exp, "exp", 0.0f, 1},
+    {math_exp, "exp", -0.0f, 1},
+    {math_exp, "exp", 88.8f, INFINITY},
+    {math_exp, "exp", 1e30f, INFINITY},
+    {math_exp, "exp", -1e30f, 0},
+    {exp_to_18, "exp", -INFINITY, 0},
+    {exp_to_13, "exp", -INFINITY, 0},
+    {exp_to_18, "exp", INFINITY, INFINITY},
+    {exp_to_13, "exp", NAN, NAN},
+    {exp_falling, "exp", -INFINITY, 0},
+    {exp_falling, "exp", 0.0f, 1},
+    {math_log, "log", INFINITY, INFINITY},
+    {math_log, "log", -INFINITY, NAN},
+    {math_log, "log", NAN, NAN},
+    {math_log, "log", 0.0f, -INFINITY},
+    {math_log, "log", -0.0f, -INFINITY},
+    {math_log, "log", -1.0f, NAN},
+    {math_log, "log", -1e-40f, NAN},
+    {math_log, "log", 1.0f, 0},
+    {math_tanh, "tanh", INFINITY, 1},
+    {math_tanh, "tanh", -INFINITY, -1},
+    {math_tanh, "tanh", NAN, NAN},
+    {math_tanh, "tanh", 0.0f, 0.0f},
+    {math_tanh, "tanh", -0.0f, -0.0f},
+    {math_tanh, "tanh", 1e30f, 1},
+    {math_rsqrt, "rsqrt", INFINITY, 0},
+    {math_rsqrt, "rsqrt", 0.0f, INFINITY},
+    {math_rsqrt, "rsqrt", -1.0f, NAN},
+    {math_rsqrt, "rsqrt", NAN, NAN},
     {math_rsqrt, "rsqrt", 0.25f, 2},
 };
 enum { SPECIALS = sizeof specials / sizeof *specials };
