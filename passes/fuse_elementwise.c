@@ -221,15 +221,16 @@ static bool reads_all(const fusion_group *group, const fusion_bases *bases) {
     return true;
 }
 
-/* Of a stored value: leaves the groups that read all that it is computed from anyway. To compute it again costs them
- * less than to read it, and the value itself waits in memory for one user less. */
+/* Leaves the groups that read all that the value is computed from anyway: to compute it again costs them less than to
+ * read it, and the value itself waits in memory for one user less. The others read it. */
 static void keep_readers(const ir_value *value, user_groups *groups) {
     const fusion_node *node = fusion_node_of(value);
     bool cheap = node->work <= MAX_WORK && !node->bases.more && node->bases.count > 0;
-    groups->stored = true;
     for (int i = 0; i < groups->count; i++)
-        if (!cheap || !reads_all(groups->items[i], &node->bases))
+        if (!cheap || !reads_all(groups->items[i], &node->bases)) {
             groups->items[i--] = groups->items[--groups->count];
+            groups->stored = true;
+        }
 }
 
 /* A member of each of the groups; the value itself stays alone if it is stored as well. */

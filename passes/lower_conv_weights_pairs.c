@@ -3,67 +3,86 @@
 #include "passes/conv_maps.h"
 #include "passes/pair_forms.h"
 
-enum { STEP_BYTES = 512 << 10 };
+/* Of a step's maps, which stay in the second cache while all filters meet them. */
+enum { STEP_BYTES = 512 << 10, ENOUGH_ITERATIONS = 16 };
 
 typedef struct {
     const conv_shape *shape;
     pair_maps x, dy;
     pair_panel panel;
-    int64_t chunks, blocks, rows; /* partial sums; blocks of images and rows of places summed at once */
-    int64_t elements;             /* of the weights */
-    kir_index chunk, block, row;  /* the first ones summed now */
-    kir_index tap_row, tap_column, filters_first, channels_first;
+    int64_t chunks, channels;    /* partial sums; channels of an iteration */
+    int64_t blocks, rows;        /* of images, and of places: summed at once */
+    int64_t elements;            /* of the weights */
+    kir_index chunk, block, row; /* the first ones summed now */
+    kir_index tap_row, channels_first, filters_first;
     int64_t filters;
 } pair_weights;
 
+/* The sums of a panel over a step, for each tap of a row in turn: the operands are near, and the sums read and written
+ * once for many products. */
 static void emit_channels(kir_builder *builder, kir_index first, int64_t size, void *user) {
     const pair_weights *work = user;
     const conv_shape *shape = work->shape;
     const pair_maps *x = &work->x, *dy = &work->dy;
+    kir_builder body;
+    kir_index column = kir_plus(kir_at(0), 1, kir_loop(builder, kir_at(0), kir_at(shape->kernel[1]), 1, &body));
+    kir_index channel = kir_plus_index(work->channels_first, 1, first);
     pair_panel panel = work->panel;
     panel.rows = size;
     panel.columns = work->filters;
-    panel.left_at = kir_plus_index(kir_plus_index(kir_at(0), x->block, work->block), x->number_to, first);
+    panel.left_at = kir_plus_index(kir_plus_index(kir_at(0), x->block, work->block), x->number_to, channel);
     panel.left_at = kir_plus_index(panel.left_at, x->row * shape->stride[0], work->row);
     panel.left_at = kir_plus_index(panel.left_at, x->row * shape->dilation[0], work->tap_row);
-    panel.left_at = kir_plus_index(panel.left_at, x->place * shape->dilation[1], work->tap_column);
+    panel.left_at = kir_plus_index(panel.left_at, x->place * shape->dilation[1], column);
     panel.left_at.base += x->row * (x->margin[0] - shape->padding[0]) + x->place * (x->margin[2] - shape->padding[2]);
     panel.right_at = kir_plus_index(kir_plus_index(kir_at(0), dy->block, work->block), dy->row, work->row);
     panel.right_at = kir_plus_index(panel.right_at, 1, work->filters_first);
-    kir_index tap = kir_plus_index(kir_plus_index(kir_at(0), shape->kernel[1], work->tap_row), 1, work->tap_column);
+    kir_index tap = kir_plus_index(kir_plus_index(kir_at(0), shape->kernel[1], work->tap_row), 1, column);
     panel.target_at = kir_plus_index(kir_plus_index(kir_at(0), work->elements, work->chunk), 1, work->filters_first);
     panel.target_at = kir_plus_index(panel.target_at, shape->channels * shape->filters, tap);
-    panel.target_at = kir_plus_index(panel.target_at, shape->filters, first);
+    panel.target_at = kir_plus_index(panel.target_at, shape->filters, channel);
     panel.sums[0] = (pair_sum){work->blocks, x->block, dy->block};
     panel.sums[1] = (pair_sum){work->rows, x->row * shape->stride[0], dy->row};
     panel.sums[2] = (pair_sum){shape->out[1], x->place * shape->stride[1], dy->place};
     panel.sum_count = 3;
-    pair_panel_emit(builder, &panel);
+    pair_panel_emit(&body, &panel);
+}
+
+static kir_index loop(kir_builder *builder, kir_index first, int64_t count, int64_t step) {
+    kir_builder outer = *builder;
+    return count == step ? first : kir_plus(first, 1, kir_loop(&outer, kir_at(0), kir_at(count), step, builder));
 }
 
 static void emit_filters(kir_builder *builder, kir_index first, int64_t size, void *user) {
     pair_weights *work = user;
     work->filters_first = first;
     work->filters = size;
-    int64_t channels = work->shape->channels;
-    tile_blocks(builder, channels, pair_panel_rows(work->panel.cpu, channels, size), emit_channels, work);
+    int64_t rows = pair_panel_rows(work->panel.cpu, work->shape->channels, size);
+    tile_blocks(builder, work->channels, rows, emit_channels, work);
 }
 
-/* Sums of what stays in the second cache, for each tap of a row in turn. */
 static void emit_steps(const kir_builder *builder, pair_weights *work) {
     const conv_shape *shape = work->shape;
     int64_t blocks = work->x.blocks / work->chunks;
-    kir_builder over_blocks, over_rows, body;
-    kir_reg block = kir_loop(builder, kir_at(0), kir_at(blocks), work->blocks, &over_blocks);
-    kir_reg row = kir_loop(&over_blocks, kir_at(0), kir_at(shape->out[0]), work->rows, &over_rows);
-    kir_reg column = kir_loop(&over_rows, kir_at(0), kir_at(shape->kernel[1]), 1, &body);
-    work->block = kir_plus(kir_plus_index(kir_at(0), blocks, work->chunk), 1, block);
-    work->row = kir_plus(kir_at(0), 1, row);
-    work->tap_column = kir_plus(kir_at(0), 1, column);
+    kir_builder body = *builder;
+    work->block = loop(&body, kir_plus_index(kir_at(0), blocks, work->chunk), blocks, work->blocks);
+    work->row = loop(&body, kir_at(0), shape->out[0], work->rows);
     tile_blocks(&body, shape->filters, pair_panel_columns(work->panel.cpu, shape->filters), emit_filters, work);
 }
 
-/* An iteration sums a row of taps over a chunk. */
+/* Sets the iteration's sums to zero: those of its channels for each tap of its row. */
+static void clear_sums(const kir_builder *builder, const pair_weights *work) {
+    const conv_shape *shape = work->shape;
+    kir_index at =
+        kir_plus_index(kir_plus_index(kir_at(0), work->elements, work->chunk), shape->filters, work->channels_first);
+    at = kir_plus_index(at, work->elements / shape->kernel[0], work->tap_row);
+    kir_builder body;
+    kir_reg column = kir_loop(builder, kir_at(0), kir_at(shape->kernel[1]), 1, &body);
+    lower_clear_elements(&body, work->panel.target, kir_plus(at, shape->channels * shape->filters, column),
+                         work->channels * shape->filters, work->panel.cpu->lanes);
+}
+
+/* An iteration sums a row of taps of some channels over a chunk. */
 static void launch(lower_context *context, pair_weights *work, const int buffers[3], const ir_value *value) {
     arena *memory = context->memory;
     const conv_shape *shape = work->shape;
@@ -76,25 +95,59 @@ static void launch(lower_context *context, pair_weights *work, const int buffers
     panel->right = kir_argument_add(memory, kernel, "dy", KIR_I32, work->dy.parts * work->dy.part, true, false);
     panel->target = kir_argument_add(memory, kernel, "dw", KIR_F32, work->chunks * work->elements, true, true);
     kir_builder builder = {memory, kernel, &kernel->body, value->span};
-    int64_t extent = work->chunks * shape->kernel[0], taps = work->elements / shape->kernel[0];
+    int64_t parts = shape->channels / work->channels, extent = work->chunks * shape->kernel[0] * parts;
     kernel->flops = ir_cost(value) / (double)extent;
-    kir_reg rows = kir_value(&builder, kir_at(shape->kernel[0]));
-    work->chunk = kir_plus(kir_at(0), 1, kir_op2(&builder, KIR_div, 0, rows));
-    work->tap_row = kir_plus(kir_at(0), 1, kir_op2(&builder, KIR_rem, 0, rows));
-    kir_index first = kir_plus_index(kir_plus_index(kir_at(0), work->elements, work->chunk), taps, work->tap_row);
-    lower_clear_elements(&builder, panel->target, first, taps, panel->cpu->lanes);
+    kir_reg taps = kir_value(&builder, kir_at(shape->kernel[0])), left = kir_op2(&builder, KIR_div, 0, taps);
+    work->tap_row = kir_plus(kir_at(0), 1, kir_op2(&builder, KIR_rem, 0, taps));
+    kir_reg count = kir_value(&builder, kir_at(parts));
+    work->chunk = kir_plus(kir_at(0), 1, kir_op2(&builder, KIR_div, left, count));
+    work->channels_first = kir_plus(kir_at(0), work->channels, kir_op2(&builder, KIR_rem, left, count));
+    clear_sums(&builder, work);
     emit_steps(&builder, work);
     lower_launch(context, kernel, extent, buffers, value->span);
 }
 
-/* As many rows of places, then blocks, as the cache takes of both maps. */
-static void choose_steps(pair_weights *work) {
+/* The next larger number of channels that divides all into equal parts of whole panels. */
+static int64_t more_channels(const pair_weights *work, int64_t channels) {
+    int64_t all = work->shape->channels, panel = pair_panel_rows(work->panel.cpu, all, work->shape->filters);
+    for (channels++; channels < all; channels++)
+        if (all % channels == 0 && channels % panel == 0)
+            return channels;
+    return all;
+}
+
+/* Bytes of one row of places in one block: of some channels, and of a panel of filters. */
+static int64_t row_bytes(const pair_weights *work, int64_t channels) {
     const conv_shape *shape = work->shape;
-    int64_t row = 4 * work->panel.parts * (work->x.row * shape->stride[0] + work->dy.row);
-    work->rows = lower_divisor_below(shape->out[0], STEP_BYTES / row);
+    int64_t filters = pair_panel_columns(work->panel.cpu, shape->filters);
+    return 4 * work->panel.parts *
+           (work->x.row * shape->stride[0] / shape->channels * channels + work->dy.row / shape->filters * filters);
+}
+
+/* As many places as the second cache takes of a few panels of channels, and then as many channels. */
+static void choose_step(pair_weights *work) {
+    const conv_shape *shape = work->shape;
+    int64_t least = more_channels(work, more_channels(work, 0)), row = row_bytes(work, least);
     work->blocks = 1;
+    work->rows = lower_divisor_below(shape->out[0], STEP_BYTES / row);
     if (work->rows == shape->out[0])
-        work->blocks = lower_divisor_below(work->x.blocks / work->chunks, STEP_BYTES / (row * work->rows));
+        work->blocks = lower_divisor_below(work->x.blocks, STEP_BYTES / (row * work->rows));
+    int64_t count = work->blocks * work->rows;
+    work->channels = least;
+    while (work->channels < shape->channels &&
+           row_bytes(work, more_channels(work, work->channels)) * count <= STEP_BYTES)
+        work->channels = more_channels(work, work->channels);
+}
+
+/* Partial sums only where there are too few iterations without. */
+static void choose_chunks(pair_weights *work) {
+    const conv_shape *shape = work->shape;
+    int64_t iterations = shape->kernel[0] * (shape->channels / work->channels);
+    int64_t most = lower_chunk_count(work->x.blocks, work->elements * 4);
+    work->chunks = 1;
+    while (work->chunks < most && (work->x.blocks % work->chunks != 0 || work->chunks * iterations < ENOUGH_ITERATIONS))
+        work->chunks++;
+    work->blocks = lower_divisor_below(work->x.blocks / work->chunks, work->blocks);
 }
 
 void lower_weight_grad_forms(const pass_context *pass, const conv_shape *shape, pair_form forms[2]) {
@@ -126,8 +179,8 @@ bool lower_conv_weight_grad_pairs(lower_context *context, const ir_value *value,
                               .right_pair = work.dy.line_to,
                               .right_part = work.dy.part,
                               .target_row = shape->filters};
-    work.chunks = lower_chunk_count(work.x.blocks, work.elements * 4);
-    choose_steps(&work);
+    choose_step(&work);
+    choose_chunks(&work);
     ir_layout weight = lower_conv_weight();
     int result = lower_result_buffer_in_layout(context, value, weight), target = result;
     if (work.chunks > 1)

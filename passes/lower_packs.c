@@ -159,6 +159,8 @@ static void add_pack(packing *work, int value, wanted_form *form, source_span sp
     added->maps = lower_pair_form_maps(context, &form->form, work->type);
     form->buffer = lower_temporary(context, "pairs", KIR_I32, added->maps.parts * added->maps.part, span);
     added->argument = lower_argument(&work->kernel, form->buffer, true);
+    if (added->kind != PAIRS_OF_IMAGES_TURNED)
+        kir_stream(work->kernel.kernel, added->argument);
 }
 
 /* How many places of an image are read in a row. Images lie so far apart that what is fetched ahead of one drives out
@@ -273,8 +275,10 @@ bool lower_pack_group(lower_context *context, const lower_group *group) {
         arena_printf(context->memory, "%s%s_pairs", root->group ? "fused_" : "", ir_op(root->opcode)->name);
     packing work = begin(lower_kernel_begin(context, name, root), group->results, group->result_count, images);
     for (int i = 0; i < group->result_count; i++)
-        if (add_result(&work, i))
+        if (add_result(&work, i)) {
             work.stored[i] = lower_result_buffer(context, group->results[i]);
+            kir_stream(work.kernel.kernel, lower_argument(&work.kernel, work.stored[i], true));
+        }
     launch(&work);
     return true;
 }
