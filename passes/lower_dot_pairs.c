@@ -100,7 +100,7 @@ bool lower_dot_pairs(lower_context *context, const ir_value *value, const dot_si
                               .fresh = true};
     ir_layout identity = ir_layout_identity();
     int buffers[] = {
-        lower_pack_pair_maps(context, &left, operands->left, ir_type_elements(&value->operands[0]->type), value->span),
+        lower_pack_pair_lines(context, &left, operands->left, ir_type_elements(&value->operands[0]->type), value->span),
         lower_pack_panels(context, &right, operands->right, ir_type_elements(&value->operands[1]->type), value->span),
         lower_result_buffer_in_layout(context, value, identity)};
     int64_t blocks = sizes->m / work.rows, rest = sizes->m - blocks * work.rows;

@@ -37,8 +37,6 @@ pair_maps pair_maps_of_channels(int parts, int64_t blocks, int64_t images, const
     pair_maps maps = {.parts = parts,
                       .blocks = blocks,
                       .block_from = images * map,
-                      .row_from = size[1] * channels,
-                      .column_from = channels,
                       .lines = images,
                       .paired_lines = images,
                       .line_from = map,
@@ -57,8 +55,6 @@ pair_maps pair_maps_of_images(int parts, int64_t blocks, int64_t images, const i
     pair_maps maps = {.parts = parts,
                       .blocks = blocks,
                       .block_from = images * map,
-                      .row_from = size[1] * channels,
-                      .column_from = channels,
                       .lines = pairs,
                       .paired_lines = images - pairs,
                       .line_from = map,
@@ -106,18 +102,13 @@ static void copy_line(const kir_builder *builder, const pair_copy *copy, bool pa
         copy_vector(builder, copy, kir_at(whole), rest, paired ? maps->paired_numbers - whole : 0);
 }
 
-/* All lines of a row; from and to are the row's. */
-static void copy_row(const kir_builder *builder, pair_copy copy) {
+/* All lines of a block. */
+static void copy_block(const kir_builder *builder, pair_copy copy) {
     const pair_maps *maps = copy.maps;
-    kir_builder places = *builder, lines;
-    if (maps->size[1] > 1) {
-        kir_reg column = kir_loop(builder, kir_at(0), kir_at(maps->size[1]), 1, &places);
-        copy.from = kir_plus(copy.from, maps->column_from, column);
-        copy.to = kir_plus(copy.to, maps->place, column);
-    }
     if (maps->paired_lines > 0) {
+        kir_builder lines;
         pair_copy line = copy;
-        kir_reg number = kir_loop(&places, kir_at(0), kir_at(maps->paired_lines), 1, &lines);
+        kir_reg number = kir_loop(builder, kir_at(0), kir_at(maps->paired_lines), 1, &lines);
         line.from = kir_plus(line.from, maps->line_from, number);
         line.to = kir_plus(line.to, maps->line_to, number);
         copy_line(&lines, &line, true);
@@ -125,54 +116,22 @@ static void copy_row(const kir_builder *builder, pair_copy copy) {
     if (maps->paired_lines < maps->lines) {
         copy.from.base += maps->paired_lines * maps->line_from;
         copy.to.base += maps->paired_lines * maps->line_to;
-        copy_line(&places, &copy, false);
+        copy_line(builder, &copy, false);
     }
 }
 
-/* A builder for what is done only where the row, margins included, is one of the map's. */
-static kir_builder inside_map(const kir_builder *builder, const pair_maps *maps, kir_index row) {
-    if (maps->margin[0] == 0 && maps->margin[1] == 0)
-        return *builder;
-    kir_reg number = kir_value(builder, row), first = kir_value(builder, kir_at(maps->margin[0])),
-            end = kir_value(builder, kir_at(maps->margin[0] + maps->size[0]));
-    kir_builder body;
-    kir_if(builder,
-           kir_op2(builder, KIR_and, kir_op2(builder, KIR_less_equal, first, number),
-                   kir_op2(builder, KIR_less, number, end)),
-           &body, NULL);
-    return body;
-}
-
-int lower_pack_pair_maps(lower_context *context, const pair_maps *maps, int buffer, int64_t source_elements,
-                         source_span span) {
+int lower_pack_pair_lines(lower_context *context, const pair_maps *maps, int buffer, int64_t source_elements,
+                          source_span span) {
     arena *memory = context->memory;
     kir_kernel *kernel = kir_kernel_new(memory, "pairs", span);
     pair_copy copy = {.maps = maps, .lanes = context->pass->target.lanes};
     copy.source = kir_argument_add(memory, kernel, "numbers", KIR_F32, source_elements, true, false);
     copy.target = kir_argument_add(memory, kernel, "pairs", KIR_I32, maps->parts * maps->part, false, true);
     kir_builder builder = {memory, kernel, &kernel->body, span};
-    int64_t rows = maps->block / maps->row;
-    kir_index block = kir_plus(kir_at(0), 1, 0), row = kir_at(0);
-    if (rows > 1) {
-        kir_reg count = kir_value(&builder, kir_at(rows));
-        block = kir_plus(kir_at(0), 1, kir_op2(&builder, KIR_div, 0, count));
-        row = kir_plus(kir_at(0), 1, kir_op2(&builder, KIR_rem, 0, count));
-    }
-    copy.to = kir_plus_index(kir_plus_index(kir_at(0), maps->block, block), maps->row, row);
-    bool margins = false;
-    for (int i = 0; i < 4; i++)
-        margins |= maps->margin[i] > 0;
-    for (int part = 0; margins && part < maps->parts; part++) {
-        kir_index at = copy.to;
-        at.base += part * maps->part;
-        lower_clear_elements(&builder, copy.target, at, maps->row, copy.lanes);
-    }
-    builder = inside_map(&builder, maps, row);
-    row.base -= maps->margin[0];
-    copy.from = kir_plus_index(kir_plus_index(kir_at(0), maps->block_from, block), maps->row_from, row);
-    copy.to.base += maps->margin[2] * maps->place;
-    copy_row(&builder, copy);
+    copy.from = kir_plus(kir_at(0), maps->block_from, 0);
+    copy.to = kir_plus(kir_at(0), maps->block, 0);
+    copy_block(&builder, copy);
     int pairs = lower_temporary(context, "pairs", KIR_I32, maps->parts * maps->part, span);
-    lower_launch(context, kernel, maps->blocks * rows, (int[]){buffer, pairs}, span);
+    lower_launch(context, kernel, maps->blocks, (int[]){buffer, pairs}, span);
     return pairs;
 }

@@ -27,13 +27,13 @@ bool lower_pairs_pay(const pass_context *pass, const pair_work *work);
  * [line] and [number] exchanged. */
 typedef struct {
     int parts;
-    int64_t blocks, size[2], margin[4];        /* of the maps: above, below, left, right */
-    int64_t block_from, row_from, column_from; /* strides of the source */
-    int64_t lines, line_from, line_to;         /* images, or pairs of them; strides of source and target */
-    int64_t length, number_to;                 /* numbers of a line */
-    int64_t second;                            /* from a number to the other of its pair, in the source */
-    int64_t paired_lines, paired_numbers;      /* those that have another */
-    int64_t place, row, block, part;           /* strides of the target */
+    int64_t blocks, size[2], margin[4];   /* of the maps: above, below, left, right */
+    int64_t block_from;                   /* stride of the source */
+    int64_t lines, line_from, line_to;    /* images, or pairs of them; strides of source and target */
+    int64_t length, number_to;            /* numbers of a line */
+    int64_t second;                       /* from a number to the other of its pair, in the source */
+    int64_t paired_lines, paired_numbers; /* those that have another */
+    int64_t place, row, block, part;      /* strides of the target */
 } pair_maps;
 
 /* Pairs of channels: a line is an image of the block. blocks * images maps [size, channels]. */
@@ -43,8 +43,9 @@ pair_maps pair_maps_of_channels(int parts, int64_t blocks, int64_t images, const
  * of a pair. */
 pair_maps pair_maps_of_images(int parts, int64_t blocks, int64_t images, const int64_t size[2], int64_t channels,
                               const int64_t margin[4], bool turned);
-/* Emits the launch that rearranges the buffer of `source_elements` numbers. Returns the temporary buffer. */
-int lower_pack_pair_maps(lower_context *context, const pair_maps *maps, int buffer, int64_t source_elements,
-                         source_span span);
+/* Emits the launch that rearranges the buffer of `source_elements` numbers: of maps of one place without margins, as
+ * matrices are. Returns the temporary buffer. */
+int lower_pack_pair_lines(lower_context *context, const pair_maps *maps, int buffer, int64_t source_elements,
+                          source_span span);
 
 #endif
