@@ -274,6 +274,8 @@ void kir_print(const kir_program *program, text_buffer *out);
 void kir_print_kernel(const kir_kernel *kernel, text_buffer *out);
 /* Checks types, argument use, index registers, one assignment before each use; false after adding diagnostics. */
 bool kir_verify(const kir_program *program, diag_list *diags);
+/* The greatest, not negative; of 0 and b it is b. */
+int64_t kir_common_divisor(int64_t a, int64_t b);
 /* By register: a number that divides every value that it takes as an index, 0 if it is always 0; 1 when none is known.
  * The caller's array, one for each register. */
 void kir_find_multiples(const kir_kernel *kernel, int64_t *multiples);

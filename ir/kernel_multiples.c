@@ -2,7 +2,7 @@
  * vector's size. */
 #include "ir/kernel.h"
 
-static int64_t common_divisor(int64_t a, int64_t b) {
+int64_t kir_common_divisor(int64_t a, int64_t b) {
     a = a < 0 ? -a : a;
     b = b < 0 ? -b : b;
     while (b != 0) {
@@ -16,8 +16,8 @@ static int64_t common_divisor(int64_t a, int64_t b) {
 int64_t kir_index_multiple(const kir_index *index, const int64_t *multiples) {
     int64_t multiple = index->base;
     for (int i = 0; i < index->term_count; i++)
-        multiple = common_divisor(multiple, index->terms[i].coefficient * multiples[index->terms[i].reg]);
-    return common_divisor(multiple, 0);
+        multiple = kir_common_divisor(multiple, index->terms[i].coefficient * multiples[index->terms[i].reg]);
+    return kir_common_divisor(multiple, 0);
 }
 
 static int64_t of_instruction(const kir_node *node, const int64_t *multiples) {
@@ -31,7 +31,7 @@ static int64_t of_instruction(const kir_node *node, const int64_t *multiples) {
 /* A register that is assigned again has the common divisors of all its values. Whether it changed. */
 static bool see_value(int64_t *multiples, kir_reg reg, int64_t multiple) {
     int64_t before = multiples[reg];
-    multiples[reg] = common_divisor(before, multiple);
+    multiples[reg] = kir_common_divisor(before, multiple);
     return multiples[reg] != before;
 }
 
@@ -40,7 +40,7 @@ static bool see_block(const kir_block *block, int64_t *multiples) {
     for (const kir_node *node = block->first; node; node = node->next) {
         if (node->kind == KIR_LOOP)
             changed |= see_value(multiples, node->result,
-                                 common_divisor(kir_index_multiple(&node->from, multiples), node->step));
+                                 kir_common_divisor(kir_index_multiple(&node->from, multiples), node->step));
         else if (node->kind == KIR_INSTRUCTION && node->result >= 0)
             changed |= see_value(multiples, node->result, of_instruction(node, multiples));
         changed |= see_block(&node->body, multiples);

@@ -72,15 +72,11 @@ static conv_maps forward_maps(lower_context *context, const ir_value *value) {
     return maps;
 }
 
-static int64_t greatest_common_divisor(int64_t a, int64_t b) {
-    return b == 0 ? a : greatest_common_divisor(b, a % b);
-}
-
 /* Places p, p + s, … of the input's axis get from output o = (place + padding - k * dilation) / s, for the k that
  * divide. */
 static phase_axis gradient_phase(const conv_shape *shape, int axis, int64_t p) {
     int64_t stride = shape->stride[axis], dilation = shape->dilation[axis];
-    int64_t period = stride / greatest_common_divisor(stride, dilation);
+    int64_t period = stride / kir_common_divisor(stride, dilation);
     phase_axis phase = {.first = p, .weight_step = period, .offset_step = -period * dilation / stride};
     phase.places = p < shape->size[axis] ? (shape->size[axis] - 1 - p) / stride + 1 : 0;
     for (int64_t k = 0; k < shape->kernel[axis]; k++) {
@@ -126,20 +122,23 @@ static conv_maps input_grad_maps(lower_context *context, const ir_value *value) 
 /* ---- the choice ---------------------------------------------------------------------------------------------------
  */
 
+typedef bool (*by_winograd)(lower_context *context, const ir_value *value, const conv_shape *shape);
+
+static bool lower_maps(lower_context *context, const ir_value *value, const conv_maps *maps, by_winograd winograd) {
+    if (lower_conv_pairs_pay(context->pass, &maps->shape))
+        return lower_conv_pairs(context, value, maps);
+    return winograd_pays(&maps->shape, &context->pass->target) ? winograd(context, value, &maps->shape)
+                                                               : lower_conv_sums(context, value, maps);
+}
+
 bool lower_conv_forward(lower_context *context, const ir_value *value) {
     conv_maps maps = forward_maps(context, value);
-    if (lower_conv_pairs_pay(context->pass, &maps.shape))
-        return lower_conv_pairs(context, value, &maps);
-    return winograd_pays(&maps.shape, &context->pass->target) ? lower_winograd_forward(context, value, &maps.shape)
-                                                              : lower_conv_sums(context, value, &maps);
+    return lower_maps(context, value, &maps, lower_winograd_forward);
 }
 
 bool lower_conv_input_grad(lower_context *context, const ir_value *value) {
     conv_maps maps = input_grad_maps(context, value);
-    if (lower_conv_pairs_pay(context->pass, &maps.shape))
-        return lower_conv_pairs(context, value, &maps);
-    return winograd_pays(&maps.shape, &context->pass->target) ? lower_winograd_input_grad(context, value, &maps.shape)
-                                                              : lower_conv_sums(context, value, &maps);
+    return lower_maps(context, value, &maps, lower_winograd_input_grad);
 }
 
 static pair_form source_form(const lower_context *context, const conv_maps *maps) {
@@ -152,6 +151,8 @@ static pair_form source_form(const lower_context *context, const conv_maps *maps
 }
 
 bool lower_conv_form(lower_context *context, const ir_value *conv, int operand, pair_form *form) {
+    if (context->pass->product_parts == 0)
+        return false;
     if (conv->opcode == IR_OP_conv2d_weight_grad) {
         conv_shape shape = lower_conv_shape(conv, &conv->operands[0]->type, &conv->type, &conv->operands[1]->type);
         pair_form forms[2];
