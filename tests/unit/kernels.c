@@ -708,6 +708,18 @@ static void every_way(void **state) {
     case_each_way(run_all);
 }
 
+static void large_results_are_streamed(void **state) {
+    (void)state;
+    kernel_case *this = streams_build(16);
+    kir_target target;
+    text_buffer assembly = {0};
+    assert_true(kir_target_named("avx512", &target));
+    assert_true(llvm_emit(&this->program, &target, LLVM_ASSEMBLY, &assembly, &this->diags));
+    assert_non_null(strstr(assembly.data, "vmovntps"));
+    text_free(&assembly);
+    case_free(this);
+}
+
 static void vectors_are_refused_in_scalar_code(void **state) {
     (void)state;
     kernel_case *this = bits_build(4);
@@ -720,6 +732,7 @@ static void vectors_are_refused_in_scalar_code(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_way),
+        cmocka_unit_test(large_results_are_streamed),
         cmocka_unit_test(vectors_are_refused_in_scalar_code),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
