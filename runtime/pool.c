@@ -2,6 +2,7 @@
  * and may read the launch's fields only while it holds a chunk; the launch ends when every chunk has been finished.
  * So a worker that wakes too late costs the launch nothing: it finds 0 and goes back to sleep. */
 #include "runtime/pool.h"
+#include "runtime/memory.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -36,6 +37,7 @@ struct rt_pool {
     pthread_cond_t work_arrived, work_finished;
 
     char *scratch;
+    void *scratch_block;
     size_t scratch_stride;
 };
 
@@ -203,7 +205,7 @@ void rt_pool_destroy(rt_pool *pool) {
     pthread_cond_destroy(&pool->work_arrived);
     pthread_mutex_destroy(&pool->mutex);
     free(pool->workers);
-    free(pool->scratch);
+    free(pool->scratch_block);
     free(pool);
 }
 
@@ -216,11 +218,13 @@ int rt_pool_reserve(rt_pool *pool, size_t size) {
         return -1;
     }
     size_t stride = (size / SCRATCH_ALIGNMENT + 1) * SCRATCH_ALIGNMENT;
-    char *scratch = aligned_alloc(SCRATCH_ALIGNMENT, stride * (size_t)pool->size);
+    void *block;
+    char *scratch = rt_memory_take((int64_t)(stride * (size_t)pool->size), &block);
     if (scratch == NULL) {
         return -1;
     }
-    free(pool->scratch);
+    free(pool->scratch_block);
+    pool->scratch_block = block;
     pool->scratch = scratch;
     pool->scratch_stride = stride;
     return 0;

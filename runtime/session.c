@@ -1,24 +1,10 @@
 #include "runtime/session.h"
 #include "runtime/cpu.h"
+#include "runtime/memory.h"
 #include "runtime/profile.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-
-/* Zeroed by the system, page by page when first touched: what no function that runs uses takes no memory. */
-static char *take_memory(int64_t bytes, void **block) {
-    enum { PAGE = 4096 };
-    size_t size = ((size_t)bytes + 63) / 64 * 64 + 64;
-    *block = calloc(1, size + 64);
-    if (!*block)
-        return NULL;
-    char *memory = (char *)(((uintptr_t)*block + 63) / 64 * 64);
-    uintptr_t first = ((uintptr_t)memory + PAGE - 1) / PAGE * PAGE, end = ((uintptr_t)memory + size) / PAGE * PAGE;
-    if (end > first) /* large pages, where the system has some: fewer misses in the tables that find them */
-        madvise((void *)first, end - first, MADV_HUGEPAGE);
-    return memory;
-}
 
 int rt_session_open(rt_session *session, const rt_program *program, int threads, rt_error *error) {
     *session = (rt_session){.program = program, .manifest = rt_manifest_parse(program->manifest, error)};
@@ -32,8 +18,8 @@ int rt_session_open(rt_session *session, const rt_program *program, int threads,
         return -1;
     }
     session->frame = (rt_frame){
-        .state = take_memory(manifest->state_bytes, &session->blocks[0]),
-        .arena = take_memory(manifest->arena_bytes, &session->blocks[1]),
+        .state = rt_memory_take(manifest->state_bytes, &session->blocks[0]),
+        .arena = rt_memory_take(manifest->arena_bytes, &session->blocks[1]),
         .pool = rt_pool_create(threads),
     };
     rt_frame *frame = &session->frame;

@@ -1,5 +1,6 @@
 /* Compiles a group of scores both ways and takes the times of both, one after the other, over and over. */
 #include "frontend/driver/bench.h"
+#include "runtime/memory.h"
 #include "runtime/progress.h"
 
 #include "passes/extract_scores.h"
@@ -31,6 +32,7 @@ typedef struct {
     backend_code *code;
     rt_pool *pool;
     char *arena; /* of the function that runs */
+    void *arena_block;
     double forward[MOST_RUNS], together[MOST_RUNS];
 } compiled_side;
 
@@ -72,11 +74,11 @@ static void fill_inputs(const compiled_side *side, int number) {
     }
 }
 
-static char *new_arena(const compiled_side *side) {
+static char *new_arena(compiled_side *side) {
     int64_t bytes = 64;
     for (int i = 0; i < 2; i++)
         bytes = function_of(side, i)->arena_bytes > bytes ? function_of(side, i)->arena_bytes : bytes;
-    return aligned_alloc(64, ((size_t)bytes + 63) / 64 * 64);
+    return rt_memory_take(bytes, &side->arena_block);
 }
 
 static bool compile_side(driver_session *work, ir_function *function, ir_value *product, bool fused,
@@ -106,7 +108,7 @@ static void free_side(compiled_side *side) {
         backend_free(side->code);
     if (side->pool)
         rt_pool_destroy(side->pool);
-    free(side->arena);
+    free(side->arena_block);
 }
 
 static double run(compiled_side *side, int number) {
