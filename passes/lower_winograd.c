@@ -1,11 +1,17 @@
 /* conv2d and conv2d_input_grad by Winograd's method. A launch evaluates the weights at the points; an iteration of the
  * next takes a block of tiles: it evaluates their patches into its own memory, multiplies them, point by point, by the
- * weights, and interpolates the results. */
+ * weights, and interpolates the results.
+ *
+ * In pairs of bf16 parts the products, and they alone, are those of matrix units. These read large weights faster than
+ * the caches give them: then patches, products and results have launches of their own, and an iteration of the products
+ * takes all tiles at one point. */
 #include "passes/winograd.h"
+
+#include "passes/lower_pairs.h"
 
 enum {
     FEW_TILES = 32,           /* of a block whose patches share the second cache with a panel of products */
-    MANY_TILES = 64,          /* where reading the weights costs more than that */
+    MANY_TILES = 64,          /* where reading the weights costs more than that, or patches are pairs */
     SMALL_WEIGHTS = 4 << 20,  /* bytes at the points: patches are read again for every panel of weights */
     LARGE_WEIGHTS = 16 << 20, /* bytes at the points that the last cache does not keep from block to block */
     LEAST_CHANNELS = 32,      /* below, evaluating costs as much as multiplying saves */
@@ -18,12 +24,16 @@ typedef struct {
     winograd_method method;
     winograd_tiling tiling;
     winograd_patches patches;
+    winograd_weights weights;
     winograd_place place;
-    int weights, products, target;       /* arguments; products are [point][tile][filter of the group] */
-    int64_t channels, filters, out[2];   /* summed over; of the result; places of the result */
-    int64_t panel, group;                /* filters of a register tile; of which products are held at once */
-    int64_t weight_point, product_point; /* elements between points */
+    int weight_points, products, target; /* arguments; products are [point][group][tile][filter of the group] */
+    int64_t out[2];                      /* places of the result */
+    bool apart;                          /* in launches of their own: products are of all groups, else of one */
+    int64_t tiles;                       /* of the products */
+    int64_t group;                       /* filters */
+    int64_t product_point;               /* elements between points */
     /* what the nested emitters are at */
+    kir_index first_tile; /* of the block, among those of the products */
     kir_index group_first, columns_first, point, weight_number, column_number;
     int64_t group_size, columns;
     kir_reg inside[2][WINOGRAD_MOST]; /* BOOL: rows and columns of the tile lie in the result; -1 if they always do */
@@ -46,110 +56,94 @@ bool winograd_pays(const conv_shape *shape, const kir_target *cpu) {
            shape->channels >= LEAST_CHANNELS && shape->filters >= LEAST_CHANNELS && places >= LEAST_PLACES;
 }
 
+int winograd_parts(const pass_context *pass, const conv_shape *shape) {
+    winograd_method method = winograd_stride_1();
+    winograd_tiling tiling = winograd_tiling_new(shape->n, shape->out, method.outputs, MANY_TILES);
+    int64_t numbers = (int64_t)method.points * method.points * tiling.tiles * tiling.extent;
+    pair_work work = {.multiply_adds = (double)numbers * (double)(shape->channels * shape->filters),
+                      .f32_share = 1,
+                      .rows = tiling.tiles,
+                      .columns = shape->filters,
+                      .summed = shape->channels,
+                      .numbers = numbers * (shape->channels + shape->filters) / 2};
+    bool pairs = pass->product_parts > 1 && shape->stride[0] == 1 && shape->channels % (2 * PAIR_UNIT) == 0 &&
+                 shape->filters % (2 * PAIR_UNIT) == 0 && winograd_pays(shape, &pass->target);
+    return pairs && lower_pairs_pay(pass, &work) ? pass->product_parts : 0;
+}
+
 static int64_t points_of(const winograd_maps *maps) {
     return (int64_t)maps->method.points * maps->method.points;
-}
-
-/* ---- weights at the points ------------------------------------------------------------------------------------------
- */
-
-typedef struct {
-    int source, target, lanes;
-    bool turned;                  /* for the input's gradient: filters are summed over, taps from the other end */
-    int64_t inputs, outputs, tap; /* strides of the source */
-    int64_t channels, point;
-    int64_t columns;
-    kir_index from, to;
-    int64_t channels_at_once; /* turned weights are read with strides: neighbours while they are near */
-    const winograd_matrix *matrix;
-} winograd_weights;
-
-static kir_reg load_tap(const kir_builder *builder, int row, int column, void *user) {
-    const winograd_weights *at = user;
-    kir_index from = at->from;
-    int tap = row * WINOGRAD_TAPS + column;
-    from.base += at->tap * (at->turned ? WINOGRAD_TAPS * WINOGRAD_TAPS - 1 - tap : tap);
-    return at->outputs == 1 ? kir_load(builder, at->source, from, at->lanes, at->lanes)
-                            : kir_load_strided(builder, at->source, from, at->lanes, at->lanes, at->outputs);
-}
-
-static void store_weight(const kir_builder *builder, int row, int column, kir_reg value, void *user) {
-    const winograd_weights *at = user;
-    kir_index to = at->to;
-    to.base += (row * WINOGRAD_WEIGHTS + column) * at->point;
-    kir_store(builder, at->target, to, value, at->lanes);
-}
-
-static void emit_weight_panel(kir_builder *builder, kir_index first, int64_t size, void *user) {
-    winograd_weights at = *(winograd_weights *)user;
-    kir_builder body = *builder;
-    kir_index vector = kir_at(0);
-    if (size > at.lanes)
-        vector = kir_plus(vector, 1, kir_loop(builder, kir_at(0), kir_at(size), at.lanes, &body));
-    kir_index channel = kir_plus(kir_at(0), at.channels_at_once, 0);
-    if (at.channels_at_once > 1) {
-        kir_builder inner;
-        channel = kir_plus(channel, 1, kir_loop(&body, kir_at(0), kir_at(at.channels_at_once), 1, &inner));
-        body = inner;
-    }
-    at.from = kir_plus_index(kir_at(0), at.inputs, channel);
-    at.from = kir_plus_index(kir_plus_index(at.from, at.outputs, first), at.outputs, vector);
-    at.to = kir_plus_index(kir_plus_index(kir_plus_index(kir_at(0), at.channels, first), size, channel), 1, vector);
-    winograd_transform(&body, at.matrix, load_tap, store_weight, &at);
-}
-
-/* The weights at the points: [point][panel of filters][channel][filter of the panel]. An iteration takes a
- * channel, or a few. */
-static int launch_weights(lower_context *context, const winograd_maps *maps, bool turned, const conv_shape *shape,
-                          const ir_value *value) {
-    const ir_value *w = value->operands[1];
-    arena *memory = context->memory;
-    kir_kernel *kernel = kir_kernel_new(memory, "winograd_weights", value->span);
-    winograd_weights work = {.lanes = maps->cpu->lanes,
-                             .turned = turned,
-                             .inputs = turned ? 1 : shape->filters,
-                             .outputs = turned ? shape->filters : 1,
-                             .tap = shape->channels * shape->filters,
-                             .channels = maps->channels,
-                             .point = maps->weight_point,
-                             .channels_at_once = turned ? maps->cpu->lanes : 1,
-                             .matrix = &maps->method.weight};
-    work.source = kir_argument_add(memory, kernel, "weights", KIR_F32, ir_type_elements(&w->type), true, false);
-    int64_t elements = WINOGRAD_WEIGHTS * WINOGRAD_WEIGHTS * maps->weight_point;
-    work.target = kir_argument_add(memory, kernel, "points", KIR_F32, elements, false, true);
-    kir_builder builder = {memory, kernel, &kernel->body, value->span};
-    tile_blocks(&builder, maps->filters, maps->panel, emit_weight_panel, &work);
-    int buffers[] = {lower_buffer_in_layout(context, w, lower_conv_weight()),
-                     lower_temporary(context, "winograd_weights", KIR_F32, elements, value->span)};
-    lower_launch(context, kernel, maps->channels / work.channels_at_once, buffers, value->span);
-    return buffers[1];
 }
 
 /* ---- products -------------------------------------------------------------------------------------------------------
  */
 
+/* The first product of the group at the first point. */
+static kir_index products_of_group(const winograd_maps *maps) {
+    return kir_plus_index(kir_at(0), maps->apart ? maps->tiles : 0, maps->group_first);
+}
+
+/* Where the products of tile `first` and following with the columns at work are, and the weights of those. */
+static kir_index product_at(const winograd_maps *maps, kir_index first) {
+    kir_index at = kir_plus_index(products_of_group(maps), maps->product_point, maps->point);
+    return kir_plus_index(kir_plus_index(at, maps->group_size, first), 1, maps->column_number);
+}
+
+static kir_index weights_at(const winograd_maps *maps, int64_t numbers) {
+    kir_index at = kir_plus_index(kir_at(0), maps->weights.point, maps->weight_number);
+    return kir_plus_index(at, numbers, maps->columns_first);
+}
+
 static void emit_product_rows(kir_builder *builder, kir_index first, int64_t size, void *user) {
     winograd_maps *maps = user;
+    int64_t channels = maps->weights.channels;
     register_tile tile = tile_new(builder, maps->cpu, (int)size, maps->columns);
     tile_clear(builder, &tile);
     kir_builder body;
-    kir_reg channel = kir_loop(builder, kir_at(0), kir_at(maps->channels), 1, &body);
+    kir_reg channel = kir_loop(builder, kir_at(0), kir_at(channels), 1, &body);
     kir_index rows[TILE_MAX_ROWS], targets[TILE_MAX_ROWS];
-    kir_index row = kir_plus(kir_plus_index(kir_at(0), maps->channels, first), 1, channel);
+    kir_index row = kir_plus(kir_plus_index(kir_at(0), channels, first), 1, channel);
     row = kir_plus_index(row, maps->patches.point, maps->point);
-    kir_index target =
-        kir_plus_index(kir_plus_index(kir_at(0), maps->product_point, maps->point), maps->group_size, first);
-    target = kir_plus_index(target, 1, maps->column_number);
+    kir_index target = product_at(maps, first);
     for (int64_t r = 0; r < size; r++) {
         rows[r] = row;
-        rows[r].base += r * maps->channels;
+        rows[r].base += r * channels;
         targets[r] = target;
         targets[r].base += r * maps->group_size;
     }
-    kir_index weights = kir_plus_index(kir_at(0), maps->weight_point, maps->weight_number);
-    weights = kir_plus(kir_plus_index(weights, maps->channels, maps->columns_first), maps->columns, channel);
-    tile_multiply(&body, &tile, maps->patches.points, rows, maps->weights, weights);
+    kir_index weights = kir_plus(weights_at(maps, channels), maps->columns, channel);
+    tile_multiply(&body, &tile, maps->patches.points, rows, maps->weight_points, weights);
     tile_store(builder, &tile, maps->products, targets);
+}
+
+static void emit_pair_rows(kir_builder *builder, kir_index first, int64_t size, void *user) {
+    winograd_maps *maps = user;
+    const winograd_patches *patches = &maps->patches;
+    int64_t pairs = maps->weights.channels / 2;
+    pair_panel panel = {
+        .cpu = maps->cpu,
+        .parts = patches->parts,
+        .left = patches->points,
+        .right = maps->weight_points,
+        .target = maps->products,
+        .pairs = kir_at(patches->panel),
+        .left_row = patches->panel,
+        .left_pair = 1,
+        .left_part = patches->part,
+        .right_pair = maps->columns,
+        .right_part = maps->weights.part,
+        .target_row = maps->group_size,
+        .rows = size,
+        .columns = maps->columns,
+        .tile = pair_tile_for(maps->tiles, maps->weights.filters, patches->panel),
+        .sums = {{pairs / patches->panel, patches->tiles * patches->panel, patches->panel * maps->columns}},
+        .sum_count = 1,
+        .fresh = true};
+    panel.left_at = kir_plus_index(kir_at(0), patches->point, maps->point);
+    panel.left_at = kir_plus_index(panel.left_at, patches->panel, first);
+    panel.right_at = weights_at(maps, pairs);
+    panel.target_at = product_at(maps, first);
+    pair_panel_emit(builder, &panel);
 }
 
 static void emit_product_columns(kir_builder *builder, kir_index first, int64_t size, void *user) {
@@ -157,8 +151,19 @@ static void emit_product_columns(kir_builder *builder, kir_index first, int64_t 
     maps->column_number = first;
     maps->columns_first = kir_plus_index(maps->group_first, 1, first);
     maps->columns = size;
-    int64_t limit = tile_rows_for(maps->cpu, (int)((size + maps->cpu->lanes - 1) / maps->cpu->lanes));
-    tile_blocks(builder, maps->tiling.tiles, tile_even_size(maps->tiling.tiles, limit), emit_product_rows, maps);
+    if (maps->patches.parts > 0) {
+        tile_blocks(builder, maps->tiles, pair_panel_rows(maps->cpu, maps->tiles, size), emit_pair_rows, maps);
+    } else {
+        int64_t limit = tile_rows_for(maps->cpu, (int)((size + maps->cpu->lanes - 1) / maps->cpu->lanes));
+        tile_blocks(builder, maps->tiles, tile_even_size(maps->tiles, limit), emit_product_rows, maps);
+    }
+}
+
+static void emit_group_products(kir_builder *builder, kir_index first, int64_t size, void *user) {
+    winograd_maps *maps = user;
+    maps->group_first = first;
+    maps->group_size = size;
+    tile_blocks(builder, size, maps->weights.panel, emit_product_columns, maps);
 }
 
 /* ---- results --------------------------------------------------------------------------------------------------------
@@ -174,7 +179,7 @@ static kir_reg load_product(const kir_builder *builder, int row, int column, voi
 static void store_result(const kir_builder *builder, int row, int column, kir_reg value, void *user) {
     const winograd_maps *maps = user;
     kir_index to = maps->to;
-    to.base += (row * maps->out[1] + column) * maps->filters;
+    to.base += (row * maps->out[1] + column) * maps->weights.filters;
     kir_reg in_row = maps->inside[0][row], in_column = maps->inside[1][column];
     kir_builder body = *builder;
     if (in_row >= 0 || in_column >= 0)
@@ -217,25 +222,133 @@ static void emit_results(kir_builder *builder, winograd_maps *maps) {
     kir_reg vector = kir_loop(&columns, kir_at(0), kir_at(maps->group_size), maps->cpu->lanes, &body);
     kir_index tile = kir_plus_index(kir_at(0), tiling->rows * tiling->count[1], image);
     tile = kir_plus(kir_plus(tile, tiling->count[1], row), 1, column);
-    maps->from = kir_plus(kir_plus_index(kir_at(0), maps->group_size, tile), 1, vector);
+    tile = kir_plus_index(maps->first_tile, 1, tile);
+    maps->from = kir_plus(kir_plus_index(products_of_group(maps), maps->group_size, tile), 1, vector);
     kir_index map = kir_plus_index(maps->place.image, 1, image);
     maps->to = kir_plus(maps->group_first, 1, vector);
-    maps->to = kir_plus_index(maps->to, maps->out[0] * maps->out[1] * maps->filters, map);
-    maps->to = kir_plus_index(maps->to, maps->out[1] * maps->filters, place_row);
-    maps->to = kir_plus_index(maps->to, maps->filters, place_column);
+    int64_t pixel = maps->weights.filters, line = maps->out[1] * pixel;
+    maps->to = kir_plus_index(maps->to, maps->out[0] * line, map);
+    maps->to = kir_plus_index(kir_plus_index(maps->to, line, place_row), pixel, place_column);
     winograd_transform(&body, &maps->method.output, load_product, store_result, maps);
 }
 
-static void emit_group(kir_builder *builder, kir_index first, int64_t size, void *user) {
+static void emit_group_results(kir_builder *builder, kir_index first, int64_t size, void *user) {
     winograd_maps *maps = user;
     maps->group_first = first;
     maps->group_size = size;
+    emit_results(builder, maps);
+}
+
+/* The products of a group at all points, then its results. */
+static void emit_group(kir_builder *builder, kir_index first, int64_t size, void *user) {
+    winograd_maps *maps = user;
     kir_builder body;
     kir_reg point = kir_loop(builder, kir_at(0), kir_at(points_of(maps)), 1, &body);
     maps->point = kir_plus(kir_at(0), 1, point);
     maps->weight_number = winograd_weight_point(&body, &maps->method, point);
-    tile_blocks(&body, size, maps->panel, emit_product_columns, maps);
+    emit_group_products(&body, first, size, maps);
     emit_results(builder, maps);
+}
+
+/* ---- launches -------------------------------------------------------------------------------------------------------
+ */
+
+typedef struct {
+    const ir_value *value;
+    int buffers[3]; /* the source, the weights at the points, the result */
+} winograd_work;
+
+static kir_kernel *new_kernel(lower_context *context, const winograd_maps *maps, const winograd_work *work,
+                              const char *what) {
+    const char *direction = maps->weights.turned ? "conv2d_input_grad" : "conv2d";
+    const char *name = arena_printf(context->memory, "%s_winograd%s%s_%lldx%lld_%lldx%lld", direction, what,
+                                    maps->weights.parts > 0 ? "_pairs" : "", (long long)maps->weights.channels,
+                                    (long long)maps->weights.filters, (long long)maps->out[0], (long long)maps->out[1]);
+    return kir_kernel_new(context->memory, name, work->value->span);
+}
+
+static int add_source(arena *memory, kir_kernel *kernel, const winograd_work *work) {
+    int64_t elements = ir_type_elements(&work->value->operands[0]->type);
+    return kir_argument_add(memory, kernel, "source", KIR_F32, elements, true, false);
+}
+
+static int add_weights(arena *memory, kir_kernel *kernel, const winograd_maps *maps) {
+    return kir_argument_add(memory, kernel, "points", maps->weights.parts > 0 ? KIR_I32 : KIR_F32,
+                            winograd_weight_elements(&maps->weights), true, false);
+}
+
+static int add_result(arena *memory, kir_kernel *kernel, const winograd_work *work) {
+    int target = kir_argument_add(memory, kernel, "result", KIR_F32, ir_type_elements(&work->value->type), false, true);
+    kir_stream(kernel, target);
+    return target;
+}
+
+static double product_flops(const winograd_maps *maps, int64_t points) {
+    return 2.0 * (double)(points * maps->tiles) * (double)(maps->weights.channels * maps->weights.filters);
+}
+
+static void launch_together(lower_context *context, winograd_maps *maps, const winograd_work *work) {
+    arena *memory = context->memory;
+    kir_kernel *kernel = new_kernel(context, maps, work, "");
+    int lanes = maps->cpu->lanes, source = add_source(memory, kernel, work);
+    maps->weight_points = add_weights(memory, kernel, maps);
+    maps->target = add_result(memory, kernel, work);
+    maps->tiles = maps->tiling.tiles;
+    winograd_patches_lay(&maps->patches, maps->tiles, lanes);
+    winograd_patches_open(&maps->patches, memory, kernel, &maps->tiling, source);
+    maps->patches.points = kir_scratch_add(memory, kernel, "patches", winograd_element(maps->patches.parts),
+                                           winograd_patches_elements(&maps->patches));
+    maps->product_point = winograd_point_stride(maps->tiles, maps->group, lanes);
+    maps->products = kir_scratch_add(memory, kernel, "products", KIR_F32, points_of(maps) * maps->product_point);
+    kernel->flops = product_flops(maps, points_of(maps));
+    kir_builder builder = {memory, kernel, &kernel->body, work->value->span};
+    maps->place = winograd_place_of(&builder, &maps->tiling, kir_plus(kir_at(0), 1, 0));
+    maps->first_tile = kir_at(0);
+    winograd_emit_patches(&builder, &maps->patches, &maps->tiling, &maps->place, kir_at(0), lanes);
+    tile_blocks(&builder, maps->weights.filters, maps->group, emit_group, maps);
+    lower_launch(context, kernel, maps->tiling.extent, work->buffers, work->value->span);
+}
+
+/* The products of all tiles and filters, an iteration for each point. Returns the buffer. */
+static int launch_products(lower_context *context, winograd_maps *maps, const winograd_work *work, int patches) {
+    arena *memory = context->memory;
+    kir_kernel *kernel = new_kernel(context, maps, work, "_products");
+    int64_t elements = points_of(maps) * maps->product_point;
+    maps->patches.points = kir_argument_add(memory, kernel, "patches", winograd_element(maps->patches.parts),
+                                            winograd_patches_elements(&maps->patches), true, false);
+    maps->weight_points = add_weights(memory, kernel, maps);
+    maps->products = kir_argument_add(memory, kernel, "products", KIR_F32, elements, false, true);
+    kernel->flops = product_flops(maps, 1);
+    kir_builder builder = {memory, kernel, &kernel->body, work->value->span};
+    maps->point = kir_plus(kir_at(0), 1, 0);
+    maps->weight_number = winograd_weight_point(&builder, &maps->method, 0);
+    tile_blocks(&builder, maps->weights.filters, maps->group, emit_group_products, maps);
+    int products = lower_temporary(context, "winograd_products", KIR_F32, elements, work->value->span);
+    lower_launch(context, kernel, points_of(maps), (int[]){patches, work->buffers[1], products}, work->value->span);
+    return products;
+}
+
+static void launch_results(lower_context *context, winograd_maps *maps, const winograd_work *work, int products) {
+    arena *memory = context->memory;
+    kir_kernel *kernel = new_kernel(context, maps, work, "_results");
+    maps->products =
+        kir_argument_add(memory, kernel, "products", KIR_F32, points_of(maps) * maps->product_point, true, false);
+    maps->target = add_result(memory, kernel, work);
+    kir_builder builder = {memory, kernel, &kernel->body, work->value->span};
+    maps->place = winograd_place_of(&builder, &maps->tiling, kir_plus(kir_at(0), 1, 0));
+    maps->first_tile = kir_plus(kir_at(0), maps->tiling.tiles, 0);
+    tile_blocks(&builder, maps->weights.filters, maps->group, emit_group_results, maps);
+    lower_launch(context, kernel, maps->tiling.extent, (int[]){products, work->buffers[2]}, work->value->span);
+}
+
+static void launch_apart(lower_context *context, winograd_maps *maps, const winograd_work *work) {
+    maps->tiles = maps->tiling.tiles * maps->tiling.extent;
+    winograd_patches_lay(&maps->patches, maps->tiles, maps->cpu->lanes);
+    maps->product_point = winograd_point_stride(maps->tiles, maps->weights.filters, maps->cpu->lanes);
+    const ir_value *source = work->value->operands[0];
+    int patches = winograd_launch_patches(context, &maps->patches, &maps->tiling, work->buffers[0],
+                                          ir_type_elements(&source->type), work->value->span);
+    launch_results(context, maps, work, launch_products(context, maps, work, patches));
 }
 
 /* ---- the two directions ---------------------------------------------------------------------------------------------
@@ -245,50 +358,51 @@ static void emit_group(kir_builder *builder, kir_index first, int64_t size, void
  * point by point, once for all its tiles, and of large ones takes more tiles; the many points of stride 2 leave no room
  * for either. The limits are from measurements on a processor with 1 MB of second and 32 MB of last cache. */
 static void choose_blocks(winograd_maps *maps, int64_t n) {
-    int64_t weights = WINOGRAD_WEIGHTS * WINOGRAD_WEIGHTS * 4 * maps->weight_point;
-    bool room = maps->method.points == WINOGRAD_WEIGHTS;
+    int64_t weights = 4 * winograd_weight_elements(&maps->weights);
+    bool room = maps->method.points == WINOGRAD_WEIGHTS, pairs = maps->weights.parts > 0;
     maps->tiling = winograd_tiling_new(n, maps->out, maps->method.outputs,
-                                       room && weights > LARGE_WEIGHTS ? MANY_TILES : FEW_TILES);
-    maps->group = room && weights > SMALL_WEIGHTS ? maps->filters : maps->panel;
+                                       pairs || (room && weights > LARGE_WEIGHTS) ? MANY_TILES : FEW_TILES);
+    maps->apart = pairs && weights > SMALL_WEIGHTS;
+    maps->group = !pairs && room && weights > SMALL_WEIGHTS ? maps->weights.filters : maps->weights.panel;
+}
+
+/* The weights' places and, of the patches, how many numbers make a panel. */
+static int64_t choose_panels(winograd_maps *maps, const conv_shape *shape, bool turned, int parts) {
+    const kir_target *cpu = maps->cpu;
+    winograd_weights *weights = &maps->weights;
+    *weights = (winograd_weights){.matrix = &maps->method.weight,
+                                  .turned = turned,
+                                  .parts = parts,
+                                  .channels = turned ? shape->filters : shape->channels,
+                                  .filters = turned ? shape->channels : shape->filters};
+    int64_t numbers = parts > 0 ? weights->channels / 2 : weights->channels;
+    weights->panel = parts > 0 ? pair_panel_columns(cpu, weights->filters)
+                               : (int64_t)tile_vectors_for(cpu, weights->filters) * cpu->lanes;
+    weights->point = winograd_point_stride(numbers, weights->filters, cpu->lanes);
+    weights->part = WINOGRAD_WEIGHTS * WINOGRAD_WEIGHTS * weights->point;
+    return parts > 0 ? cpu->lanes : weights->channels;
 }
 
 /* Maps of `size` convolved to `out`; the first patch begins at `origin`. */
 static bool launch_maps(lower_context *context, const ir_value *value, const conv_shape *shape, winograd_maps maps,
                         bool turned, const int64_t size[2], const int64_t origin[2]) {
-    arena *memory = context->memory;
-    const kir_target *cpu = maps.cpu = &context->pass->target;
-    maps.channels = turned ? shape->filters : shape->channels;
-    maps.filters = turned ? shape->channels : shape->filters;
-    maps.panel = (int64_t)tile_vectors_for(cpu, maps.filters) * cpu->lanes;
-    maps.weight_point = winograd_point_stride(maps.channels, maps.filters, cpu->lanes);
+    maps.cpu = &context->pass->target;
+    int parts = winograd_parts(context->pass, shape);
+    int64_t panel = choose_panels(&maps, shape, turned, parts);
     choose_blocks(&maps, shape->n);
-    int weights = launch_weights(context, &maps, turned, shape, value);
-    const char *name =
-        arena_printf(memory, "%s_winograd_%lldx%lld_%lldx%lld", turned ? "conv2d_input_grad" : "conv2d",
-                     (long long)maps.channels, (long long)maps.filters, (long long)maps.out[0], (long long)maps.out[1]);
-    kir_kernel *kernel = kir_kernel_new(memory, name, value->span);
-    int source =
-        kir_argument_add(memory, kernel, "source", KIR_F32, ir_type_elements(&value->operands[0]->type), true, false);
-    maps.weights = kir_argument_add(memory, kernel, "points", KIR_F32,
-                                    WINOGRAD_WEIGHTS * WINOGRAD_WEIGHTS * maps.weight_point, true, false);
-    maps.target = kir_argument_add(memory, kernel, "result", KIR_F32, ir_type_elements(&value->type), false, true);
-    kir_stream(kernel, maps.target);
-    maps.patches = winograd_patches_new(memory, kernel, &maps.tiling, &maps.method.input, maps.method.step, source,
-                                        size, maps.channels, origin, maps.channels);
-    maps.patches.point = winograd_point_stride(maps.tiling.tiles, maps.channels, cpu->lanes);
-    maps.patches.points = kir_scratch_add(memory, kernel, "patches", KIR_F32, points_of(&maps) * maps.patches.point);
-    maps.product_point = winograd_point_stride(maps.tiling.tiles, maps.group, cpu->lanes);
-    maps.products = kir_scratch_add(memory, kernel, "products", KIR_F32, points_of(&maps) * maps.product_point);
-    kernel->flops = 2.0 * (double)(points_of(&maps) * maps.tiling.tiles * maps.channels * maps.filters);
-    kir_builder builder = {memory, kernel, &kernel->body, value->span};
-    maps.place = winograd_place_of(&builder, &maps.tiling, kir_plus(kir_at(0), 1, 0));
-    winograd_emit_patches(&builder, &maps.patches, &maps.tiling, &maps.place, kir_at(0), cpu->lanes);
-    tile_blocks(&builder, maps.filters, maps.group, emit_group, &maps);
+    maps.patches = winograd_patches_new(&maps.tiling, &maps.method.input, maps.method.step, size, maps.weights.channels,
+                                        origin, panel);
+    maps.patches.parts = parts;
     ir_layout map = lower_channels_last();
-    int buffers[] = {lower_buffer_in_layout(context, value->operands[0], map), weights,
-                     lower_result_buffer_in_layout(context, value, map)};
-    lower_launch(context, kernel, maps.tiling.extent, buffers, value->span);
-    lower_finish_result(context, value, map, buffers[2]);
+    winograd_work work = {.value = value};
+    work.buffers[1] = winograd_launch_weights(context, &maps.weights, shape, value);
+    work.buffers[0] = lower_buffer_in_layout(context, value->operands[0], map);
+    work.buffers[2] = lower_result_buffer_in_layout(context, value, map);
+    if (maps.apart)
+        launch_apart(context, &maps, &work);
+    else
+        launch_together(context, &maps, &work);
+    lower_finish_result(context, value, map, work.buffers[2]);
     return true;
 }
 

@@ -6,8 +6,6 @@
  * iteration then sums a panel of channels at one point. Sums are added in a fixed order. */
 #include "passes/winograd.h"
 
-#include <assert.h>
-
 enum {
     TILES = 32,           /* evaluated at once; half of them at the many points of stride 2 */
     SUMMED_TILES = 128,   /* of large sums: a panel's tiles from both sides stay in the first cache */
@@ -93,27 +91,25 @@ static int64_t panel_of(const kir_target *cpu, int64_t channels) {
     return (int64_t)tile_vectors_for(cpu, channels) * cpu->lanes;
 }
 
-/* Both maps' patches; `x` and `dy` are their arguments, `tiling` says what an iteration takes. */
-static void add_patches(winograd_sums *work, arena *memory, kir_kernel *kernel, const winograd_tiling *tiling, int x,
-                        int dy) {
+static void choose_patches(winograd_sums *work) {
     const conv_shape *shape = work->shape;
     int64_t origin[2] = {-shape->padding[0], -shape->padding[2]}, zero[2] = {0, 0};
-    if (x >= 0)
-        work->maps = winograd_patches_new(memory, kernel, tiling, &work->method.input, work->method.step, x,
-                                          shape->size, shape->channels, origin, panel_of(work->cpu, shape->channels));
-    if (dy >= 0)
-        work->gradients = winograd_patches_new(memory, kernel, tiling, &work->spread, work->method.outputs, dy,
-                                               shape->out, shape->filters, zero, panel_of(work->cpu, shape->filters));
+    work->maps = winograd_patches_new(&work->tiling, &work->method.input, work->method.step, shape->size,
+                                      shape->channels, origin, panel_of(work->cpu, shape->channels));
+    work->gradients = winograd_patches_new(&work->tiling, &work->spread, work->method.outputs, shape->out,
+                                           shape->filters, zero, panel_of(work->cpu, shape->filters));
 }
 
 static int64_t points_of(const winograd_sums *work) {
     return (int64_t)work->method.points * work->method.points;
 }
 
-static int add_scratch(arena *memory, kir_kernel *kernel, const char *name, const winograd_sums *work,
-                       winograd_patches *patches) {
-    patches->point = winograd_point_stride(patches->tiles, patches->channels, work->cpu->lanes);
-    return kir_scratch_add(memory, kernel, name, KIR_F32, points_of(work) * patches->point);
+/* The kernel evaluates a block of the map in argument `source` into its own memory. */
+static void open_patches(winograd_patches *patches, arena *memory, kir_kernel *kernel, const winograd_sums *work,
+                         int source, const char *name) {
+    winograd_patches_lay(patches, work->tiling.tiles, work->cpu->lanes);
+    winograd_patches_open(patches, memory, kernel, &work->tiling, source);
+    patches->points = kir_scratch_add(memory, kernel, name, KIR_F32, winograd_patches_elements(patches));
 }
 
 static void launch_chunks(lower_context *context, winograd_sums *work, const int buffers[3], const ir_value *value) {
@@ -128,9 +124,8 @@ static void launch_chunks(lower_context *context, winograd_sums *work, const int
     int x = kir_argument_add(memory, kernel, "x", KIR_F32, ir_type_elements(&value->operands[0]->type), true, false);
     int dy = kir_argument_add(memory, kernel, "dy", KIR_F32, ir_type_elements(&value->operands[1]->type), true, false);
     work->sums = kir_argument_add(memory, kernel, "sums", KIR_F32, work->chunks * work->sum_chunk, true, true);
-    add_patches(work, memory, kernel, &work->tiling, x, dy);
-    work->maps.points = add_scratch(memory, kernel, "map_points", work, &work->maps);
-    work->gradients.points = add_scratch(memory, kernel, "gradient_points", work, &work->gradients);
+    open_patches(&work->maps, memory, kernel, work, x, "map_points");
+    open_patches(&work->gradients, memory, kernel, work, dy, "gradient_points");
     int64_t blocks = work->tiling.extent / work->chunks;
     kernel->flops = 2.0 * (double)(points_of(work) * work->tiling.tiles * blocks * shape->channels * shape->filters);
     kir_builder builder = {memory, kernel, &kernel->body, value->span}, body, products;
@@ -151,27 +146,12 @@ static void launch_chunks(lower_context *context, winograd_sums *work, const int
 /* ---- large sums -----------------------------------------------------------------------------------------------------
  */
 
-/* All patches of one map; returns the buffer. */
-static int launch_patches(lower_context *context, winograd_sums *work, bool gradients, int buffer,
-                          const ir_value *value) {
-    arena *memory = context->memory;
-    kir_kernel *kernel = kir_kernel_new(memory, "winograd_points", value->span);
-    const ir_type *type = &value->operands[gradients]->type;
-    int argument = kir_argument_add(memory, kernel, "map", KIR_F32, ir_type_elements(type), true, false);
-    assert(argument >= 0);
-    add_patches(work, memory, kernel, &work->tiling, gradients ? -1 : argument, gradients ? argument : -1);
-    winograd_patches *patches = gradients ? &work->gradients : &work->maps;
-    patches->tiles = work->tiling.tiles * work->tiling.extent;
-    patches->point = winograd_point_stride(patches->tiles, patches->channels, work->cpu->lanes);
-    int64_t elements = points_of(work) * patches->point;
-    patches->points = kir_argument_add(memory, kernel, "points", KIR_F32, elements, false, true);
-    kir_builder builder = {memory, kernel, &kernel->body, value->span};
-    winograd_place place = winograd_place_of(&builder, &work->tiling, kir_plus(kir_at(0), 1, 0));
-    winograd_emit_patches(&builder, patches, &work->tiling, &place, kir_plus(kir_at(0), work->tiling.tiles, 0),
-                          work->cpu->lanes);
-    int points = lower_temporary(context, "winograd_points", KIR_F32, elements, value->span);
-    lower_launch(context, kernel, work->tiling.extent, (int[]){buffer, points}, value->span);
-    return points;
+/* All patches of the map of operand number `i`; returns the buffer. */
+static int launch_patches(lower_context *context, const winograd_sums *work, winograd_patches *patches, int i,
+                          int buffer, const ir_value *value) {
+    winograd_patches_lay(patches, work->tiling.tiles * work->tiling.extent, work->cpu->lanes);
+    return winograd_launch_patches(context, patches, &work->tiling, buffer, ir_type_elements(&value->operands[i]->type),
+                                   value->span);
 }
 
 static void emit_tiles(kir_builder *builder, kir_index first, int64_t size, void *user) {
@@ -289,6 +269,7 @@ bool lower_winograd_weight_grad(lower_context *context, const ir_value *value, c
     work.spread = winograd_transposed(&work.method.output);
     work.tiling = winograd_tiling_new(shape->n, shape->out, work.method.outputs,
                                       work.method.points > WINOGRAD_WEIGHTS ? TILES / 2 : TILES);
+    choose_patches(&work);
     work.sum_point = winograd_point_stride(shape->channels, shape->filters, work.cpu->lanes);
     work.sum_chunk = WINOGRAD_WEIGHTS * WINOGRAD_WEIGHTS * work.sum_point;
     ir_layout map = lower_channels_last(), weight = lower_conv_weight();
@@ -303,8 +284,8 @@ bool lower_winograd_weight_grad(lower_context *context, const ir_value *value, c
     if (small) {
         launch_chunks(context, &work, (int[]){x, dy, sums}, value);
     } else {
-        int maps = launch_patches(context, &work, false, x, value);
-        int gradients = launch_patches(context, &work, true, dy, value);
+        int maps = launch_patches(context, &work, &work.maps, 0, x, value);
+        int gradients = launch_patches(context, &work, &work.gradients, 1, dy, value);
         launch_sums(context, &work, (int[]){maps, gradients, sums}, value);
     }
     launch_taps(context, &work, (int[]){sums, result}, value);

@@ -38,6 +38,10 @@ typedef kir_reg (*winograd_load)(const kir_builder *builder, int row, int column
 typedef void (*winograd_store)(const kir_builder *builder, int row, int column, kir_reg value, void *user);
 void winograd_transform(const kir_builder *builder, const winograd_matrix *matrix, winograd_load load,
                         winograd_store store, void *user);
+/* The same of two x at once, which are to be pairs: loaded for users[0] and users[1], stored for users[0]. */
+typedef void (*winograd_store_pair)(const kir_builder *builder, int row, int column, kir_reg a, kir_reg b, void *user);
+void winograd_transform_pair(const kir_builder *builder, const winograd_matrix *matrix, winograd_load load,
+                             void *const users[2], winograd_store_pair store);
 
 /* How the maps are cut into tiles, and which of them an iteration takes: `images` whole maps, or `rows` rows of tiles
  * of one map. */
@@ -59,32 +63,65 @@ typedef struct {
 
 winograd_place winograd_place_of(const kir_builder *builder, const winograd_tiling *tiling, kir_index block);
 
-/* Tiles of a map at the points: elements [point][panel of channels][tile][channel of the panel]. */
+/* Tiles of a map at the points: elements [point][panel of channels][tile][channel of the panel]. In pairs of bf16 parts
+ * channel i meets channel i + half of all, and elements are [part][point][panel of pairs][tile][pair of the panel]. */
 typedef struct {
     const winograd_matrix *matrix;
     int step;                             /* elements between patches */
     int source;                           /* the map's argument */
     int64_t size[2], channels, origin[2]; /* of the map; the first tile's first element */
-    int padded;                           /* scratch for one map's part, with zeros around; -1 where none are needed */
-    int points;                           /* argument to write */
-    int64_t panel;                        /* channels of a whole panel */
+    bool inside;                          /* patches never leave the map */
+    int padded;                           /* else scratch for one map's part, with zeros around */
+    int points;                           /* argument to write: F32, or I32 of pairs */
+    int parts;                            /* of pairs; 0: no pairs */
+    int64_t panel;                        /* channels, or pairs, of a whole panel */
     int64_t tiles;                        /* of a panel */
-    int64_t point;                        /* elements between points */
+    int64_t point, part;                  /* elements between points and between parts */
 } winograd_patches;
 
-/* Fills in everything but `points` and `point`; adds the scratch memory. The patch is as wide as the matrix. */
-winograd_patches winograd_patches_new(arena *memory, kir_kernel *kernel, const winograd_tiling *tiling,
-                                      const winograd_matrix *matrix, int step, int source, const int64_t size[2],
-                                      int64_t channels, const int64_t origin[2], int64_t panel);
+/* The patch is as wide as the matrix; parts are 0. */
+winograd_patches winograd_patches_new(const winograd_tiling *tiling, const winograd_matrix *matrix, int step,
+                                      const int64_t size[2], int64_t channels, const int64_t origin[2], int64_t panel);
+/* Decides where the points of that many tiles lie. */
+void winograd_patches_lay(winograd_patches *patches, int64_t tiles, int lanes);
+int64_t winograd_patches_elements(const winograd_patches *patches);
+/* F32, or I32 of pairs. */
+kir_element winograd_element(int parts);
+/* The kernel is to evaluate the map in argument `source`: adds the scratch memory. */
+void winograd_patches_open(winograd_patches *patches, arena *memory, kir_kernel *kernel, const winograd_tiling *tiling,
+                           int source);
 /* Emits the evaluation of a block's patches, written from tile `first` of each panel on. */
 void winograd_emit_patches(kir_builder *builder, const winograd_patches *patches, const winograd_tiling *tiling,
                            const winograd_place *place, kir_index first, int lanes);
+
+/* The weights at the points: [point][panel of filters][channel][filter of the panel]. In pairs of bf16 parts channel i
+ * meets channel i + half of all: [part][point][panel of filters][pair][filter of the panel]. */
+typedef struct {
+    const winograd_matrix *matrix;
+    bool turned; /* for the input's gradient: filters are summed over, taps from the other end */
+    int parts;   /* of pairs; 0: no pairs */
+    int64_t channels, filters;
+    int64_t panel;       /* filters of a whole panel */
+    int64_t point, part; /* elements between points and between parts */
+} winograd_weights;
+
+int64_t winograd_weight_elements(const winograd_weights *weights);
+/* Emits the launch that evaluates the weights; `value` is the convolution. Returns the buffer. */
+int winograd_launch_weights(lower_context *context, const winograd_weights *weights, const conv_shape *shape,
+                            const ir_value *value);
+
+/* Emits the launch that evaluates all tiles of the map of so many elements in the buffer. Returns that of the points.
+ */
+int winograd_launch_patches(lower_context *context, winograd_patches *patches, const winograd_tiling *tiling,
+                            int buffer, int64_t map_elements, source_span span);
 
 /* Elements between the points of `tiles` tiles: not a multiple of a page, which would crowd few sets of the caches. */
 int64_t winograd_point_stride(int64_t tiles, int64_t channels, int lanes);
 
 /* Whether the method applies and pays: forward and both gradients decide alike. */
 bool winograd_pays(const conv_shape *shape, const kir_target *cpu);
+/* By how many parts of each number the products of maps and weights are computed; 0: in f32. */
+int winograd_parts(const pass_context *pass, const conv_shape *shape);
 bool lower_winograd_forward(lower_context *context, const ir_value *value, const conv_shape *shape);
 bool lower_winograd_input_grad(lower_context *context, const ir_value *value, const conv_shape *shape);
 bool lower_winograd_weight_grad(lower_context *context, const ir_value *value, const conv_shape *shape);

@@ -255,21 +255,45 @@ static void emit_product(const kir_builder *builder, const winograd_matrix *matr
     }
 }
 
-void winograd_transform(const kir_builder *builder, const winograd_matrix *matrix, winograd_load load,
-                        winograd_store store, void *user) {
-    kir_reg half[WINOGRAD_MOST][WINOGRAD_MOST] = {{0}}; /* matrix * x */
+/* matrix * x */
+typedef struct {
+    kir_reg at[WINOGRAD_MOST][WINOGRAD_MOST];
+} half_product;
+
+static half_product emit_half(const kir_builder *builder, const winograd_matrix *matrix, winograd_load load,
+                              void *user) {
+    half_product half = {{{0}}};
     for (int c = 0; c < matrix->columns; c++) {
         kir_reg column[WINOGRAD_MOST] = {0}, product[WINOGRAD_MOST];
         for (int r = 0; r < matrix->columns; r++)
             column[r] = load(builder, r, c, user);
         emit_product(builder, matrix, column, product);
         for (int r = 0; r < matrix->rows; r++)
-            half[r][c] = product[r];
+            half.at[r][c] = product[r];
     }
+    return half;
+}
+
+void winograd_transform(const kir_builder *builder, const winograd_matrix *matrix, winograd_load load,
+                        winograd_store store, void *user) {
+    half_product half = emit_half(builder, matrix, load, user);
     for (int r = 0; r < matrix->rows; r++) {
         kir_reg row[WINOGRAD_MOST];
-        emit_product(builder, matrix, half[r], row);
+        emit_product(builder, matrix, half.at[r], row);
         for (int c = 0; c < matrix->rows; c++)
             store(builder, r, c, row[c], user);
+    }
+}
+
+void winograd_transform_pair(const kir_builder *builder, const winograd_matrix *matrix, winograd_load load,
+                             void *const users[2], winograd_store_pair store) {
+    half_product first = emit_half(builder, matrix, load, users[0]);
+    half_product second = emit_half(builder, matrix, load, users[1]);
+    for (int r = 0; r < matrix->rows; r++) {
+        kir_reg row[2][WINOGRAD_MOST];
+        emit_product(builder, matrix, first.at[r], row[0]);
+        emit_product(builder, matrix, second.at[r], row[1]);
+        for (int c = 0; c < matrix->rows; c++)
+            store(builder, r, c, row[0][c], row[1][c], users[0]);
     }
 }

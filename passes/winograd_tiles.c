@@ -1,4 +1,5 @@
 /* Winograd's method: maps cut into tiles, and their patches evaluated at the points. */
+#include "passes/pair_panel.h"
 #include "passes/winograd.h"
 
 static int64_t quotient_up(int64_t a, int64_t b) {
@@ -36,23 +37,43 @@ static int64_t covered(const winograd_patches *patches, int64_t tiles) {
     return (tiles - 1) * patches->step + patches->matrix->columns;
 }
 
-winograd_patches winograd_patches_new(arena *memory, kir_kernel *kernel, const winograd_tiling *tiling,
-                                      const winograd_matrix *matrix, int step, int source, const int64_t size[2],
-                                      int64_t channels, const int64_t origin[2], int64_t panel) {
-    winograd_patches patches = {.matrix = matrix, .step = step, .source = source, .channels = channels, .padded = -1};
-    bool inside = true;
+/* Channels, or pairs of them. */
+static int64_t numbers_of(const winograd_patches *patches) {
+    return patches->parts > 0 ? patches->channels / 2 : patches->channels;
+}
+
+winograd_patches winograd_patches_new(const winograd_tiling *tiling, const winograd_matrix *matrix, int step,
+                                      const int64_t size[2], int64_t channels, const int64_t origin[2], int64_t panel) {
+    winograd_patches patches = {.matrix = matrix, .step = step, .channels = channels, .panel = panel, .padded = -1};
+    patches.inside = true;
     for (int i = 0; i < 2; i++) {
         patches.size[i] = size[i];
         patches.origin[i] = origin[i];
-        inside &= origin[i] == 0 && covered(&patches, tiling->count[i]) <= size[i];
+        patches.inside &= origin[i] == 0 && covered(&patches, tiling->count[i]) <= size[i];
     }
-    patches.panel = panel;
-    patches.tiles = tiling->tiles;
-    if (!inside)
-        patches.padded =
-            kir_scratch_add(memory, kernel, "padded", KIR_F32,
-                            covered(&patches, tiling->rows) * covered(&patches, tiling->count[1]) * channels);
     return patches;
+}
+
+kir_element winograd_element(int parts) {
+    return parts > 0 ? KIR_I32 : KIR_F32;
+}
+
+void winograd_patches_lay(winograd_patches *patches, int64_t tiles, int lanes) {
+    const winograd_matrix *matrix = patches->matrix;
+    patches->tiles = tiles;
+    patches->point = winograd_point_stride(tiles, numbers_of(patches), lanes);
+    patches->part = matrix->rows * matrix->rows * patches->point;
+}
+
+int64_t winograd_patches_elements(const winograd_patches *patches) {
+    return (patches->parts > 0 ? patches->parts : 1) * patches->part;
+}
+
+void winograd_patches_open(winograd_patches *patches, arena *memory, kir_kernel *kernel, const winograd_tiling *tiling,
+                           int source) {
+    int64_t elements = covered(patches, tiling->rows) * covered(patches, tiling->count[1]) * patches->channels;
+    patches->source = source;
+    patches->padded = patches->inside ? -1 : kir_scratch_add(memory, kernel, "padded", KIR_F32, elements);
 }
 
 /* One row of the padded part: of the map, or of zeros. */
@@ -97,6 +118,14 @@ static void store_point(const kir_builder *builder, int row, int column, kir_reg
     kir_store(builder, at->patches->points, target, value, at->lanes);
 }
 
+static void store_pair(const kir_builder *builder, int row, int column, kir_reg a, kir_reg b, void *user) {
+    const patch_elements *at = user;
+    const winograd_patches *patches = at->patches;
+    kir_index target = at->target;
+    target.base += (row * patches->matrix->rows + column) * patches->point;
+    pair_store_parts(builder, patches->parts, patches->points, target, patches->part, a, b, at->lanes);
+}
+
 /* The channels of one panel of one tile; `user` are its elements. */
 static void emit_panel(kir_builder *builder, kir_index first, int64_t size, void *user) {
     patch_elements at = *(patch_elements *)user;
@@ -109,7 +138,13 @@ static void emit_panel(kir_builder *builder, kir_index first, int64_t size, void
         at.from = kir_plus(at.from, 1, vector);
         at.target = kir_plus(at.target, 1, vector);
     }
-    winograd_transform(&body, patches->matrix, load_element, store_point, &at);
+    if (patches->parts > 0) {
+        patch_elements other = at;
+        other.from.base += numbers_of(patches);
+        winograd_transform_pair(&body, patches->matrix, load_element, (void *const[]){&at, &other}, store_pair);
+    } else {
+        winograd_transform(&body, patches->matrix, load_element, store_point, &at);
+    }
 }
 
 void winograd_emit_patches(kir_builder *builder, const winograd_patches *patches, const winograd_tiling *tiling,
@@ -138,5 +173,23 @@ void winograd_emit_patches(kir_builder *builder, const winograd_patches *patches
     at.target = kir_plus_index(first, tiling->rows * tiling->count[1], image);
     at.target =
         kir_plus(kir_plus(at.target, tiling->count[1], row), 1, column); /* the tile's number, until emit_panel */
-    tile_blocks(&columns, patches->channels, patches->panel, emit_panel, &at);
+    tile_blocks(&columns, numbers_of(patches), patches->panel, emit_panel, &at);
+}
+
+int winograd_launch_patches(lower_context *context, winograd_patches *patches, const winograd_tiling *tiling,
+                            int buffer, int64_t map_elements, source_span span) {
+    arena *memory = context->memory;
+    kir_kernel *kernel = kir_kernel_new(memory, "winograd_points", span);
+    kir_element element = winograd_element(patches->parts);
+    int64_t elements = winograd_patches_elements(patches);
+    int map = kir_argument_add(memory, kernel, "map", KIR_F32, map_elements, true, false);
+    patches->points = kir_argument_add(memory, kernel, "points", element, elements, false, true);
+    winograd_patches_open(patches, memory, kernel, tiling, map);
+    kir_builder builder = {memory, kernel, &kernel->body, span};
+    winograd_place place = winograd_place_of(&builder, tiling, kir_plus(kir_at(0), 1, 0));
+    kir_index first = kir_plus(kir_at(0), tiling->tiles, 0);
+    winograd_emit_patches(&builder, patches, tiling, &place, first, context->pass->target.lanes);
+    int points = lower_temporary(context, "winograd_points", element, elements, span);
+    lower_launch(context, kernel, tiling->extent, (int[]){buffer, points}, span);
+    return points;
 }
