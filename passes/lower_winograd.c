@@ -32,6 +32,7 @@ typedef struct {
     int64_t tiles;                       /* of the products */
     int64_t group;                       /* filters */
     int64_t product_point;               /* elements between points */
+    int waiting;                         /* scratch, through which products go past the caches; -1: they do not */
     /* what the nested emitters are at */
     kir_index first_tile; /* of the block, among those of the products */
     kir_index group_first, columns_first, point, weight_number, column_number;
@@ -143,7 +144,15 @@ static void emit_pair_rows(kir_builder *builder, kir_index first, int64_t size, 
     panel.left_at = kir_plus_index(panel.left_at, patches->panel, first);
     panel.right_at = weights_at(maps, pairs);
     panel.target_at = product_at(maps, first);
-    pair_panel_emit(builder, &panel);
+    if (maps->waiting < 0) {
+        pair_panel_emit(builder, &panel);
+        return;
+    }
+    pair_panel sums = panel;
+    sums.target = maps->waiting;
+    sums.target_at = kir_at(0);
+    pair_panel_emit(builder, &sums);
+    pair_panel_copy(builder, &panel, maps->waiting, kir_at(0));
 }
 
 static void emit_product_columns(kir_builder *builder, kir_index first, int64_t size, void *user) {
@@ -318,6 +327,11 @@ static int launch_products(lower_context *context, winograd_maps *maps, const wi
                                             winograd_patches_elements(&maps->patches), true, false);
     maps->weight_points = add_weights(memory, kernel, maps);
     maps->products = kir_argument_add(memory, kernel, "products", KIR_F32, elements, false, true);
+    kir_stream(kernel, maps->products);
+    if (maps->cpu->matrix_units) {
+        int64_t rows = pair_panel_rows(maps->cpu, maps->tiles, maps->weights.panel);
+        maps->waiting = kir_scratch_add(memory, kernel, "waiting", KIR_F32, rows * maps->weights.panel);
+    }
     kernel->flops = product_flops(maps, 1);
     kir_builder builder = {memory, kernel, &kernel->body, work->value->span};
     maps->point = kir_plus(kir_at(0), 1, 0);
@@ -387,6 +401,7 @@ static int64_t choose_panels(winograd_maps *maps, const conv_shape *shape, bool 
 static bool launch_maps(lower_context *context, const ir_value *value, const conv_shape *shape, winograd_maps maps,
                         bool turned, const int64_t size[2], const int64_t origin[2]) {
     maps.cpu = &context->pass->target;
+    maps.waiting = -1;
     int parts = winograd_parts(context->pass, shape);
     int64_t panel = choose_panels(&maps, shape, turned, parts);
     choose_blocks(&maps, shape->n);

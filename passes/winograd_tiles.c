@@ -184,6 +184,7 @@ int winograd_launch_patches(lower_context *context, winograd_patches *patches, c
     int64_t elements = winograd_patches_elements(patches);
     int map = kir_argument_add(memory, kernel, "map", KIR_F32, map_elements, true, false);
     patches->points = kir_argument_add(memory, kernel, "points", element, elements, false, true);
+    kir_stream(kernel, patches->points);
     winograd_patches_open(patches, memory, kernel, tiling, map);
     kir_builder builder = {memory, kernel, &kernel->body, span};
     winograd_place place = winograd_place_of(&builder, tiling, kir_plus(kir_at(0), 1, 0));
