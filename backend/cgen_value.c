@@ -340,6 +340,11 @@ static void write_lanes_function(const writer *write, const char *helper) {
     text_append(write->out, "r%d)", a);
 }
 
+static void write_interleave(const writer *write, kir_type type, int first) {
+    open_helper(write, type, "interleave");
+    text_append(write->out, "r%d, r%d, %d)", write->node->operands[0], write->node->operands[1], first);
+}
+
 static void write_iota(const writer *write, kir_type type) {
     if (type.lanes == 1) {
         text_append(write->out, "0");
@@ -413,6 +418,8 @@ static void write_value(const writer *write) {
     case KIR_dot_pairs: write_pairs(write, type, kir_op_name(node->opcode)); break;
     case KIR_splat: write_splat(write, type); break;
     case KIR_lane: write_lane(write); break;
+    case KIR_interleave_low: write_interleave(write, type, 0); break;
+    case KIR_interleave_high: write_interleave(write, type, type.lanes / 2); break;
     case KIR_iota: write_iota(write, type); break;
     case KIR_sum_lanes: write_lanes_function(write, "sum"); break;
     case KIR_max_lanes: write_lanes_function(write, "max"); break;

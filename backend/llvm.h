@@ -9,6 +9,8 @@
 #include <llvm-c/TargetMachine.h>
 
 /* What all units of a program are made from. */
+enum { LLVM_MAX_LANES = 64 }; /* of the vectors that kernels have */
+
 typedef struct {
     const kir_program *program;
     const kir_target *target;

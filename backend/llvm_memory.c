@@ -3,7 +3,6 @@
 
 #include <assert.h>
 
-enum { MAX_LANES = 64 };
 
 static kir_type type_of(const llvm_kernel *write, kir_reg reg) {
     return write->kernel->registers[reg];
@@ -15,8 +14,8 @@ static unsigned alignment_of(kir_element element) {
 
 /* True in the first `count` lanes. */
 static LLVMValueRef first_lanes(const llvm_unit *unit, int lanes, int count) {
-    LLVMValueRef parts[MAX_LANES];
-    assert(lanes <= MAX_LANES);
+    LLVMValueRef parts[LLVM_MAX_LANES];
+    assert(lanes <= LLVM_MAX_LANES);
     for (int i = 0; i < lanes; i++)
         parts[i] = LLVMConstInt(unit->boolean, i < count, false);
     return LLVMConstVector(parts, (unsigned)lanes);
@@ -50,8 +49,8 @@ static LLVMValueRef load_masked(const llvm_kernel *write, const kir_node *node, 
 /* The i64 distance of each lane from the address, in elements. */
 static LLVMValueRef lane_offsets(const llvm_kernel *write, const kir_node *node, int lanes) {
     llvm_unit *unit = write->unit;
-    LLVMValueRef offsets[MAX_LANES];
-    assert(lanes <= MAX_LANES);
+    LLVMValueRef offsets[LLVM_MAX_LANES];
+    assert(lanes <= LLVM_MAX_LANES);
     if (node->opcode == KIR_load_indexed) {
         LLVMValueRef given = llvm_get(write, node->operands[0]);
         return LLVMBuildSExt(unit->builder, given, LLVMVectorType(unit->i64, (unsigned)lanes), "");
@@ -96,7 +95,7 @@ static LLVMValueRef load_picked(const llvm_kernel *write, const kir_node *node, 
                                 kir_type kind) {
     llvm_unit *unit = write->unit;
     int lanes = kind.lanes, stride = (int)node->stride;
-    LLVMValueRef result = load_neighbours(write, type, address, 0, kind.element), places[MAX_LANES];
+    LLVMValueRef result = load_neighbours(write, type, address, 0, kind.element), places[LLVM_MAX_LANES];
     for (int part = 0; part < stride; part++) {
         int begin = part * lanes, shift = part == stride - 1 ? begin - (stride - 1) : begin;
         LLVMValueRef next = part ? load_neighbours(write, type, address, shift, kind.element) : result;

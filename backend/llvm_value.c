@@ -268,6 +268,17 @@ static LLVMValueRef write_splat(const llvm_kernel *write, const kir_node *node) 
     return LLVMBuildShuffleVector(unit->builder, first, LLVMGetPoison(type), zeros, "");
 }
 
+/* Lanes `first` and following of both operands in turns. */
+static LLVMValueRef write_interleave(const llvm_kernel *write, const kir_node *node, int first) {
+    llvm_unit *unit = write->unit;
+    int lanes = type_of(write, node->result).lanes;
+    LLVMValueRef places[LLVM_MAX_LANES];
+    for (int lane = 0; lane < lanes; lane++)
+        places[lane] = llvm_i32(unit, first + lane / 2 + lane % 2 * lanes);
+    return LLVMBuildShuffleVector(unit->builder, operand(write, node, 0), operand(write, node, 1),
+                                  LLVMConstVector(places, (unsigned)lanes), "");
+}
+
 static LLVMValueRef write_lane(const llvm_kernel *write, const kir_node *node) {
     LLVMValueRef a = operand(write, node, 0);
     if (type_of(write, node->operands[0]).lanes == 1)
@@ -349,6 +360,8 @@ static LLVMValueRef write_value(const llvm_kernel *write, const kir_node *node) 
     case KIR_dot_pairs: return write_dot_pairs(write, node);
     case KIR_splat: return write_splat(write, node);
     case KIR_lane: return write_lane(write, node);
+    case KIR_interleave_low: return write_interleave(write, node, 0);
+    case KIR_interleave_high: return write_interleave(write, node, type_of(write, node->result).lanes / 2);
     case KIR_iota: return write_iota(write, node);
     case KIR_sum_lanes:
     case KIR_max_lanes: return fold_lanes(write, node);

@@ -151,6 +151,8 @@ static const struct {
     [KIR_dot_pairs] = {RULE_DOT_PAIRS, I32},
     [KIR_splat] = {RULE_SPLAT, ANY},
     [KIR_lane] = {RULE_LANES, ANY},
+    [KIR_interleave_low] = {RULE_SAME, NUMBER},
+    [KIR_interleave_high] = {RULE_SAME, NUMBER},
     [KIR_iota] = {RULE_SAME, NUMBER},
     [KIR_sum_lanes] = {RULE_LANES, NUMBER},
     [KIR_max_lanes] = {RULE_LANES, NUMBER},
@@ -275,6 +277,8 @@ static void check_instruction(verifier *v, const kir_node *node) {
         check_index(v, node, &node->index);
     if (node->opcode == KIR_lane && (node->attribute < 0 || node->attribute >= types.a.lanes))
         complain(v, node->span, "lane %d of %d", node->attribute, types.a.lanes);
+    if ((node->opcode == KIR_interleave_low || node->opcode == KIR_interleave_high) && types.a.lanes % 2 != 0)
+        complain(v, node->span, "%d lanes have no halves", types.a.lanes);
     if (!store)
         v->assigned[node->result] = true;
 }

@@ -1,6 +1,7 @@
 /* Products in kernels: by vectors, by pairs of bf16 numbers and by matrix tiles, against plain loops, by every way that
  * there is from kernel IR to the processor. */
 #include "kernel_case.h"
+#include "passes/transpose.h"
 
 /* c[6, 2 lanes] = a[6, 5] b[5, 2 lanes]: two rows by two vectors of accumulators an iteration. */
 static kernel_case *product_build(int lanes) {
@@ -196,8 +197,37 @@ static void pairs_check(kernel_case *this, char *memory, int lanes) {
     }
 }
 
+/* A square of vectors, turned. */
+static kernel_case *turn_build(int lanes) {
+    kernel_case *this = case_new("turn");
+    const kir_builder *b = &this->builder;
+    int x = case_argument(this, "x", KIR_I32, lanes * lanes, false);
+    int y = case_argument(this, "y", KIR_I32, lanes * lanes, true);
+    kir_reg rows[16];
+    for (int i = 0; i < lanes; i++)
+        rows[i] = kir_load(b, x, kir_at(i * lanes), lanes, lanes);
+    transpose_vectors(b, rows, lanes);
+    for (int i = 0; i < lanes; i++)
+        kir_store(b, y, kir_at(i * lanes), rows[i], lanes);
+    case_finish(this, 1);
+    return this;
+}
+
+static void turn_fill(kernel_case *this, char *memory, int lanes) {
+    for (int i = 0; i < lanes * lanes; i++)
+        ((int32_t *)(memory + this->offsets[0]))[i] = 7 * i + 1;
+}
+
+static void turn_check(kernel_case *this, char *memory, int lanes) {
+    const int32_t *x = (const int32_t *)(memory + this->offsets[0]), *y = (const int32_t *)(memory + this->offsets[1]);
+    for (int i = 0; i < lanes; i++)
+        for (int j = 0; j < lanes; j++)
+            assert_int_equal(y[j * lanes + i], x[i * lanes + j]);
+}
+
 static void run_all(const case_way *way) {
     int lanes = way->lanes;
+    case_complete(turn_build(lanes), way, turn_fill, turn_check);
     case_complete(product_build(lanes), way, product_fill, product_check);
     case_complete(pairs_build(lanes), way, pairs_fill, pairs_check);
     if (lanes > 1) {

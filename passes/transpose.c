@@ -1,0 +1,19 @@
+#include "passes/transpose.h"
+
+#include <string.h>
+
+enum { MOST_LANES = 16 };
+
+/* Interleaving the lower with the upper half of a list moves the highest bit of an element's place to the lowest. Rows
+ * and lanes form one place of twice as many bits: once for each bit of the lanes exchanges them. */
+void transpose_vectors(const kir_builder *builder, kir_reg *vectors, int lanes) {
+    for (int bit = 1; bit < lanes; bit *= 2) {
+        kir_reg shuffled[MOST_LANES];
+        for (int i = 0; i < lanes / 2; i++) {
+            kir_reg a = vectors[i], b = vectors[i + lanes / 2];
+            shuffled[2 * i] = kir_op2(builder, KIR_interleave_low, a, b);
+            shuffled[2 * i + 1] = kir_op2(builder, KIR_interleave_high, a, b);
+        }
+        memcpy(vectors, shuffled, (size_t)lanes * sizeof *vectors);
+    }
+}
