@@ -3,7 +3,6 @@
 
 #include <assert.h>
 
-
 static kir_type type_of(const llvm_kernel *write, kir_reg reg) {
     return write->kernel->registers[reg];
 }

@@ -219,9 +219,25 @@ static LLVMValueRef words_of_bf16(const llvm_kernel *write, LLVMValueRef a, int 
     return LLVMBuildZExt(unit->builder, half, like(unit->i32, lanes), "");
 }
 
+/* By the instruction that rounds two vectors at once, b behind a. */
+static LLVMValueRef round_both(const llvm_kernel *write, const kir_node *node, kir_type type) {
+    llvm_unit *unit = write->unit;
+    LLVMValueRef operands[] = {operand(write, node, 1), operand(write, node, 0)}, places[2 * LLVM_MAX_LANES];
+    LLVMValueRef rounded = llvm_intrinsic(unit, "llvm.x86.avx512bf16.cvtne2ps2bf16.512", NULL, 0, operands, 2);
+    LLVMTypeRef words = LLVMVectorType(LLVMInt16TypeInContext(unit->context), 2 * (unsigned)type.lanes);
+    for (int i = 0; i < 2 * type.lanes; i++)
+        places[i] = llvm_i32(unit, i / 2 + i % 2 * type.lanes);
+    rounded = LLVMBuildBitCast(unit->builder, rounded, words, "");
+    rounded = LLVMBuildShuffleVector(unit->builder, rounded, LLVMGetPoison(words),
+                                     LLVMConstVector(places, 2 * (unsigned)type.lanes), "");
+    return LLVMBuildBitCast(unit->builder, rounded, llvm_value_type(unit, type), "");
+}
+
 static LLVMValueRef write_pair(const llvm_kernel *write, const kir_node *node) {
     LLVMBuilderRef builder = write->unit->builder;
     kir_type type = type_of(write, node->result);
+    if (write->unit->target->pair_products && type.lanes == 16)
+        return round_both(write, node, type);
     LLVMValueRef upper = words_of_bf16(write, operand(write, node, 1), type.lanes);
     upper = LLVMBuildShl(builder, upper, llvm_number(write->unit, type, 16), "");
     return LLVMBuildOr(builder, words_of_bf16(write, operand(write, node, 0), type.lanes), upper, "");

@@ -407,7 +407,8 @@ static bool launch_maps(lower_context *context, const ir_value *value, const con
     choose_blocks(&maps, shape->n);
     maps.patches = winograd_patches_new(&maps.tiling, &maps.method.input, maps.method.step, size, maps.weights.channels,
                                         origin, panel);
-    maps.patches.parts = parts;
+    if (parts > 0)
+        winograd_pair_channels(&maps.patches, parts);
     ir_layout map = lower_channels_last();
     winograd_work work = {.value = value};
     work.buffers[1] = winograd_launch_weights(context, &maps.weights, shape, value);

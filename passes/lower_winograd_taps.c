@@ -63,8 +63,7 @@ static void emit_panel(kir_builder *builder, kir_index first, int64_t size, void
 }
 
 int64_t winograd_weight_elements(const winograd_weights *weights) {
-    return weights->parts > 0 ? weights->parts * weights->part
-                              : WINOGRAD_WEIGHTS * WINOGRAD_WEIGHTS * weights->point;
+    return weights->parts > 0 ? weights->parts * weights->part : WINOGRAD_WEIGHTS * WINOGRAD_WEIGHTS * weights->point;
 }
 
 /* An iteration takes a channel or a pair, or a few. */
@@ -85,6 +84,7 @@ int winograd_launch_weights(lower_context *context, const winograd_weights *weig
     work.source = kir_argument_add(memory, kernel, "weights", KIR_F32, ir_type_elements(&w->type), true, false);
     int64_t elements = winograd_weight_elements(weights);
     work.target = kir_argument_add(memory, kernel, "points", element, elements, false, true);
+    kir_stream(kernel, work.target);
     kir_builder builder = {memory, kernel, &kernel->body, value->span};
     tile_blocks(&builder, weights->filters, weights->panel, emit_panel, &work);
     int buffers[] = {lower_buffer_in_layout(context, w, lower_conv_weight()),

@@ -4,85 +4,15 @@
  * Where the sums are small, each of a fixed number of chunks of tiles has sums of its own, and an iteration evaluates
  * tiles and multiplies them while they are in its caches. Large sums exist once: launches evaluate all tiles, and an
  * iteration then sums a panel of channels at one point. Sums are added in a fixed order. */
-#include "passes/winograd.h"
+#include "passes/pair_panel.h"
+#include "passes/winograd_sums.h"
 
 enum {
-    TILES = 32,           /* evaluated at once; half of them at the many points of stride 2 */
-    SUMMED_TILES = 128,   /* of large sums: a panel's tiles from both sides stay in the first cache */
-    SMALL_SUMS = 6 << 20, /* bytes */
+    TILES = 32,                /* evaluated at once, or pairs of them; half of them at the many points of stride 2 */
+    SUMMED_TILES = 128,        /* of large sums: a panel's tiles from both sides stay in the first cache */
+    SMALL_SUMS = 6 << 20,      /* bytes */
+    SMALL_PAIR_SUMS = 1 << 20, /* of pairs, which matrix units add up faster than the caches give them sums */
 };
-
-typedef struct {
-    const kir_target *cpu;
-    const conv_shape *shape;
-    winograd_method method;
-    winograd_matrix spread; /* of results to the points */
-    winograd_tiling tiling;
-    winograd_patches maps, gradients;
-    int64_t chunks, sum_point, sum_chunk; /* elements between points and chunks of the sums */
-    int sums;                             /* argument: [chunk][point][panel of filters][channel][filter of the panel] */
-    /* what the nested emitters are at */
-    kir_index point, sum_number, sum_base, first_tile, filters_first, channels_first;
-    int64_t filters, channels, tiles;
-    kir_index from, to;
-    int target;
-} winograd_sums;
-
-/* ---- sums over tiles ------------------------------------------------------------------------------------------------
- */
-
-/* A few channels of a panel with a panel of filters. */
-static void emit_sum(kir_builder *builder, kir_index first, int64_t size, void *user) {
-    winograd_sums *work = user;
-    kir_index channel = kir_plus_index(work->channels_first, 1, first), rows[TILE_MAX_ROWS], targets[TILE_MAX_ROWS];
-    kir_index target = kir_plus_index(work->sum_base, work->sum_point, work->sum_number);
-    target = kir_plus_index(kir_plus_index(target, work->shape->channels, work->filters_first), work->filters, channel);
-    for (int64_t r = 0; r < size; r++) {
-        targets[r] = target;
-        targets[r].base += r * work->filters;
-    }
-    register_tile tile = tile_new(builder, work->cpu, (int)size, work->filters);
-    tile_load(builder, &tile, work->sums, targets);
-    kir_builder body;
-    kir_reg number = kir_loop(builder, kir_at(0), kir_at(work->tiles), 1, &body);
-    kir_index at = kir_plus(work->first_tile, 1, number);
-    kir_index left = kir_plus_index(kir_plus_index(kir_at(0), work->maps.point, work->point), work->maps.tiles,
-                                    work->channels_first);
-    left = kir_plus_index(kir_plus_index(left, work->channels, at), 1, first);
-    kir_index right = kir_plus_index(kir_plus_index(kir_at(0), work->gradients.point, work->point),
-                                     work->gradients.tiles, work->filters_first);
-    right = kir_plus_index(right, work->filters, at);
-    for (int64_t r = 0; r < size; r++) {
-        rows[r] = left;
-        rows[r].base += r;
-    }
-    tile_multiply(&body, &tile, work->maps.points, rows, work->gradients.points, right);
-    tile_store(builder, &tile, work->sums, targets);
-}
-
-static void emit_channel_panel(kir_builder *builder, kir_index first, int64_t size, void *user) {
-    winograd_sums *work = user;
-    work->channels_first = first;
-    work->channels = size;
-    int64_t limit = tile_rows_for(work->cpu, (int)((work->filters + work->cpu->lanes - 1) / work->cpu->lanes));
-    tile_blocks(builder, size, tile_even_size(size, limit), emit_sum, work);
-}
-
-static void emit_filter_panel(kir_builder *builder, kir_index first, int64_t size, void *user) {
-    winograd_sums *work = user;
-    work->filters_first = first;
-    work->filters = size;
-    tile_blocks(builder, work->shape->channels, work->maps.panel, emit_channel_panel, work);
-}
-
-/* The same for one panel of channels that is known. */
-static void emit_filter_panel_only(kir_builder *builder, kir_index first, int64_t size, void *user) {
-    winograd_sums *work = user;
-    work->filters_first = first;
-    work->filters = size;
-    int64_t limit = tile_rows_for(work->cpu, (int)((size + work->cpu->lanes - 1) / work->cpu->lanes));
-    tile_blocks(builder, work->channels, tile_even_size(work->channels, limit), emit_sum, work);
-}
 
 /* ---- small sums -----------------------------------------------------------------------------------------------------
  */
@@ -94,10 +24,16 @@ static int64_t panel_of(const kir_target *cpu, int64_t channels) {
 static void choose_patches(winograd_sums *work) {
     const conv_shape *shape = work->shape;
     int64_t origin[2] = {-shape->padding[0], -shape->padding[2]}, zero[2] = {0, 0};
-    work->maps = winograd_patches_new(&work->tiling, &work->method.input, work->method.step, shape->size,
-                                      shape->channels, origin, panel_of(work->cpu, shape->channels));
-    work->gradients = winograd_patches_new(&work->tiling, &work->spread, work->method.outputs, shape->out,
-                                           shape->filters, zero, panel_of(work->cpu, shape->filters));
+    work->maps =
+        winograd_patches_new(&work->tiling, &work->method.input, work->method.step, shape->size, shape->channels,
+                             origin, work->parts > 0 ? work->cpu->lanes : panel_of(work->cpu, shape->channels));
+    work->gradients = winograd_patches_new(
+        &work->tiling, &work->spread, work->method.outputs, shape->out, shape->filters, zero,
+        work->parts > 0 ? pair_panel_columns(work->cpu, shape->filters) : panel_of(work->cpu, shape->filters));
+    if (work->parts > 0) {
+        winograd_pair_images(&work->maps, work->parts, shape->n / 2);
+        winograd_pair_images(&work->gradients, work->parts, shape->n / 2);
+    }
 }
 
 static int64_t points_of(const winograd_sums *work) {
@@ -109,25 +45,37 @@ static void open_patches(winograd_patches *patches, arena *memory, kir_kernel *k
                          int source, const char *name) {
     winograd_patches_lay(patches, work->tiling.tiles, work->cpu->lanes);
     winograd_patches_open(patches, memory, kernel, &work->tiling, source);
-    patches->points = kir_scratch_add(memory, kernel, name, KIR_F32, winograd_patches_elements(patches));
+    patches->points =
+        kir_scratch_add(memory, kernel, name, winograd_element(patches->parts), winograd_patches_elements(patches));
+}
+
+static kir_kernel *new_kernel(arena *memory, const winograd_sums *work, const char *what, const ir_value *value) {
+    const conv_shape *shape = work->shape;
+    const char *name = arena_printf(memory, "conv2d_weight_grad_winograd%s%s_%lldx%lld_%lldx%lld", what,
+                                    work->parts > 0 ? "_pairs" : "", (long long)shape->channels,
+                                    (long long)shape->filters, (long long)shape->size[0], (long long)shape->size[1]);
+    return kir_kernel_new(memory, name, value->span);
+}
+
+/* Of so many tiles, or pairs of them, at all points. */
+static double sum_flops(const winograd_sums *work, int64_t tiles) {
+    double numbers = (double)(points_of(work) * tiles) * (work->parts > 0 ? 2 : 1);
+    return 2.0 * numbers * (double)(work->shape->channels * work->shape->filters);
 }
 
 static void launch_chunks(lower_context *context, winograd_sums *work, const int buffers[3], const ir_value *value) {
     arena *memory = context->memory;
-    const conv_shape *shape = work->shape;
     int lanes = work->cpu->lanes;
-    kir_kernel *kernel = kir_kernel_new(memory,
-                                        arena_printf(memory, "conv2d_weight_grad_winograd_%lldx%lld_%lldx%lld",
-                                                     (long long)shape->channels, (long long)shape->filters,
-                                                     (long long)shape->size[0], (long long)shape->size[1]),
-                                        value->span);
+    kir_kernel *kernel = new_kernel(memory, work, "", value);
     int x = kir_argument_add(memory, kernel, "x", KIR_F32, ir_type_elements(&value->operands[0]->type), true, false);
     int dy = kir_argument_add(memory, kernel, "dy", KIR_F32, ir_type_elements(&value->operands[1]->type), true, false);
     work->sums = kir_argument_add(memory, kernel, "sums", KIR_F32, work->chunks * work->sum_chunk, true, true);
     open_patches(&work->maps, memory, kernel, work, x, "map_points");
     open_patches(&work->gradients, memory, kernel, work, dy, "gradient_points");
+    if (work->parts > 0)
+        winograd_add_turned(work, memory, kernel, work->tiling.tiles);
     int64_t blocks = work->tiling.extent / work->chunks;
-    kernel->flops = 2.0 * (double)(points_of(work) * work->tiling.tiles * blocks * shape->channels * shape->filters);
+    kernel->flops = sum_flops(work, work->tiling.tiles * blocks);
     kir_builder builder = {memory, kernel, &kernel->body, value->span}, body, products;
     work->sum_base = kir_plus(kir_at(0), work->sum_chunk, 0);
     lower_clear_elements(&builder, work->sums, work->sum_base, work->sum_chunk, lanes);
@@ -138,8 +86,10 @@ static void launch_chunks(lower_context *context, winograd_sums *work, const int
     kir_reg point = kir_loop(&body, kir_at(0), kir_at(points_of(work)), 1, &products);
     work->point = kir_plus(kir_at(0), 1, point);
     work->sum_number = winograd_weight_point(&products, &work->method, point);
+    work->first_tile = work->channels_first = kir_at(0);
     work->tiles = work->tiling.tiles;
-    tile_blocks(&products, shape->filters, work->gradients.panel, emit_filter_panel, work);
+    work->channels = work->shape->channels;
+    winograd_emit_sums(&products, work);
     lower_launch(context, kernel, work->chunks, buffers, value->span);
 }
 
@@ -158,7 +108,7 @@ static void emit_tiles(kir_builder *builder, kir_index first, int64_t size, void
     winograd_sums *work = user;
     work->first_tile = first;
     work->tiles = size;
-    tile_blocks(builder, work->shape->filters, work->gradients.panel, emit_filter_panel_only, work);
+    winograd_emit_sums(builder, work);
 }
 
 /* Loops over the points of one axis that belong to the weights' point `number`: all from the last one on to the last.
@@ -183,23 +133,29 @@ static void emit_clear(kir_builder *builder, const winograd_sums *work) {
                          work->channels * work->gradients.panel, work->cpu->lanes);
 }
 
-/* An iteration sums one panel of channels at one point of the weights over all tiles. */
+/* How many tiles are added to the sums at once: of pairs a multiple of the lanes. */
+static int64_t slice_size(const winograd_sums *work) {
+    int64_t all = work->maps.tiles, lanes = work->cpu->lanes;
+    return work->parts > 0 ? lanes * lower_divisor_below(all / lanes, SUMMED_TILES / 2 / lanes)
+                           : tile_even_size(all, SUMMED_TILES);
+}
+
+/* An iteration sums one panel of channels, of pairs all channels, at one point of the weights over all tiles. */
 static void launch_sums(lower_context *context, winograd_sums *work, const int buffers[3], const ir_value *value) {
     arena *memory = context->memory;
-    const conv_shape *shape = work->shape;
-    int64_t panel = work->maps.panel, all = work->maps.tiles, panels = shape->channels / panel;
-    kir_kernel *kernel =
-        kir_kernel_new(memory,
-                       arena_printf(memory, "conv2d_weight_grad_winograd_%lldx%lldx%lld", (long long)shape->channels,
-                                    (long long)shape->filters, (long long)all),
-                       value->span);
+    int64_t channels = work->shape->channels, panel = work->parts > 0 ? channels : work->maps.panel;
+    int64_t all = work->maps.tiles, panels = channels / panel, slice = slice_size(work);
+    kir_kernel *kernel = new_kernel(memory, work, "_sums", value);
+    kir_element element = winograd_element(work->parts);
     work->maps.points =
-        kir_argument_add(memory, kernel, "map_points", KIR_F32, points_of(work) * work->maps.point, true, false);
-    work->gradients.points = kir_argument_add(memory, kernel, "gradient_points", KIR_F32,
-                                              points_of(work) * work->gradients.point, true, false);
+        kir_argument_add(memory, kernel, "map_points", element, winograd_patches_elements(&work->maps), true, false);
+    work->gradients.points = kir_argument_add(memory, kernel, "gradient_points", element,
+                                              winograd_patches_elements(&work->gradients), true, false);
     work->sums = kir_argument_add(memory, kernel, "sums", KIR_F32, work->sum_chunk, true, true);
+    if (work->parts > 0)
+        winograd_add_turned(work, memory, kernel, slice);
     int64_t extent = WINOGRAD_WEIGHTS * WINOGRAD_WEIGHTS * panels;
-    kernel->flops = 2.0 * (double)(points_of(work) * all * shape->channels * shape->filters) / (double)extent;
+    kernel->flops = sum_flops(work, all) / (double)extent;
     kir_builder builder = {memory, kernel, &kernel->body, value->span}, rows, body;
     kir_reg count = kir_value(&builder, kir_at(panels)), side = kir_value(&builder, kir_at(WINOGRAD_WEIGHTS));
     kir_reg number = kir_op2(&builder, KIR_div, 0, count);
@@ -212,7 +168,7 @@ static void launch_sums(lower_context *context, winograd_sums *work, const int b
     row = emit_shared_points(&builder, &work->method, row, &rows);
     column = emit_shared_points(&rows, &work->method, column, &body);
     work->point = kir_plus(kir_plus(kir_at(0), work->method.points, row), 1, column);
-    tile_blocks(&body, all, tile_even_size(all, SUMMED_TILES), emit_tiles, work);
+    tile_blocks(&body, all, slice, emit_tiles, work);
     lower_launch(context, kernel, extent, buffers, value->span);
 }
 
@@ -261,24 +217,45 @@ static void launch_taps(lower_context *context, winograd_sums *work, const int b
     lower_launch(context, kernel, work->shape->channels, buffers, value->span);
 }
 
+/* Pairs of images, of which so many tiles fill the matrix units' rows. */
+static int parts_of(const pass_context *pass, const conv_shape *shape, const winograd_tiling *pairs) {
+    return shape->n % 2 == 0 && pairs->tiles % PAIR_UNIT == 0 ? winograd_parts(pass, shape) : 0;
+}
+
+static void choose_blocks(winograd_sums *work, const pass_context *pass) {
+    const conv_shape *shape = work->shape;
+    int outputs = work->method.outputs;
+    winograd_tiling pairs = winograd_tiling_new(shape->n / 2, shape->out, outputs, TILES);
+    work->parts = parts_of(pass, shape, &pairs);
+    work->tiling = work->parts > 0 ? pairs
+                                   : winograd_tiling_new(shape->n, shape->out, outputs,
+                                                         work->method.points > WINOGRAD_WEIGHTS ? TILES / 2 : TILES);
+    work->spread = winograd_transposed(&work->method.output);
+    choose_patches(work);
+    work->sum_point = winograd_point_stride(shape->channels, shape->filters, work->cpu->lanes);
+    work->sum_chunk = WINOGRAD_WEIGHTS * WINOGRAD_WEIGHTS * work->sum_point;
+}
+
+/* Whether chunks have sums of their own. */
+static bool are_small(const winograd_sums *work) {
+    const conv_shape *shape = work->shape;
+    if (work->parts > 0)
+        return work->sum_chunk * 4 <= SMALL_PAIR_SUMS;
+    bool whole = shape->channels % work->maps.panel == 0 && shape->filters % work->gradients.panel == 0;
+    return work->sum_chunk * 4 <= SMALL_SUMS || !whole;
+}
+
 /* Chunks of equal numbers of blocks, as many as memory allows. */
 bool lower_winograd_weight_grad(lower_context *context, const ir_value *value, const conv_shape *shape) {
     winograd_sums work = {.cpu = &context->pass->target,
                           .shape = shape,
                           .method = shape->stride[0] == 1 ? winograd_stride_1() : winograd_stride_2()};
-    work.spread = winograd_transposed(&work.method.output);
-    work.tiling = winograd_tiling_new(shape->n, shape->out, work.method.outputs,
-                                      work.method.points > WINOGRAD_WEIGHTS ? TILES / 2 : TILES);
-    choose_patches(&work);
-    work.sum_point = winograd_point_stride(shape->channels, shape->filters, work.cpu->lanes);
-    work.sum_chunk = WINOGRAD_WEIGHTS * WINOGRAD_WEIGHTS * work.sum_point;
+    choose_blocks(&work, context->pass);
     ir_layout map = lower_channels_last(), weight = lower_conv_weight();
     int x = lower_buffer_in_layout(context, value->operands[0], map);
     int dy = lower_buffer_in_layout(context, value->operands[1], map);
     int result = lower_result_buffer_in_layout(context, value, weight);
-    bool whole = shape->channels % panel_of(work.cpu, shape->channels) == 0 &&
-                 shape->filters % panel_of(work.cpu, shape->filters) == 0;
-    bool small = work.sum_chunk * 4 <= SMALL_SUMS || !whole;
+    bool small = are_small(&work);
     work.chunks = small ? lower_chunk_count(work.tiling.extent, work.sum_chunk * 4) : 1;
     int sums = lower_temporary(context, "winograd_sums", KIR_F32, work.chunks * work.sum_chunk, value->span);
     if (small) {

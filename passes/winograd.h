@@ -64,7 +64,8 @@ typedef struct {
 winograd_place winograd_place_of(const kir_builder *builder, const winograd_tiling *tiling, kir_index block);
 
 /* Tiles of a map at the points: elements [point][panel of channels][tile][channel of the panel]. In pairs of bf16 parts
- * channel i meets channel i + half of all, and elements are [part][point][panel of pairs][tile][pair of the panel]. */
+ * they are [part][point][panel of pairs][tile][pair of the panel] where channel i meets channel i + half of all, or
+ * [part][point][panel of channels][tile][channel of the panel] where two maps are paired, whose tiles count once. */
 typedef struct {
     const winograd_matrix *matrix;
     int step;                             /* elements between patches */
@@ -74,14 +75,18 @@ typedef struct {
     int padded;                           /* else scratch for one map's part, with zeros around */
     int points;                           /* argument to write: F32, or I32 of pairs */
     int parts;                            /* of pairs; 0: no pairs */
-    int64_t panel;                        /* channels, or pairs, of a whole panel */
+    int64_t images_between;               /* those that are paired; 0: channels are */
+    int64_t numbers, panel;               /* channels, or pairs of them: of a tile, of a whole panel */
     int64_t tiles;                        /* of a panel */
     int64_t point, part;                  /* elements between points and between parts */
 } winograd_patches;
 
-/* The patch is as wide as the matrix; parts are 0. */
+/* The patch is as wide as the matrix. */
 winograd_patches winograd_patches_new(const winograd_tiling *tiling, const winograd_matrix *matrix, int step,
                                       const int64_t size[2], int64_t channels, const int64_t origin[2], int64_t panel);
+/* Makes pairs of bf16 parts: of a map's channels, which are even, or of each map with that `between` further. */
+void winograd_pair_channels(winograd_patches *patches, int parts);
+void winograd_pair_images(winograd_patches *patches, int parts, int64_t between);
 /* Decides where the points of that many tiles lie. */
 void winograd_patches_lay(winograd_patches *patches, int64_t tiles, int lanes);
 int64_t winograd_patches_elements(const winograd_patches *patches);

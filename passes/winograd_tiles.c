@@ -37,14 +37,10 @@ static int64_t covered(const winograd_patches *patches, int64_t tiles) {
     return (tiles - 1) * patches->step + patches->matrix->columns;
 }
 
-/* Channels, or pairs of them. */
-static int64_t numbers_of(const winograd_patches *patches) {
-    return patches->parts > 0 ? patches->channels / 2 : patches->channels;
-}
-
 winograd_patches winograd_patches_new(const winograd_tiling *tiling, const winograd_matrix *matrix, int step,
                                       const int64_t size[2], int64_t channels, const int64_t origin[2], int64_t panel) {
-    winograd_patches patches = {.matrix = matrix, .step = step, .channels = channels, .panel = panel, .padded = -1};
+    winograd_patches patches = {
+        .matrix = matrix, .step = step, .channels = channels, .numbers = channels, .panel = panel, .padded = -1};
     patches.inside = true;
     for (int i = 0; i < 2; i++) {
         patches.size[i] = size[i];
@@ -54,6 +50,16 @@ winograd_patches winograd_patches_new(const winograd_tiling *tiling, const winog
     return patches;
 }
 
+void winograd_pair_channels(winograd_patches *patches, int parts) {
+    patches->parts = parts;
+    patches->numbers = patches->channels / 2;
+}
+
+void winograd_pair_images(winograd_patches *patches, int parts, int64_t between) {
+    patches->parts = parts;
+    patches->images_between = between;
+}
+
 kir_element winograd_element(int parts) {
     return parts > 0 ? KIR_I32 : KIR_F32;
 }
@@ -61,7 +67,7 @@ kir_element winograd_element(int parts) {
 void winograd_patches_lay(winograd_patches *patches, int64_t tiles, int lanes) {
     const winograd_matrix *matrix = patches->matrix;
     patches->tiles = tiles;
-    patches->point = winograd_point_stride(tiles, numbers_of(patches), lanes);
+    patches->point = winograd_point_stride(tiles, patches->numbers, lanes);
     patches->part = matrix->rows * matrix->rows * patches->point;
 }
 
@@ -69,11 +75,19 @@ int64_t winograd_patches_elements(const winograd_patches *patches) {
     return (patches->parts > 0 ? patches->parts : 1) * patches->part;
 }
 
+/* Elements of a block's part of a map with its margins. */
+static int64_t padded_elements(const winograd_patches *patches, const winograd_tiling *tiling) {
+    return covered(patches, tiling->rows) * covered(patches, tiling->count[1]) * patches->channels;
+}
+
 void winograd_patches_open(winograd_patches *patches, arena *memory, kir_kernel *kernel, const winograd_tiling *tiling,
                            int source) {
-    int64_t elements = covered(patches, tiling->rows) * covered(patches, tiling->count[1]) * patches->channels;
+    int64_t elements = padded_elements(patches, tiling);
     patches->source = source;
-    patches->padded = patches->inside ? -1 : kir_scratch_add(memory, kernel, "padded", KIR_F32, elements);
+    patches->padded = -1;
+    if (!patches->inside)
+        patches->padded =
+            kir_scratch_add(memory, kernel, "padded", KIR_F32, patches->images_between > 0 ? 2 * elements : elements);
 }
 
 /* One row of the padded part: of the map, or of zeros. */
@@ -101,6 +115,7 @@ typedef struct {
     const winograd_patches *patches;
     int argument, lanes;
     int64_t row;            /* elements between rows of the map */
+    int64_t second;         /* elements from a number to the other of its pair */
     kir_index from, target; /* of element 0, 0 */
 } patch_elements;
 
@@ -140,11 +155,46 @@ static void emit_panel(kir_builder *builder, kir_index first, int64_t size, void
     }
     if (patches->parts > 0) {
         patch_elements other = at;
-        other.from.base += numbers_of(patches);
+        other.from.base += at.second;
         winograd_transform_pair(&body, patches->matrix, load_element, (void *const[]){&at, &other}, store_pair);
     } else {
         winograd_transform(&body, patches->matrix, load_element, store_point, &at);
     }
+}
+
+/* The part of a map with its margins, into the scratch from `target` on. */
+static void emit_padded(const kir_builder *builder, const winograd_patches *patches, const winograd_tiling *tiling,
+                        kir_index image, kir_index top, int64_t target, int lanes) {
+    int64_t width = covered(patches, tiling->count[1]);
+    kir_builder rows;
+    kir_reg row = kir_loop(builder, kir_at(0), kir_at(covered(patches, tiling->rows)), 1, &rows);
+    kir_index source_row = kir_plus(top, 1, row);
+    source_row.base += patches->origin[0];
+    emit_padded_row(&rows, patches, width, kir_plus(kir_at(target), width * patches->channels, row), image, source_row,
+                    lanes);
+}
+
+/* Where the patches of one map, or of the two that are paired, begin. */
+static patch_elements elements_of_map(const kir_builder *builder, const winograd_patches *patches,
+                                      const winograd_tiling *tiling, kir_index image, kir_index top, int lanes) {
+    patch_elements at = {.patches = patches, .argument = patches->source, .lanes = lanes, .second = patches->numbers};
+    int64_t between = patches->images_between, padded = padded_elements(patches, tiling);
+    if (patches->padded >= 0) {
+        at.argument = patches->padded;
+        at.row = covered(patches, tiling->count[1]) * patches->channels;
+        emit_padded(builder, patches, tiling, image, top, 0, lanes);
+        if (between > 0) {
+            at.second = padded;
+            image.base += between;
+            emit_padded(builder, patches, tiling, image, top, padded, lanes);
+        }
+        return at;
+    }
+    at.row = patches->size[1] * patches->channels;
+    at.from = kir_plus_index(kir_plus_index(kir_at(0), patches->size[0] * at.row, image), at.row, top);
+    if (between > 0)
+        at.second = between * patches->size[0] * at.row;
+    return at;
 }
 
 void winograd_emit_patches(kir_builder *builder, const winograd_patches *patches, const winograd_tiling *tiling,
@@ -154,26 +204,14 @@ void winograd_emit_patches(kir_builder *builder, const winograd_patches *patches
     if (tiling->images > 1)
         image = kir_plus(image, 1, kir_loop(builder, kir_at(0), kir_at(tiling->images), 1, &maps));
     kir_index map = kir_plus_index(place->image, 1, image), top = kir_plus_index(kir_at(0), patches->step, place->row);
-    patch_elements at = {.patches = patches, .argument = patches->source, .lanes = lanes};
-    if (patches->padded >= 0) {
-        int64_t width = covered(patches, tiling->count[1]);
-        at.argument = patches->padded;
-        at.row = width * patches->channels;
-        kir_reg row = kir_loop(&maps, kir_at(0), kir_at(covered(patches, tiling->rows)), 1, &rows);
-        kir_index source_row = kir_plus(top, 1, row);
-        source_row.base += patches->origin[0];
-        emit_padded_row(&rows, patches, width, kir_plus(kir_at(0), at.row, row), map, source_row, lanes);
-    } else {
-        at.row = patches->size[1] * patches->channels;
-        at.from = kir_plus_index(kir_plus_index(kir_at(0), patches->size[0] * at.row, map), at.row, top);
-    }
+    patch_elements at = elements_of_map(&maps, patches, tiling, map, top, lanes);
     kir_reg row = kir_loop(&maps, kir_at(0), kir_at(tiling->rows), 1, &rows);
     kir_reg column = kir_loop(&rows, kir_at(0), kir_at(tiling->count[1]), 1, &columns);
     at.from = kir_plus(kir_plus(at.from, patches->step * at.row, row), patches->step * patches->channels, column);
     at.target = kir_plus_index(first, tiling->rows * tiling->count[1], image);
     at.target =
         kir_plus(kir_plus(at.target, tiling->count[1], row), 1, column); /* the tile's number, until emit_panel */
-    tile_blocks(&columns, numbers_of(patches), patches->panel, emit_panel, &at);
+    tile_blocks(&columns, patches->numbers, patches->panel, emit_panel, &at);
 }
 
 int winograd_launch_patches(lower_context *context, winograd_patches *patches, const winograd_tiling *tiling,

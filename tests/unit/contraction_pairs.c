@@ -13,11 +13,13 @@ static const shape shapes[] = {
     {18, 20, 36, {7, 3}, {4, 3}, {3, 2}, SAME(2), {2, 1}, 1},
     /* in slices of a tap's channels, on matrix units */
     {16, 448, 32, {3, 4}, {2, 3}, {1, 1}, {1, 0, 1, 1}, {1, 1}, 1},
-    /* in f32 by Winograd's method, of which stride 1 gains more */
-    {64, 64, 48, {8, 8}, {3, 3}, {1, 1}, SAME(1), {1, 1}, 1},
     {64, 64, 64, {8, 9}, {3, 3}, {2, 2}, SAME(1), {1, 1}, 1},
+    /* by Winograd's method: in f32; in 2 parts, with partial tiles; with launches of their own for large weights */
+    {64, 64, 48, {8, 8}, {3, 3}, {1, 1}, SAME(1), {1, 1}, 1},
+    {32, 64, 96, {7, 8}, {3, 3}, {1, 1}, {1, 0, 1, 1}, {1, 1}, 1},
+    {32, 192, 160, {4, 4}, {3, 3}, {1, 1}, SAME(1), {1, 1}, 1},
 };
-enum { SHAPES = sizeof shapes / sizeof *shapes, WINOGRAD_SHAPE = 6 };
+enum { SHAPES = sizeof shapes / sizeof *shapes, F32_SHAPE = 7 };
 
 static const product_case products[] = {
     {3, 60, 40, 17, false, false}, {2, 64, 130, 31, true, true},   {1, 200, 96, 130, false, true},
@@ -34,6 +36,8 @@ enum { STREAMED_PARTS = 2 };
 static const double bounds[] = {0, 1.01 * 0x1p-7, 0x1p-14, 0x1p-22}, rounding = 1e-6;
 /* The root of the errors' mean square, of that of the results: where errors have no sign in common. */
 static const double mean_bounds[] = {0, 4e-3, 2e-5, 2e-6};
+/* By Winograd's method, whose transforms make them grow. */
+static const double winograd_mean_bounds[] = {0, 4e-3, 5e-5, 5e-6};
 
 typedef struct {
     const char *target; /* that it is lowered for */
@@ -73,7 +77,8 @@ static bool has_pairs(const kir_program *program, const char *function) {
     return false;
 }
 
-static void check_close(const char *what, const tensor *wanted, const double *sizes, const double *got, int parts) {
+static void check_close(const char *what, const tensor *wanted, const double *sizes, const double *got, int parts,
+                        double mean_bound) {
     int64_t count = ir_type_elements(&wanted->type);
     double squares = 0, errors = 0;
     for (int64_t i = 0; i < count; i++) {
@@ -86,7 +91,7 @@ static void check_close(const char *what, const tensor *wanted, const double *si
     double mean = sqrt(errors / squares);
     if (getenv("SHOW_ERRORS"))
         printf("%s: %.2g in the mean\n", what, mean);
-    if (!(mean <= mean_bounds[parts]))
+    if (!(mean <= mean_bound))
         fail_msg("%s: %.2g in the mean", what, mean);
 }
 
@@ -94,6 +99,7 @@ static void check_close(const char *what, const tensor *wanted, const double *si
 typedef struct {
     const text_buffer *text;
     const char *name;
+    const double *mean_bounds;
     tensor_list given, wanted[3], sizes[3];
 } expectation;
 
@@ -120,7 +126,7 @@ static int check_way(const expectation *of, const way *how, int parts) {
         char what[160];
         snprintf(what, sizeof what, "%s: %s, %d parts, %s by %s", of->name, function, parts, how->target, how->runs);
         check_close(what, tensor_find(&of->wanted[f], false, "r"), tensor_elements(&of->sizes[f], false, "r"),
-                    tensor_elements(&got, false, "r"), parts);
+                    tensor_elements(&got, false, "r"), parts, of->mean_bounds[parts]);
         in_pairs += has_pairs(context.program, function);
     }
     backend_free(code);
@@ -161,9 +167,9 @@ static void interpret(ir_case *this, expectation *of) {
 }
 
 /* All functions are in pairs by up to `paired` parts. */
-static void check_module(const text_buffer *text, uint64_t seed, int paired, const char *name) {
+static void check_module(const text_buffer *text, uint64_t seed, int paired, const double *means, const char *name) {
     ir_case *this = ir_case_parse(name, text);
-    expectation of = {.text = text, .name = name, .given = {.memory = this->memory}};
+    expectation of = {.text = text, .name = name, .mean_bounds = means, .given = {.memory = this->memory}};
     give_inputs(this, seed, &of.given);
     interpret(this, &of);
     for (int parts = 1; parts <= paired; parts++)
@@ -189,7 +195,8 @@ static void convolutions_keep_their_bound(void **state) {
         snprintf(name, sizeof name, "shape %d", number);
         text_buffer text = {0};
         append_shape(&text, &shapes[number]);
-        check_module(&text, (uint64_t)number, number == WINOGRAD_SHAPE ? 1 : 2, name);
+        check_module(&text, (uint64_t)number, number == F32_SHAPE ? 1 : 2,
+                     number > F32_SHAPE ? winograd_mean_bounds : mean_bounds, name);
         text_free(&text);
     }
 }
@@ -201,7 +208,7 @@ static void products_keep_their_bound(void **state) {
         snprintf(name, sizeof name, "product %d", number);
         text_buffer text = {0};
         append_product(&text, &products[number]);
-        check_module(&text, (uint64_t)number, product_parts[number], name);
+        check_module(&text, (uint64_t)number, product_parts[number], mean_bounds, name);
         text_free(&text);
     }
 }
@@ -237,7 +244,7 @@ static void shared_maps_keep_their_bound(void **state) {
     (void)state;
     text_buffer text = {0};
     text_append(&text, "%s", shared_maps);
-    check_module(&text, SHAPES, 2, "shared maps");
+    check_module(&text, SHAPES, 2, mean_bounds, "shared maps");
     text_free(&text);
 }
 

@@ -262,7 +262,7 @@ static void tiles_use_the_matrix_units(void **state) {
 
 static void pairs_use_their_instructions(void **state) {
     (void)state;
-    static const char *const instructions[] = {"vcvtneps2bf16", "vdpbf16ps"};
+    static const char *const instructions[] = {"vcvtne2ps2bf16", "vdpbf16ps"};
     check_instructions(pairs_build(16), "avx512-bf16", instructions, 2);
 }
 
