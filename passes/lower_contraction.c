@@ -28,6 +28,14 @@ int64_t lower_chunk_count(int64_t count, int64_t bytes) {
     return lower_divisor_below(count, limit > MOST_CHUNKS ? MOST_CHUNKS : limit);
 }
 
+kir_index lower_take_digit(const kir_builder *builder, kir_reg *number, int64_t values) {
+    if (values == 1)
+        return kir_at(0);
+    kir_reg count = kir_value(builder, kir_at(values)), digit = kir_op2(builder, KIR_rem, *number, count);
+    *number = kir_op2(builder, KIR_div, *number, count);
+    return kir_plus(kir_at(0), 1, digit);
+}
+
 conv_shape lower_conv_shape(const ir_value *value, const ir_type *x, const ir_type *w, const ir_type *y) {
     conv_shape shape = {
         .n = x->dims[0], .channels = x->dims[1], .filters = w->dims[0], .groups = ir_int(value, IR_ATTR_groups)};

@@ -145,8 +145,6 @@ static pair_form source_form(const lower_context *context, const conv_maps *maps
     int64_t n = maps->shape.n;
     pair_form form = {PAIRS_OF_CHANNELS};
     form.images = lower_divisor_below(n, pair_panel_rows(&context->pass->target, n, maps->target_channels));
-    for (int i = 0; i < 4; i++)
-        form.margin[i] = maps->margin[i] > 0 ? maps->margin[i] : 0;
     return form;
 }
 

@@ -1,31 +1,23 @@
 /* Maps convolved with taps (conv_maps.h) by products in pairs of bf16 parts. The source lies in blocks of images, so
- * that the rows of a panel are the same place of several images: taps, strides and margins only move the whole panel.
- */
+ * that the rows of a panel are the same place of several images: taps and strides only move the whole panel, and a tap
+ * that falls beside the map does so for all of it and is left out. */
 #include "passes/conv_maps.h"
 #include "passes/pair_forms.h"
 #include "passes/winograd.h"
 
-/* WEIGHTS_BYTES stay in the second cache beside the rows of the source that taps reach, SLICE_BYTES of them in the
- * first beside the sums of PLACES_AT_ONCE. */
-enum { ENOUGH_ITERATIONS = 16, WEIGHTS_BYTES = 640 << 10, SLICE_BYTES = 24 << 10, PLACES_AT_ONCE = 4 };
-
-/* The products of a panel cut into slices, each done for several places before the next: on matrix units weights would
- * otherwise come from the second cache for every place, which is no faster than the units. */
-typedef struct {
-    int outer;      /* of the panel's sums, those that count slices */
-    int64_t pairs;  /* of a slice */
-    int64_t places; /* whose sums wait in the worker's memory; 1: not sliced */
-} pair_slices;
+/* WEIGHTS_BYTES stay in the second cache beside the rows of the source that taps reach. */
+enum { ENOUGH_ITERATIONS = 16, WEIGHTS_BYTES = 640 << 10 };
 
 typedef struct {
     const conv_maps *conv;
     pair_maps source;
     pair_panel panel;
-    int64_t pairs; /* of source channels */
-    int64_t bands; /* of rows of places, each an iteration's */
-    kir_index block, band;
+    int64_t pairs;           /* of source channels */
+    int64_t bands, channels; /* rows are cut into bands, target channels into so many: an iteration does one of each */
+    kir_index block, band, channels_first;
     const phase_axis *phase[2];
     kir_index group_first, columns_first, row; /* at work */
+    kir_index taps[2][2];                      /* first and limit, of those that meet the source */
     int64_t columns;
     int sums; /* a scratch argument, through which sums reach the target; 0: they are stored there at once */
 } pair_core;
@@ -52,13 +44,49 @@ bool lower_conv_pairs_pay(const pass_context *pass, const conv_shape *shape) {
     return lower_pairs_pay(pass, &work);
 }
 
+/* ---- taps that meet the source -----------------------------------------------------------------------------------
+ */
+
+/* The least t, of 0 to count, with t * step >= number. */
+static kir_index least_tap(const kir_builder *builder, kir_index number, int64_t step, int64_t count) {
+    kir_reg zero = kir_value(builder, kir_at(0)), most = kir_value(builder, kir_at(count));
+    number.base += step - 1;
+    kir_reg tap = kir_op2(builder, KIR_max, kir_value(builder, number), zero);
+    if (step > 1)
+        tap = kir_op2(builder, KIR_div, tap, kir_value(builder, kir_at(step)));
+    return kir_plus(kir_at(0), 1, kir_op2(builder, KIR_min, tap, most));
+}
+
+/* Those of an axis at a place: tap t reads the source at first + t * offset_step. */
+static void find_taps(const kir_builder *builder, pair_core *core, int axis, kir_index place) {
+    const phase_axis *phase = core->phase[axis];
+    const conv_maps *conv = core->conv;
+    int64_t size = conv->source_size[axis], step = phase->offset_step, count = phase->count;
+    kir_index *taps = core->taps[axis];
+    taps[0] = kir_at(0);
+    taps[1] = kir_at(count);
+    if (conv->margin[2 * axis] <= 0 && conv->margin[2 * axis + 1] <= 0)
+        return;
+    kir_index first = kir_plus_index(kir_at(phase->offset), conv->in_steps[axis], place);
+    kir_index before = kir_plus_index(kir_at(0), -1, first), behind = kir_plus_index(kir_at(size), -1, first);
+    if (step < 0) {
+        before = kir_plus_index(kir_at(1 - size), 1, first);
+        behind = kir_plus_index(kir_at(1), 1, first);
+    }
+    taps[0] = least_tap(builder, before, step < 0 ? -step : step, count);
+    taps[1] = least_tap(builder, behind, step < 0 ? -step : step, count);
+}
+
+/* ---- the nest: phases, groups of channels, rows, panels of a group, columns ---------------------------------------
+ */
+
 /* A panel of target channels at one place of a block's images. */
-static pair_panel panel_at(const pair_core *core, kir_index row, kir_index column) {
+static pair_panel panel_at(const pair_core *core, kir_index column) {
     const conv_maps *conv = core->conv;
     const pair_maps *source = &core->source;
     const phase_axis *const *phase = core->phase;
     pair_panel panel = core->panel;
-    const kir_index *place[2] = {&row, &column};
+    const kir_index *place[2] = {&core->row, &column};
     int64_t strides[2] = {source->row, source->place}, columns = conv->shape.kernel[1];
     int64_t tap = core->columns * core->pairs, tap_steps[2] = {columns * tap, tap};
     panel.columns = panel.right_pair = core->columns;
@@ -71,110 +99,34 @@ static pair_panel panel_at(const pair_core *core, kir_index row, kir_index colum
     for (int i = 0; i < 2; i++) {
         const phase_axis *axis = phase[i];
         panel.left_at = kir_plus_index(panel.left_at, strides[i] * conv->in_steps[i], *place[i]);
-        panel.left_at.base += strides[i] * (axis->offset + source->margin[2 * i]);
+        panel.left_at.base += strides[i] * axis->offset;
         panel.right_at.base += axis->weight * tap_steps[i];
         panel.target_at = kir_plus_index(panel.target_at, conv->out_step[i] * steps[i], *place[i]);
         panel.target_at.base += axis->first * steps[i];
-        panel.sums[i] = (pair_sum){axis->count, axis->offset_step * strides[i], axis->weight_step * tap_steps[i]};
+        panel.sums[i] =
+            (pair_sum){axis->count, axis->offset_step * strides[i], axis->weight_step * tap_steps[i], core->taps[i]};
     }
     panel.sum_count = 2;
     panel.pairs = kir_at(phase[0]->count > 0 && phase[1]->count > 0 ? core->pairs : 0);
     return panel;
 }
 
-/* The largest slices whose weights fit: rows of taps, taps, or parts of a tap's channels. */
-static pair_slices slices_of(const pair_core *core) {
-    const phase_axis *const *phase = core->phase;
-    int64_t tile = core->panel.tile.pairs, bytes = 4 * core->panel.parts * core->columns;
-    int64_t places = lower_divisor_below(phase[1]->places, PLACES_AT_ONCE), room = SLICE_BYTES / bytes;
-    int64_t row = phase[1]->count * core->pairs;
-    pair_slices slices = {.pairs = core->pairs, .places = 1};
-    if (!core->panel.cpu->matrix_units || places == 1 || phase[0]->count * row <= room)
-        return slices;
-    slices.places = places;
-    slices.outer = row <= room ? 1 : 2;
-    if (core->pairs > room && core->pairs % tile == 0)
-        slices.pairs = lower_divisor_below(core->pairs / tile, room / tile) * tile;
-    return slices;
-}
-
-/* The loops over slices: their numbers, along each sum and the pairs. */
-static kir_builder open_slices(kir_builder builder, const pair_core *core, const pair_slices *slices,
-                               kir_index number[3]) {
-    int64_t counts[3] = {core->phase[0]->count, core->phase[1]->count, core->pairs};
-    for (int i = 0; i < 3; i++) {
-        int64_t step = i < 2 ? 1 : slices->pairs;
-        number[i] = kir_at(0);
-        if (i < 2 ? i >= slices->outer : step == core->pairs)
-            continue;
-        kir_builder body;
-        number[i] = kir_plus(kir_at(0), 1, kir_loop(&builder, kir_at(0), kir_at(counts[i]), step, &body));
-        builder = body;
-    }
-    return builder;
-}
-
-static void take_slice(pair_panel *panel, const pair_slices *slices, const kir_index number[3]) {
-    for (int i = 0; i < slices->outer; i++) {
-        panel->left_at = kir_plus_index(panel->left_at, panel->sums[i].left_step, number[i]);
-        panel->right_at = kir_plus_index(panel->right_at, panel->sums[i].right_step, number[i]);
-        panel->sums[i].count = 1;
-    }
-    if (panel->pairs.base > slices->pairs) {
-        panel->left_at = kir_plus_index(panel->left_at, panel->left_pair, number[2]);
-        panel->right_at = kir_plus_index(panel->right_at, panel->right_pair, number[2]);
-        panel->pairs = kir_at(slices->pairs);
-    }
-}
-
-/* Loops over places from `first` on; the column and where its sums wait. */
-static kir_builder open_places(const kir_builder *builder, const pair_core *core, int64_t places, kir_index first,
-                               kir_index *column, kir_index *waiting) {
-    kir_builder body = *builder;
-    *column = first;
-    *waiting = kir_at(0);
-    if (places > 1) {
-        kir_reg place = kir_loop(builder, kir_at(0), kir_at(places), 1, &body);
-        *column = kir_plus(first, 1, place);
-        *waiting = kir_plus(kir_at(0), core->panel.rows * core->columns, place);
-    }
-    return body;
-}
-
-/* The sums of a few places, in the worker's memory and then in the target. */
-static void emit_waiting(kir_builder *builder, const pair_core *core, const pair_slices *slices, kir_index first) {
-    int64_t elements = slices->places * core->panel.rows * core->columns;
-    kir_index number[3], column, waiting;
-    if (slices->places > 1)
-        lower_clear_elements(builder, core->sums, kir_at(0), elements, core->panel.cpu->lanes);
-    kir_builder slice = open_slices(*builder, core, slices, number);
-    kir_builder places = open_places(&slice, core, slices->places, first, &column, &waiting);
-    pair_panel panel = panel_at(core, core->row, column);
-    take_slice(&panel, slices, number);
-    panel.target = core->sums;
-    panel.target_at = waiting;
-    panel.target_row = core->columns;
-    panel.fresh = slices->places == 1;
-    pair_panel_emit(&places, &panel);
-    kir_builder ready = open_places(builder, core, slices->places, first, &column, &waiting);
-    panel = panel_at(core, core->row, column);
-    pair_panel_copy(&ready, &panel, core->sums, waiting);
-}
-
 static void emit_columns(kir_builder *builder, kir_index first, int64_t size, void *user) {
     pair_core *core = user;
     core->columns_first = kir_plus_index(core->group_first, 1, first);
     core->columns = size;
-    pair_slices slices = slices_of(core);
     kir_builder body;
-    kir_reg column = kir_loop(builder, kir_at(0), kir_at(core->phase[1]->places), slices.places, &body);
-    kir_index place = kir_plus(kir_at(0), 1, column);
+    kir_index column = kir_plus(kir_at(0), 1, kir_loop(builder, kir_at(0), kir_at(core->phase[1]->places), 1, &body));
+    find_taps(&body, core, 1, column);
+    pair_panel panel = panel_at(core, column), sums = panel;
     if (core->sums) {
-        emit_waiting(&body, core, &slices, place);
-    } else {
-        pair_panel panel = panel_at(core, core->row, place);
-        pair_panel_emit(&body, &panel);
+        sums.target = core->sums;
+        sums.target_at = kir_at(0);
+        sums.target_row = size;
     }
+    pair_panel_emit(&body, &sums);
+    if (core->sums)
+        pair_panel_copy(&body, &panel, core->sums, kir_at(0));
 }
 
 /* All columns of a row before the next: the source is read once for each group. */
@@ -184,16 +136,48 @@ static void emit_group(kir_builder *builder, kir_index first, int64_t size, void
     kir_builder body;
     kir_reg row = kir_loop(builder, kir_at(0), kir_at(rows), 1, &body);
     core->row = kir_plus(kir_plus_index(kir_at(0), rows, core->band), 1, row);
-    core->group_first = first;
+    core->group_first = kir_plus_index(core->channels_first, 1, first);
+    find_taps(&body, core, 0, core->row);
     tile_blocks(&body, size, core->conv->weights.panel, emit_columns, core);
+}
+
+/* ---- iterations --------------------------------------------------------------------------------------------------
+ */
+
+static int64_t weight_bytes(const pair_core *core, int64_t channels) {
+    return 4 * core->panel.parts * core->conv->weights.outer * core->pairs * channels;
 }
 
 /* Target channels whose weights stay in the cache: whole panels. */
 static int64_t group_size(const pair_core *core) {
-    const conv_maps *conv = core->conv;
-    int64_t panel = conv->weights.panel, panels = (conv->target_channels + panel - 1) / panel;
-    int64_t limit = WEIGHTS_BYTES / (4 * core->panel.parts * conv->weights.outer * core->pairs * panel);
+    int64_t panel = core->conv->weights.panel, panels = (core->channels + panel - 1) / panel;
+    int64_t limit = WEIGHTS_BYTES / weight_bytes(core, panel);
     return limit > 1 ? tile_even_size(panels, limit) * panel : panel;
+}
+
+/* The next larger number of bands into which the rows of every phase can be cut; the same where there is none. */
+static int64_t more_bands(const pair_core *core) {
+    const conv_maps *conv = core->conv;
+    int64_t rows = 0;
+    for (int64_t p = 0; p < conv->phase_counts[0]; p++)
+        rows = kir_common_divisor(conv->phases[0][p].places, rows);
+    for (int64_t bands = core->bands + 1; bands <= rows; bands++)
+        if (rows % bands == 0)
+            return bands;
+    return core->bands;
+}
+
+/* Cuts blocks until there are enough iterations: by rows if all weights stay in the cache from one to the next, else
+ * by target channels. Both at once costs neither a second reading. */
+static void cut_blocks(pair_core *core) {
+    const conv_maps *conv = core->conv;
+    int64_t panel = conv->weights.panel, half = core->channels / 2, count = core->source.blocks;
+    if (weight_bytes(core, core->channels) > WEIGHTS_BYTES && half % panel == 0 && count < ENOUGH_ITERATIONS) {
+        core->channels = half;
+        count *= 2;
+    }
+    while (count * core->bands < ENOUGH_ITERATIONS && more_bands(core) > core->bands)
+        core->bands = more_bands(core);
 }
 
 static void launch(lower_context *context, pair_core *core, const int buffers[3], const ir_value *value) {
@@ -207,25 +191,20 @@ static void launch(lower_context *context, pair_core *core, const int buffers[3]
     panel->target = kir_argument_add(memory, kernel, "result", KIR_F32, ir_type_elements(&value->type), false, true);
     kir_stream(kernel, panel->target);
     if (panel->cpu->matrix_units)
-        core->sums =
-            kir_scratch_add(memory, kernel, "sums", KIR_F32, PLACES_AT_ONCE * panel->rows * conv->weights.panel);
-    int64_t extent = core->source.blocks * core->bands;
+        core->sums = kir_scratch_add(memory, kernel, "sums", KIR_F32, panel->rows * conv->weights.panel);
+    int64_t parts = conv->target_channels / core->channels, extent = core->source.blocks * core->bands * parts;
     kernel->flops = ir_cost(value) / (double)extent;
     kir_builder builder = {memory, kernel, &kernel->body, value->span};
-    core->block = kir_plus(kir_at(0), 1, 0);
-    core->band = kir_at(0);
-    if (core->bands > 1) {
-        kir_reg bands = kir_value(&builder, kir_at(core->bands));
-        core->block = kir_plus(kir_at(0), 1, kir_op2(&builder, KIR_div, 0, bands));
-        core->band = kir_plus(kir_at(0), 1, kir_op2(&builder, KIR_rem, 0, bands));
-    }
-    int64_t group = group_size(core);
+    kir_reg number = 0;
+    core->channels_first = kir_plus_index(kir_at(0), core->channels, lower_take_digit(&builder, &number, parts));
+    core->band = lower_take_digit(&builder, &number, core->bands);
+    core->block = kir_plus(kir_at(0), 1, number);
     for (int64_t v = 0; v < conv->phase_counts[0]; v++)
         for (int64_t h = 0; h < conv->phase_counts[1]; h++) {
             core->phase[0] = &conv->phases[0][v];
             core->phase[1] = &conv->phases[1][h];
             if (core->phase[0]->places > 0 && core->phase[1]->places > 0)
-                tile_blocks(&builder, conv->target_channels, group, emit_group, core);
+                tile_blocks(&builder, core->channels, group_size(core), emit_group, core);
         }
     lower_launch(context, kernel, extent, buffers, value->span);
 }
@@ -240,19 +219,19 @@ bool lower_conv_pairs(lower_context *context, const ir_value *value, const conv_
     conv_maps conv = *maps;
     conv.weights.parts = parts;
     conv.weights.panel = pair_panel_columns(cpu, maps->target_channels);
-    pair_core core = {.conv = &conv, .pairs = (maps->source_channels + 1) / 2, .bands = 1};
+    pair_core core = {
+        .conv = &conv, .pairs = (maps->source_channels + 1) / 2, .bands = 1, .channels = maps->target_channels};
     core.source = lower_pair_maps(context, source, &form, value->span, &from);
     core.panel = (pair_panel){.cpu = cpu,
                               .parts = parts,
                               .left_row = core.source.line_to,
-                              .left_pair = 1,
+                              .left_pair = core.source.first_to,
                               .left_part = core.source.part,
                               .right_part = conv.weights.outer * core.pairs * maps->target_channels,
                               .rows = form.images,
                               .tile = pair_tile_for(maps->shape.n, maps->target_channels, core.pairs),
                               .fresh = true};
-    if (maps->phase_counts[0] == 1)
-        core.bands = lower_divisor_below(maps->target_size[0], ENOUGH_ITERATIONS / core.source.blocks);
+    cut_blocks(&core);
     ir_layout map = lower_channels_last();
     int buffers[] = {from,
                      lower_pack_panels(context, &conv.weights,

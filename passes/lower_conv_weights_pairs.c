@@ -1,49 +1,88 @@
 /* conv2d_weight_grad by products in pairs of bf16 parts: the two of a pair are images, so that the sums over places and
- * images are the same for all taps, strides and margins. */
+ * images are the same for all taps and strides; places whose tap falls beside the map are left out. */
 #include "passes/conv_maps.h"
 #include "passes/pair_forms.h"
 
-/* Of a step's maps, which stay in the second cache while all filters meet them. */
+/* Of a step's maps, which stay in the second cache while all taps and filters meet them. */
 enum { STEP_BYTES = 512 << 10, ENOUGH_ITERATIONS = 16 };
 
 typedef struct {
     const conv_shape *shape;
     pair_maps x, dy;
     pair_panel panel;
-    int64_t chunks, channels;    /* partial sums; channels of an iteration */
-    int64_t blocks, rows;        /* of images, and of places: summed at once */
-    int64_t elements;            /* of the weights */
-    kir_index chunk, block, row; /* the first ones summed now */
-    kir_index tap_row, channels_first, filters_first;
-    int64_t filters;
+    int64_t channels, filters; /* of an iteration */
+    int64_t chunks;            /* partial sums, each of some blocks of images, or of some rows of one block */
+    int64_t chunk_rows;        /* of places */
+    int64_t blocks, rows;      /* of images, and of places: of a step, summed at once */
+    int64_t elements;          /* of the weights */
+    kir_index chunk, chunk_row, channels_first, filters_first; /* of this iteration */
+    kir_index block, row;                                      /* of the step */
+    kir_index tap_row, panel_first;                            /* at work: the first filter of the panel */
+    int64_t panel_filters;
+    kir_index places[2][2]; /* first and limit of the rows and columns that the tap sums */
 } pair_weights;
+
+static int64_t chunk_blocks(const pair_weights *work) {
+    return work->chunks > work->x.blocks ? 1 : work->x.blocks / work->chunks;
+}
+
+/* ---- places that a tap moves into the map --------------------------------------------------------------------------
+ */
+
+/* The least place p >= least with p * stride >= number, up to limit. */
+static kir_index least_place(const kir_builder *builder, kir_index number, int64_t stride, kir_index least,
+                             kir_index limit) {
+    number.base += stride - 1;
+    kir_reg place = kir_op2(builder, KIR_max, kir_value(builder, number), kir_value(builder, kir_at(0)));
+    if (stride > 1)
+        place = kir_op2(builder, KIR_div, place, kir_value(builder, kir_at(stride)));
+    place = kir_op2(builder, KIR_max, place, kir_value(builder, least));
+    return kir_plus(kir_at(0), 1, kir_op2(builder, KIR_min, place, kir_value(builder, limit)));
+}
+
+/* Of the places from `first` to `limit`, those that tap number `tap` of the axis sums. */
+static void find_places(const kir_builder *builder, pair_weights *work, int axis, kir_index tap, kir_index first,
+                        kir_index limit) {
+    const conv_shape *shape = work->shape;
+    int64_t padding = shape->padding[2 * axis];
+    kir_index before = kir_plus_index(kir_at(padding), -shape->dilation[axis], tap), behind = before;
+    behind.base += shape->size[axis];
+    work->places[axis][0] = first;
+    work->places[axis][1] = limit;
+    if (padding <= 0 && shape->padding[2 * axis + 1] <= 0)
+        return;
+    work->places[axis][0] = least_place(builder, before, shape->stride[axis], first, limit);
+    work->places[axis][1] = least_place(builder, behind, shape->stride[axis], first, limit);
+}
+
+/* ---- the nest: steps, panels of filters, rows of taps, panels of channels, taps of a row ---------------------------
+ */
 
 /* The sums of a panel over a step, for each tap of a row in turn: the operands are near, and the sums read and written
  * once for many products. */
 static void emit_channels(kir_builder *builder, kir_index first, int64_t size, void *user) {
-    const pair_weights *work = user;
+    pair_weights *work = user;
     const conv_shape *shape = work->shape;
     const pair_maps *x = &work->x, *dy = &work->dy;
     kir_builder body;
     kir_index column = kir_plus(kir_at(0), 1, kir_loop(builder, kir_at(0), kir_at(shape->kernel[1]), 1, &body));
     kir_index channel = kir_plus_index(work->channels_first, 1, first);
+    find_places(&body, work, 1, column, kir_at(0), kir_at(shape->out[1]));
     pair_panel panel = work->panel;
     panel.rows = size;
-    panel.columns = work->filters;
+    panel.columns = work->panel_filters;
     panel.left_at = kir_plus_index(kir_plus_index(kir_at(0), x->block, work->block), x->number_to, channel);
-    panel.left_at = kir_plus_index(panel.left_at, x->row * shape->stride[0], work->row);
     panel.left_at = kir_plus_index(panel.left_at, x->row * shape->dilation[0], work->tap_row);
     panel.left_at = kir_plus_index(panel.left_at, x->place * shape->dilation[1], column);
-    panel.left_at.base += x->row * (x->margin[0] - shape->padding[0]) + x->place * (x->margin[2] - shape->padding[2]);
-    panel.right_at = kir_plus_index(kir_plus_index(kir_at(0), dy->block, work->block), dy->row, work->row);
-    panel.right_at = kir_plus_index(panel.right_at, 1, work->filters_first);
+    panel.left_at.base -= x->row * shape->padding[0] + x->place * shape->padding[2];
+    panel.right_at = kir_plus_index(kir_plus_index(kir_at(0), dy->block, work->block), dy->first_to, work->panel_first);
     kir_index tap = kir_plus_index(kir_plus_index(kir_at(0), shape->kernel[1], work->tap_row), 1, column);
-    panel.target_at = kir_plus_index(kir_plus_index(kir_at(0), work->elements, work->chunk), 1, work->filters_first);
+    panel.target_at = kir_plus_index(kir_plus_index(kir_at(0), work->elements, work->chunk), 1, work->panel_first);
     panel.target_at = kir_plus_index(panel.target_at, shape->channels * shape->filters, tap);
     panel.target_at = kir_plus_index(panel.target_at, shape->filters, channel);
-    panel.sums[0] = (pair_sum){work->blocks, x->block, dy->block};
-    panel.sums[1] = (pair_sum){work->rows, x->row * shape->stride[0], dy->row};
-    panel.sums[2] = (pair_sum){shape->out[1], x->place * shape->stride[1], dy->place};
+    panel.sums[0] = (pair_sum){.count = work->blocks, .left_step = x->block, .right_step = dy->block};
+    panel.sums[1] = (pair_sum){shape->out[0], x->row * shape->stride[0], dy->row, work->places[0]};
+    panel.sums[2] = (pair_sum){shape->out[1], x->place * shape->stride[1], dy->place, work->places[1]};
     panel.sum_count = 3;
     pair_panel_emit(&body, &panel);
 }
@@ -55,34 +94,44 @@ static kir_index loop(kir_builder *builder, kir_index first, int64_t count, int6
 
 static void emit_filters(kir_builder *builder, kir_index first, int64_t size, void *user) {
     pair_weights *work = user;
-    work->filters_first = first;
-    work->filters = size;
+    kir_builder body = *builder;
+    work->panel_first = kir_plus_index(work->filters_first, 1, first);
+    work->panel_filters = size;
+    work->tap_row = loop(&body, kir_at(0), work->shape->kernel[0], 1);
+    kir_index limit = work->row;
+    limit.base += work->rows;
+    find_places(&body, work, 0, work->tap_row, work->row, limit);
     int64_t rows = pair_panel_rows(work->panel.cpu, work->shape->channels, size);
-    tile_blocks(builder, work->channels, rows, emit_channels, work);
+    tile_blocks(&body, work->channels, rows, emit_channels, work);
+}
+
+static bool is_one_step(const pair_weights *work) {
+    return work->blocks == chunk_blocks(work) && work->rows == work->chunk_rows;
 }
 
 static void emit_steps(const kir_builder *builder, pair_weights *work) {
     const conv_shape *shape = work->shape;
-    int64_t blocks = work->x.blocks / work->chunks;
     kir_builder body = *builder;
-    work->block = loop(&body, kir_plus_index(kir_at(0), blocks, work->chunk), blocks, work->blocks);
-    work->row = loop(&body, kir_at(0), shape->out[0], work->rows);
-    tile_blocks(&body, shape->filters, pair_panel_columns(work->panel.cpu, shape->filters), emit_filters, work);
+    work->block = loop(&body, work->block, chunk_blocks(work), work->blocks);
+    work->row = loop(&body, work->chunk_row, work->chunk_rows, work->rows);
+    work->panel.fresh = is_one_step(work);
+    tile_blocks(&body, work->filters, pair_panel_columns(work->panel.cpu, shape->filters), emit_filters, work);
 }
 
-/* Sets the iteration's sums to zero: those of its channels for each tap of its row. */
+/* Sets the iteration's sums to zero: those of its channels and filters for each tap. */
 static void clear_sums(const kir_builder *builder, const pair_weights *work) {
     const conv_shape *shape = work->shape;
     kir_index at =
         kir_plus_index(kir_plus_index(kir_at(0), work->elements, work->chunk), shape->filters, work->channels_first);
-    at = kir_plus_index(at, work->elements / shape->kernel[0], work->tap_row);
-    kir_builder body;
-    kir_reg column = kir_loop(builder, kir_at(0), kir_at(shape->kernel[1]), 1, &body);
-    lower_clear_elements(&body, work->panel.target, kir_plus(at, shape->channels * shape->filters, column),
-                         work->channels * shape->filters, work->panel.cpu->lanes);
+    at = kir_plus_index(at, 1, work->filters_first);
+    kir_builder taps, body;
+    kir_reg tap = kir_loop(builder, kir_at(0), kir_at(shape->kernel[0] * shape->kernel[1]), 1, &taps);
+    kir_reg channel = kir_loop(&taps, kir_at(0), kir_at(work->channels), 1, &body);
+    at = kir_plus(kir_plus(at, shape->channels * shape->filters, tap), shape->filters, channel);
+    lower_clear_elements(&body, work->panel.target, at, work->filters, work->panel.cpu->lanes);
 }
 
-/* An iteration sums a row of taps of some channels over a chunk. */
+/* An iteration sums some channels and filters over a chunk. */
 static void launch(lower_context *context, pair_weights *work, const int buffers[3], const ir_value *value) {
     arena *memory = context->memory;
     const conv_shape *shape = work->shape;
@@ -95,17 +144,25 @@ static void launch(lower_context *context, pair_weights *work, const int buffers
     panel->right = kir_argument_add(memory, kernel, "dy", KIR_I32, work->dy.parts * work->dy.part, true, false);
     panel->target = kir_argument_add(memory, kernel, "dw", KIR_F32, work->chunks * work->elements, true, true);
     kir_builder builder = {memory, kernel, &kernel->body, value->span};
-    int64_t parts = shape->channels / work->channels, extent = work->chunks * shape->kernel[0] * parts;
+    int64_t channel_parts = shape->channels / work->channels, filter_parts = shape->filters / work->filters;
+    int64_t extent = work->chunks * channel_parts * filter_parts;
     kernel->flops = ir_cost(value) / (double)extent;
-    kir_reg taps = kir_value(&builder, kir_at(shape->kernel[0])), left = kir_op2(&builder, KIR_div, 0, taps);
-    work->tap_row = kir_plus(kir_at(0), 1, kir_op2(&builder, KIR_rem, 0, taps));
-    kir_reg count = kir_value(&builder, kir_at(parts));
-    work->chunk = kir_plus(kir_at(0), 1, kir_op2(&builder, KIR_div, left, count));
-    work->channels_first = kir_plus(kir_at(0), work->channels, kir_op2(&builder, KIR_rem, left, count));
-    clear_sums(&builder, work);
+    kir_reg number = 0;
+    work->filters_first = kir_plus_index(kir_at(0), work->filters, lower_take_digit(&builder, &number, filter_parts));
+    work->channels_first =
+        kir_plus_index(kir_at(0), work->channels, lower_take_digit(&builder, &number, channel_parts));
+    work->chunk = kir_plus(kir_at(0), 1, number);
+    kir_index part = lower_take_digit(&builder, &number, shape->out[0] / work->chunk_rows);
+    work->chunk_row = kir_plus_index(kir_at(0), work->chunk_rows, part);
+    work->block = kir_plus(kir_at(0), chunk_blocks(work), number);
+    if (!is_one_step(work))
+        clear_sums(&builder, work);
     emit_steps(&builder, work);
     lower_launch(context, kernel, extent, buffers, value->span);
 }
+
+/* ---- how the sums are cut -----------------------------------------------------------------------------------------
+ */
 
 /* The next larger number of channels that divides all into equal parts of whole panels. */
 static int64_t more_channels(const pair_weights *work, int64_t channels) {
@@ -139,23 +196,43 @@ static void choose_step(pair_weights *work) {
         work->channels = more_channels(work, work->channels);
 }
 
-/* Partial sums only where there are too few iterations without. */
-static void choose_chunks(pair_weights *work) {
+/* The next larger number of chunks: blocks are divided evenly, and then the rows of each. */
+static int64_t more_chunks(const pair_weights *work) {
+    int64_t blocks = work->x.blocks, rows = work->shape->out[0];
+    for (int64_t chunks = work->chunks + 1; chunks <= blocks * rows; chunks++)
+        if (blocks % chunks == 0 || (chunks % blocks == 0 && rows % (chunks / blocks) == 0))
+            return chunks;
+    return work->chunks;
+}
+
+/* Cuts filters, for which x is read again, or chunks, whose sums are added up afterwards, until there are enough
+ * iterations: whichever moves less. */
+static void choose_parts(pair_weights *work) {
     const conv_shape *shape = work->shape;
-    int64_t iterations = shape->kernel[0] * (shape->channels / work->channels);
-    int64_t most = lower_chunk_count(work->x.blocks, work->elements * 4);
+    int64_t panel = pair_panel_columns(work->panel.cpu, shape->filters), rows = shape->out[0];
+    int64_t most = lower_chunk_count(work->x.blocks * rows, work->elements * 4);
     work->chunks = 1;
-    while (work->chunks < most && (work->x.blocks % work->chunks != 0 || work->chunks * iterations < ENOUGH_ITERATIONS))
-        work->chunks++;
-    work->blocks = lower_divisor_below(work->x.blocks / work->chunks, work->blocks);
+    work->filters = shape->filters;
+    for (;;) {
+        int64_t parts = shape->filters / work->filters, chunks = more_chunks(work);
+        bool cut_filters = work->filters % (2 * panel) == 0, cut_chunks = chunks > work->chunks && chunks <= most;
+        if (work->chunks * parts * (shape->channels / work->channels) >= ENOUGH_ITERATIONS ||
+            (!cut_filters && !cut_chunks))
+            break;
+        if (cut_filters && (!cut_chunks || parts * work->x.parts * work->x.part < 2 * work->chunks * work->elements))
+            work->filters /= 2;
+        else
+            work->chunks = chunks;
+    }
+    work->chunk_rows = work->chunks > work->x.blocks ? rows / (work->chunks / work->x.blocks) : rows;
+    work->blocks = lower_divisor_below(chunk_blocks(work), work->blocks);
+    work->rows = lower_divisor_below(work->chunk_rows, work->rows);
 }
 
 void lower_weight_grad_forms(const pass_context *pass, const conv_shape *shape, pair_form forms[2]) {
     int64_t images = 2 * pair_tile_size(shape->n / 2);
-    forms[0] = (pair_form){pass->target.matrix_units ? PAIRS_OF_IMAGES_TURNED : PAIRS_OF_IMAGES, images, {0}};
-    forms[1] = (pair_form){PAIRS_OF_IMAGES, images, {0}};
-    for (int i = 0; i < 4; i++)
-        forms[0].margin[i] = shape->padding[i] > 0 ? shape->padding[i] : 0;
+    forms[0] = (pair_form){pass->target.matrix_units ? PAIRS_OF_IMAGES_TURNED : PAIRS_OF_IMAGES, images};
+    forms[1] = (pair_form){PAIRS_OF_IMAGES, images};
 }
 
 bool lower_conv_weight_grad_pairs(lower_context *context, const ir_value *value, const conv_shape *shape) {
@@ -178,9 +255,10 @@ bool lower_conv_weight_grad_pairs(lower_context *context, const ir_value *value,
                               .left_part = work.x.part,
                               .right_pair = work.dy.line_to,
                               .right_part = work.dy.part,
+                              .right_tile = work.dy.first_to * pair_tile_size(shape->filters),
                               .target_row = shape->filters};
     choose_step(&work);
-    choose_chunks(&work);
+    choose_parts(&work);
     ir_layout weight = lower_conv_weight();
     int result = lower_result_buffer_in_layout(context, value, weight), target = result;
     if (work.chunks > 1)

@@ -71,9 +71,9 @@ static void launch(lower_context *context, pair_dot *work, const int buffers[3],
 
 /* Rows of pairs of the left operand: [batch, m, k], or [batch, k, m] if it is turned. */
 static pair_maps left_pairs(const dot_sizes *sizes, int parts, bool turned) {
-    static const int64_t one[2] = {1, 1}, none[4] = {0};
-    return turned ? pair_maps_of_images(parts, sizes->batch, sizes->k, one, sizes->m, none, true)
-                  : pair_maps_of_channels(parts, sizes->batch * sizes->m, 1, one, sizes->k, none);
+    static const int64_t one[2] = {1, 1};
+    return turned ? pair_maps_of_images(parts, sizes->batch, sizes->k, one, sizes->m, true)
+                  : pair_maps_of_channels(parts, sizes->batch * sizes->m, 1, one, sizes->k);
 }
 
 bool lower_dot_pairs(lower_context *context, const ir_value *value, const dot_sizes *sizes,

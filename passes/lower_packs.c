@@ -40,15 +40,14 @@ static void store_pairs(const packing *work, const pack *to, kir_reg places[WAYS
     const pair_maps *maps = &to->maps;
     kir_index at = kir_plus_index(kir_plus_index(kir_at(0), maps->block, work->block), maps->row, work->row);
     at = kir_plus_index(kir_plus_index(at, maps->place, work->column), maps->line_to, work->image);
-    at = kir_plus_index(at, maps->number_to, channel);
-    at.base += maps->margin[0] * maps->row + maps->margin[2] * maps->place;
+    at = kir_plus_index(at, maps->first_to, channel);
     bool channels = to->kind == PAIRS_OF_CHANNELS;
     for (int i = 0; i < (channels ? work->ways : WAYS); i++) {
         kir_reg a = channels ? places[i][0] : places[0][i], b = channels ? places[i][1] : places[1][i];
         if (channels || counts[i] > 0)
             pair_store_parts_apart(&work->kernel.builder, maps->parts, to->argument, at, maps->part, a, b,
                                    channels ? counts[0] : counts[i], maps->number_to);
-        at.base += channels ? work->images / work->ways * maps->line_to : work->half * maps->number_to;
+        at.base += channels ? work->images / work->ways * maps->line_to : work->half * maps->first_to;
     }
 }
 
@@ -102,39 +101,6 @@ static kir_index loop(packing *work, int64_t count) {
                       : kir_plus(kir_at(0), 1, kir_loop(&outer, kir_at(0), kir_at(count), 1, &work->kernel.builder));
 }
 
-/* ---- margins ------------------------------------------------------------------------------------------------------
- */
-
-static void clear(packing *work, const pack *to, kir_index at, int64_t length) {
-    for (int part = 0; part < to->maps.parts && length > 0; part++) {
-        lower_clear_elements(&work->kernel.builder, to->argument, at, length, work->kernel.context->pass->target.lanes);
-        at.base += to->maps.part;
-    }
-}
-
-/* Clears `rows` rows of the block's margin from `first` on, in the iteration of one row of the map. */
-static void clear_rows(packing *work, const pack *to, int64_t first, int64_t rows, int64_t at_row) {
-    if (rows == 0)
-        return;
-    kir_builder outer = work->kernel.builder;
-    kir_reg here = kir_value(&outer, work->row), wanted = kir_value(&outer, kir_at(at_row));
-    kir_if(&outer, kir_op2(&outer, KIR_equal, here, wanted), &work->kernel.builder, NULL);
-    kir_index at = kir_plus_index(kir_at(first * to->maps.row), to->maps.block, work->block);
-    clear(work, to, at, rows * to->maps.row);
-    work->kernel.builder = outer;
-}
-
-static void clear_margins(packing *work, const pack *to) {
-    const pair_maps *maps = &to->maps;
-    clear_rows(work, to, 0, maps->margin[0], 0);
-    clear_rows(work, to, maps->margin[0] + maps->size[0], maps->margin[1], maps->size[0] - 1);
-    kir_index at = kir_plus_index(kir_plus_index(kir_at(0), maps->block, work->block), maps->row, work->row);
-    at.base += maps->margin[0] * maps->row;
-    clear(work, to, at, maps->margin[2] * maps->place);
-    at.base += (maps->margin[2] + maps->size[1]) * maps->place;
-    clear(work, to, at, maps->margin[3] * maps->place);
-}
-
 /* ---- launches -----------------------------------------------------------------------------------------------------
  */
 
@@ -183,8 +149,6 @@ static void launch(packing *work) {
         work->block = kir_plus(kir_at(0), 1, kir_op2(builder, KIR_div, 0, count));
         work->row = kir_plus(kir_at(0), 1, kir_op2(builder, KIR_rem, 0, count));
     }
-    for (int i = 0; i < work->pack_count; i++)
-        clear_margins(work, &work->packs[i]);
     int64_t columns = columns_at_once(work);
     kir_index first = loop(work, work->type->dims[3] / columns);
     work->image = loop(work, work->images / work->ways);

@@ -1,5 +1,7 @@
 #include "passes/lower_pairs.h"
 
+#include <assert.h>
+
 /* Multiply-adds that units do while vectors do one of f32, and what splitting one number costs in multiply-adds of
  * f32. Measured of whole convolutions on matrix units, whose peak of 16 the caches do not feed; dot products of pairs
  * from their peak. */
@@ -20,19 +22,23 @@ bool lower_pairs_pay(const pass_context *pass, const pair_work *work) {
     return time + (double)(SPLITTING * parts * work->numbers) < work->multiply_adds * work->f32_share;
 }
 
-static void set_margins(pair_maps *maps, const int64_t size[2], const int64_t margin[4]) {
+static void set_strides(pair_maps *maps, const int64_t size[2]) {
     for (int i = 0; i < 2; i++)
         maps->size[i] = size[i];
-    for (int i = 0; i < 4; i++)
-        maps->margin[i] = margin[i] > 0 ? margin[i] : 0;
+    maps->first_to = maps->number_to;
     maps->place = maps->lines * maps->length;
-    maps->row = (maps->margin[2] + size[1] + maps->margin[3]) * maps->place;
-    maps->block = (maps->margin[0] + size[0] + maps->margin[1]) * maps->row;
+    maps->row = size[1] * maps->place;
+    maps->block = size[0] * maps->row;
     maps->part = maps->blocks * maps->block;
 }
 
-pair_maps pair_maps_of_channels(int parts, int64_t blocks, int64_t images, const int64_t size[2], int64_t channels,
-                                const int64_t margin[4]) {
+void pair_maps_in_tiles(pair_maps *maps) {
+    assert(maps->number_to == 1 && maps->length % PAIR_UNIT == 0);
+    maps->line_to = PAIR_UNIT;
+    maps->first_to = maps->lines;
+}
+
+pair_maps pair_maps_of_channels(int parts, int64_t blocks, int64_t images, const int64_t size[2], int64_t channels) {
     int64_t half = (channels + 1) / 2, map = size[0] * size[1] * channels;
     pair_maps maps = {.parts = parts,
                       .blocks = blocks,
@@ -45,12 +51,12 @@ pair_maps pair_maps_of_channels(int parts, int64_t blocks, int64_t images, const
                       .number_to = 1,
                       .second = half,
                       .paired_numbers = channels - half};
-    set_margins(&maps, size, margin);
+    set_strides(&maps, size);
     return maps;
 }
 
 pair_maps pair_maps_of_images(int parts, int64_t blocks, int64_t images, const int64_t size[2], int64_t channels,
-                              const int64_t margin[4], bool turned) {
+                              bool turned) {
     int64_t map = size[0] * size[1] * channels, pairs = (images + 1) / 2;
     pair_maps maps = {.parts = parts,
                       .blocks = blocks,
@@ -63,7 +69,7 @@ pair_maps pair_maps_of_images(int parts, int64_t blocks, int64_t images, const i
                       .number_to = turned ? pairs : 1,
                       .second = pairs * map,
                       .paired_numbers = channels};
-    set_margins(&maps, size, margin);
+    set_strides(&maps, size);
     return maps;
 }
 

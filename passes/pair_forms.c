@@ -36,9 +36,6 @@ static void want(arena *memory, pair_operand **operand, const pair_form *form, i
         return;
     }
     found->wanted = unit < found->wanted ? unit : found->wanted;
-    for (int i = 0; i < 4; i++)
-        if (form->margin[i] > found->form.margin[i])
-            found->form.margin[i] = form->margin[i];
 }
 
 void lower_pair_operands_find(lower_context *context, const lower_units *units, const lower_straight *straight) {
@@ -64,12 +61,16 @@ void lower_pair_operands_find(lower_context *context, const lower_units *units, 
 
 pair_maps lower_pair_form_maps(const lower_context *context, const pair_form *form, const ir_type *type) {
     int parts = context->pass->product_parts;
-    const int64_t *size = &type->dims[2];
     int64_t blocks = type->dims[0] / form->images, channels = type->dims[1];
-    if (form->kind == PAIRS_OF_CHANNELS)
-        return pair_maps_of_channels(parts, blocks, form->images, size, channels, form->margin);
-    return pair_maps_of_images(parts, blocks, form->images, size, channels, form->margin,
-                               form->kind == PAIRS_OF_IMAGES_TURNED);
+    const int64_t *size = &type->dims[2];
+    bool turned = form->kind == PAIRS_OF_IMAGES_TURNED;
+    pair_maps maps = form->kind == PAIRS_OF_CHANNELS
+                         ? pair_maps_of_channels(parts, blocks, form->images, size, channels)
+                         : pair_maps_of_images(parts, blocks, form->images, size, channels, turned);
+    const kir_target *cpu = &context->pass->target;
+    if (cpu->matrix_units && cpu->lanes == PAIR_UNIT && !turned && channels % (2 * PAIR_UNIT) == 0)
+        pair_maps_in_tiles(&maps);
+    return maps;
 }
 
 /* Whether the forms that are wanted later than the first may wait in place of the map: they take little more memory,

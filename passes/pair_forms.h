@@ -13,11 +13,10 @@ typedef enum { PAIRS_OF_CHANNELS, PAIRS_OF_IMAGES, PAIRS_OF_IMAGES_TURNED } pair
 
 typedef struct {
     pair_kind kind;
-    int64_t images;    /* of a block */
-    int64_t margin[4]; /* zeros around the map: above, below, left, right */
+    int64_t images; /* of a block */
 } pair_form;
 
-/* A form that users want of a map, with the largest of their margins. */
+/* A form that users want of a map. */
 typedef struct {
     pair_form form;
     int wanted; /* number of the unit that needs it first */

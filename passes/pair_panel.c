@@ -2,8 +2,6 @@
 
 #include "passes/register_tile.h"
 
-#include <assert.h>
-
 int pair_tile_size(int64_t count) {
     int size = count < PAIR_UNIT ? (int)count : PAIR_UNIT;
     while (count % size != 0)
@@ -109,10 +107,12 @@ static void sum_pairs(kir_builder builder, const pair_panel *panel, int64_t step
     kir_index left = panel->left_at, right = panel->right_at;
     for (int i = 0; i < panel->sum_count; i++) {
         const pair_sum *sum = &panel->sums[i];
-        if (sum->count == 1)
+        if (sum->count == 1 && !sum->range)
             continue;
         kir_builder body;
-        kir_reg number = kir_loop(&builder, kir_at(0), kir_at(sum->count), 1, &body);
+        kir_index from = sum->range ? sum->range[0] : kir_at(0),
+                  limit = sum->range ? sum->range[1] : kir_at(sum->count);
+        kir_reg number = kir_loop(&builder, from, limit, 1, &body);
         left = kir_plus(left, sum->left_step, number);
         right = kir_plus(right, sum->right_step, number);
         builder = body;
@@ -185,7 +185,8 @@ static void load_operand(const kir_builder *builder, const pair_panel *panel, un
     const pair_tile *tile = &panel->tile;
     int size = work->size[side][i];
     kir_type type = side ? kir_tile_type(KIR_I32, tile->pairs, size) : kir_tile_type(KIR_I32, size, tile->pairs);
-    kir_index at = moved(first, i * (side ? tile->columns : tile->rows * panel->left_row));
+    int64_t right = panel->right_tile ? panel->right_tile : tile->columns;
+    kir_index at = moved(first, i * (side ? right : tile->rows * panel->left_row));
     work->operands[side][i] =
         kir_tile_load(builder, side ? panel->right : panel->left, at, type, side ? panel->right_pair : panel->left_row);
 }
@@ -229,7 +230,6 @@ static void store_sums(const kir_builder *builder, const pair_panel *panel, cons
 
 static void emit_on_units(const kir_builder *builder, const pair_panel *panel) {
     unit_tiles work;
-    assert(panel->left_pair == 1);
     cut(panel->rows, panel->tile.rows, &work.tiles[0], work.size[0]);
     cut(panel->columns, panel->tile.columns, &work.tiles[1], work.size[1]);
     begin_sums(builder, panel, &work);

@@ -21,6 +21,7 @@ enum {
 /* A summation besides that over pairs: over taps, places, blocks of images. */
 typedef struct {
     int64_t count, left_step, right_step;
+    const kir_index *range; /* first and limit, where not all of them are summed; else NULL */
 } pair_sum;
 
 /* The size of all tiles of a kernel. Units are set up once for a kernel, and hardly for tiles of several sizes. */
@@ -30,13 +31,15 @@ typedef struct {
 
 /* sums[rows, columns] += left x right over `pairs` and all of `sums`, for all parts. Left elements are found at
  * left_at + row * left_row + pair * left_pair, right ones at right_at + pair * right_pair + column; parts lie left_part
- * and right_part further. Matrix units want left_pair to be 1, and whole tiles of pairs. */
+ * and right_part further. Matrix units want whole tiles of pairs. There the left pairs of a tile are neighbours, and
+ * left_pair is for the first of a tile; right columns of a tile are, and right_tile is between tiles. */
 typedef struct {
     const kir_target *cpu;
     int parts;
     int left, right, target; /* arguments: I32, I32, F32 */
     kir_index left_at, right_at, target_at, pairs;
     int64_t left_row, left_pair, left_part, right_pair, right_part, target_row;
+    int64_t right_tile;    /* 0: tiles are neighbours as well */
     int64_t rows, columns; /* at most pair_panel_rows and pair_panel_columns */
     pair_tile tile;
     pair_sum sums[PAIR_MOST_SUMS];

@@ -11,8 +11,8 @@ static const shape shapes[] = {
     {36, 72, 160, {5, 4}, {1, 1}, {2, 2}, SAME(0), {1, 1}, 1},
     {20, 48, 72, {6, 9}, {5, 2}, {1, 3}, {2, 1, 0, 1}, {1, 2}, 1},
     {18, 20, 36, {7, 3}, {4, 3}, {3, 2}, SAME(2), {2, 1}, 1},
-    /* in slices of a tap's channels, on matrix units */
-    {16, 448, 32, {3, 4}, {2, 3}, {1, 1}, {1, 0, 1, 1}, {1, 1}, 1},
+    /* of whose weights an iteration takes half, on matrix units */
+    {16, 448, 128, {3, 4}, {2, 3}, {1, 1}, {1, 0, 1, 1}, {1, 1}, 1},
     {64, 64, 64, {8, 9}, {3, 3}, {2, 2}, SAME(1), {1, 1}, 1},
     /* by Winograd's method: in f32; in 2 parts, with partial tiles; with launches of their own for large weights */
     {64, 64, 48, {8, 8}, {3, 3}, {1, 1}, SAME(1), {1, 1}, 1},
