@@ -7,6 +7,7 @@
 
 #include "passes/register_tile.h"
 #include "passes/score_pairs.h"
+#include "passes/score_units.h"
 
 #include <assert.h>
 
@@ -140,25 +141,39 @@ static void restore_repeated(const score_plan *plan, const int *kept) {
             plan->context->buffer_of[id] = kept[id];
 }
 
-static void prepare_operands(score_plan *plan) {
-    for (int i = 0; i < plan->product_count && !plan->reuses; i++) {
-        score_product *product = &plan->products[i];
-        if (plan->parts) {
-            product->left = score_pairs_rows(plan, product->row_vectors);
-            product->packed = score_pairs_columns(plan, product->column_vectors);
-            continue;
-        }
+static void prepare_product(const score_plan *plan, score_product *product) {
+    if (score_on_units(plan)) {
+        product->left = score_units_vectors(plan, product->row_vectors, false);
+        product->packed = score_units_vectors(plan, product->column_vectors, true);
+    } else if (plan->parts) {
+        product->left = score_pairs_rows(plan, product->row_vectors);
+        product->packed = score_pairs_columns(plan, product->column_vectors);
+    } else {
         product->left =
             with_room(plan->context, product->row_vectors, rounded_up(plan->rows, plan->panel_rows) * product->length);
         product->packed = packed_vectors(plan, product->column_vectors);
     }
-    for (int i = 0; i < plan->output_count; i++) {
-        score_output *output = &plan->outputs[i];
-        const ir_value *vectors = output->kind == SCORE_MULTIPLY ? output->value->operands[1] : NULL;
-        if (vectors)
-            output->vectors = plan->parts ? score_pairs_vectors(plan, vectors)
-                                          : lower_buffer_in_layout(plan->context, vectors, ir_layout_identity());
+}
+
+/* What an output's scores are multiplied by. */
+static void prepare_vectors(const score_plan *plan, score_output *output) {
+    const ir_value *vectors = output->value->operands[1];
+    if (score_on_units(plan)) {
+        output->vectors = score_units_pairs(plan, vectors, output->by_row);
+        if (plan->symmetric && row_blocks(plan) > 1)
+            output->mirrored_vectors = score_units_pairs(plan, vectors, !output->by_row);
+    } else {
+        output->vectors = plan->parts ? score_pairs_vectors(plan, vectors)
+                                      : lower_buffer_in_layout(plan->context, vectors, ir_layout_identity());
     }
+}
+
+static void prepare_operands(score_plan *plan) {
+    for (int i = 0; i < plan->product_count && !plan->reuses; i++)
+        prepare_product(plan, &plan->products[i]);
+    for (int i = 0; i < plan->output_count; i++)
+        if (plan->outputs[i].kind == SCORE_MULTIPLY)
+            prepare_vectors(plan, &plan->outputs[i]);
 }
 
 /* ---- launches ------------------------------------------------------------------------------------------------------

@@ -92,10 +92,12 @@ static kir_index moved(kir_index index, int64_t by) {
 /* All products of parts of the pairs at left and right. */
 static void emit_step(const kir_builder *builder, const pair_panel *panel, kir_index left, kir_index right,
                       emit_product emit, void *user) {
+    int64_t left_part = panel->tiled ? PAIR_TILE : panel->left_part;
+    int64_t right_part = panel->tiled ? PAIR_TILE : panel->right_part;
     for (int i = panel->parts - 1; i >= 0; i--)
         for (int j = 0; i + j < panel->parts; j++) {
-            part_product product = {.left = moved(left, i * panel->left_part),
-                                    .right = moved(right, j * panel->right_part),
+            part_product product = {.left = moved(left, i * left_part),
+                                    .right = moved(right, j * right_part),
                                     .same_left = j > 0,
                                     .same_right = j == 0 && i == panel->parts - 2};
             emit(builder, panel, &product, user);
@@ -121,8 +123,10 @@ static void sum_pairs(kir_builder builder, const pair_panel *panel, int64_t step
         return;
     kir_builder body;
     kir_reg pair = kir_loop(&builder, kir_at(0), panel->pairs, step, &body);
-    left = kir_plus(left, panel->left_pair, pair);
-    right = kir_plus(right, panel->right_pair, pair);
+    int64_t tiles =
+        panel->parts * PAIR_TILE / PAIR_UNIT; /* between pairs of whole tiles, of which all parts lie here */
+    left = kir_plus(left, panel->tiled ? tiles : panel->left_pair, pair);
+    right = kir_plus(right, panel->tiled ? tiles : panel->right_pair, pair);
     emit_step(&body, panel, left, right, emit, user);
 }
 
@@ -186,29 +190,33 @@ static void load_operand(const kir_builder *builder, const pair_panel *panel, un
     int size = work->size[side][i];
     kir_type type = side ? kir_tile_type(KIR_I32, tile->pairs, size) : kir_tile_type(KIR_I32, size, tile->pairs);
     int64_t right = panel->right_tile ? panel->right_tile : tile->columns;
-    kir_index at = moved(first, i * (side ? right : tile->rows * panel->left_row));
+    int64_t apart = side ? right : tile->rows * panel->left_row;
+    int64_t stride = side ? panel->right_pair : panel->left_row;
+    if (panel->tiled) {
+        apart = side ? panel->right_tile : panel->left_tile;
+        stride = PAIR_UNIT;
+    }
     work->operands[side][i] =
-        kir_tile_load(builder, side ? panel->right : panel->left, at, type, side ? panel->right_pair : panel->left_row);
+        kir_tile_load(builder, side ? panel->right : panel->left, moved(first, i * apart), type, stride);
 }
 
-/* The tiles of the side that changes are loaded one by one, just before they are used. */
+/* All tiles that change are loaded before any is used: where the units have no register to spare for renaming, a load
+ * waits for everything before the load before it. */
 static void unit_product(const kir_builder *builder, const pair_panel *panel, const part_product *product, void *user) {
     unit_tiles *work = user;
-    int outer = product->same_left, inner = !outer;
-    const kir_index *at[2] = {&product->left, &product->right};
-    for (int k = 0; k < work->tiles[inner] && !product->same_left && !product->same_right; k++)
-        load_operand(builder, panel, work, inner, k, *at[inner]);
-    for (int j = 0; j < work->tiles[outer]; j++) {
-        load_operand(builder, panel, work, outer, j, *at[outer]);
-        for (int k = 0; k < work->tiles[inner]; k++) {
-            int r = outer ? k : j, c = outer ? j : k;
+    for (int k = 0; k < work->tiles[1] && !product->same_right; k++)
+        load_operand(builder, panel, work, 1, k, product->right);
+    for (int k = 0; k < work->tiles[0] && !product->same_left; k++)
+        load_operand(builder, panel, work, 0, k, product->left);
+    for (int r = 0; r < work->tiles[0]; r++)
+        for (int c = 0; c < work->tiles[1]; c++)
             kir_into(builder, work->sums[r][c], KIR_tile_multiply, work->operands[0][r], work->operands[1][c],
                      work->sums[r][c]);
-        }
-    }
 }
 
 static kir_index place_of_tile(const pair_panel *panel, int r, int c) {
+    if (panel->target_down)
+        return moved(panel->target_at, r * panel->target_down + c * panel->target_across);
     return moved(panel->target_at, r * panel->tile.rows * panel->target_row + c * panel->tile.columns);
 }
 

@@ -15,6 +15,7 @@ enum {
     PAIR_MOST_PARTS = 3,
     PAIR_UNIT = 16,      /* most rows, pairs and columns of a tile of the matrix units */
     PAIR_UNIT_PANEL = 2, /* tiles that a panel takes each way */
+    PAIR_TILE = PAIR_UNIT * PAIR_UNIT,
     PAIR_MOST_SUMS = 3
 };
 
@@ -31,16 +32,23 @@ typedef struct {
 
 /* sums[rows, columns] += left x right over `pairs` and all of `sums`, for all parts. Left elements are found at
  * left_at + row * left_row + pair * left_pair, right ones at right_at + pair * right_pair + column; parts lie left_part
- * and right_part further. Matrix units want whole tiles of pairs. There the left pairs of a tile are neighbours, and
- * left_pair is for the first of a tile; right columns of a tile are, and right_tile is between tiles. */
+ * and right_part further. Matrix units want whole tiles of pairs: the left pairs of a tile are neighbours, and
+ * left_pair is for the first of a tile; right columns of a tile are neighbours, and right_tile, if not 0, is between
+ * its tiles.
+ *
+ * Matrix units read fastest what lies in whole tiles, one after the other in the order of use: then `tiled` holds, all
+ * are of PAIR_UNIT, operands lie as [tile of rows or columns][tile of pairs][part][tile], a left tile as [row][pair], a
+ * right one as [pair][column], and left_tile and right_tile are the elements between tiles of rows and of columns. */
 typedef struct {
     const kir_target *cpu;
     int parts;
     int left, right, target; /* arguments: I32, I32, F32 */
     kir_index left_at, right_at, target_at, pairs;
     int64_t left_row, left_pair, left_part, right_pair, right_part, target_row;
-    int64_t right_tile;    /* 0: tiles are neighbours as well */
-    int64_t rows, columns; /* at most pair_panel_rows and pair_panel_columns */
+    bool tiled;
+    int64_t left_tile, right_tile;
+    int64_t target_down, target_across; /* between tiles of the target where it lies in tiles; 0: by target_row */
+    int64_t rows, columns;              /* at most pair_panel_rows and pair_panel_columns */
     pair_tile tile;
     pair_sum sums[PAIR_MOST_SUMS];
     int sum_count;

@@ -3,8 +3,6 @@
 #include "passes/pair_panel.h"
 #include "passes/register_tile.h"
 
-static const pair_tile whole_tiles = {PAIR_UNIT, PAIR_UNIT, PAIR_UNIT};
-
 static kir_type words(int lanes) {
     return kir_vector_type(KIR_I32, lanes);
 }
@@ -13,16 +11,8 @@ static int64_t rounded_up(int64_t count, int64_t unit) {
     return (count + unit - 1) / unit * unit;
 }
 
-static bool has_units(const score_plan *plan) {
-    return plan->context->pass->target.matrix_units;
-}
-
-int64_t score_pairs_along(const score_plan *plan, int64_t length) {
-    return rounded_up((length + 1) / 2, has_units(plan) ? PAIR_UNIT : 1);
-}
-
-int64_t score_pairs_row(const score_plan *plan, int64_t length) {
-    return has_units(plan) ? rounded_up(length, PAIR_UNIT) : length;
+static int64_t pairs_along(int64_t length) {
+    return (length + 1) / 2;
 }
 
 static kir_reg zeros(const kir_builder *builder, int lanes) {
@@ -67,7 +57,7 @@ int score_pairs_rows(const score_plan *plan, const ir_value *vectors) {
     lower_context *context = plan->context;
     int64_t rows = vectors->type.dims[0], padded = rounded_up(rows, plan->panel_rows);
     packing work = {.plan = plan, .length = vectors->type.dims[1]};
-    work.pairs = score_pairs_along(plan, work.length);
+    work.pairs = pairs_along(work.length);
     work.stride = padded * work.pairs;
     int from = lower_buffer_in_layout(context, vectors, ir_layout_identity());
     int to = lower_temporary(context, "row_pairs", KIR_I32, plan->parts * work.stride, vectors->span);
@@ -123,7 +113,7 @@ static void launch_columns(packing work, const ir_value *vectors, int from, int 
 int score_pairs_columns(const score_plan *plan, const ir_value *vectors) {
     int64_t count = vectors->type.dims[0], whole = count / plan->panel_columns;
     packing work = {.plan = plan, .length = vectors->type.dims[1]};
-    work.pairs = score_pairs_along(plan, work.length);
+    work.pairs = pairs_along(work.length);
     work.stride = rounded_up(count, plan->panel_columns) * work.pairs;
     int from = lower_buffer_in_layout(plan->context, vectors, ir_layout_identity());
     int to = lower_temporary(plan->context, "column_pairs", KIR_I32, plan->parts * work.stride, vectors->span);
@@ -135,12 +125,6 @@ int score_pairs_columns(const score_plan *plan, const ir_value *vectors) {
 
 /* ---- what scores are multiplied by ---------------------------------------------------------------------------------
  */
-
-/* Tiles of units read a few elements of many pairs: an odd number of cache lines between them crowds no sets. */
-static int64_t vectors_row(const score_plan *plan, int64_t length) {
-    int64_t row = score_pairs_row(plan, length);
-    return has_units(plan) && row % (2 * PAIR_UNIT) == 0 ? row + PAIR_UNIT : row;
-}
 
 static int64_t pairs_of_vectors(const score_plan *plan, int64_t count) {
     return rounded_up(count, 2 * plan->lanes) / 2;
@@ -202,7 +186,7 @@ static void launch_vectors(packing base, const ir_value *vectors, int from, int 
 int score_pairs_vectors(const score_plan *plan, const ir_value *vectors) {
     int64_t count = vectors->type.dims[0], size = 2 * plan->lanes, whole = count / size;
     packing work = {.plan = plan, .length = vectors->type.dims[1]};
-    work.to_row = vectors_row(plan, work.length);
+    work.to_row = work.length;
     work.stride = pairs_of_vectors(plan, count) * work.to_row;
     int from = lower_buffer_in_layout(plan->context, vectors, ir_layout_identity());
     int to = lower_temporary(plan->context, "vector_pairs", KIR_I32, plan->parts * work.stride, vectors->span);
@@ -216,10 +200,9 @@ int score_pairs_vectors(const score_plan *plan, const ir_value *vectors) {
 
 void score_pairs_product(lower_kernel *kernel, const score_plan *plan, const score_place *place, int number) {
     const score_product *product = &plan->products[number];
-    int64_t pairs = score_pairs_along(plan, product->length);
+    int64_t pairs = pairs_along(product->length);
     kir_builder over_rows, over_columns;
     pair_panel work = {.cpu = &plan->context->pass->target,
-                       .tile = whole_tiles,
                        .parts = plan->parts,
                        .fresh = true,
                        .rows = plan->panel_rows,
@@ -313,25 +296,6 @@ static void pair_rows(const kir_builder *builder, const weight_pairs *work) {
     pair_store_parts(&body, plan->parts, work->pairs, target, work->part, numbers[0], numbers[1], lanes);
 }
 
-/* [column][pair of rows], as the matrix units want the left operand of the turned product */
-static void pair_rows_turned(const kir_builder *builder, const weight_pairs *work) {
-    const score_plan *plan = work->plan;
-    int lanes = plan->lanes;
-    kir_builder over_columns, body;
-    kir_index column = kir_plus(kir_at(0), 1, kir_loop(builder, kir_at(0), work->column_end, 1, &over_columns));
-    kir_reg block = kir_loop(&over_columns, kir_at(0), work->row_end, 2 * lanes, &body), numbers[2];
-    for (int i = 0; i < 2; i++) {
-        kir_index at = kir_plus(kir_at(i * lanes), 1, block);
-        numbers[i] =
-            kir_load_strided(&body, work->weights, weight_at(plan, at, column), lanes, lanes, plan->tile_stride);
-        if (plan->rows % (2 * lanes) != 0)
-            numbers[i] = inside(&body, numbers[i], at, 1, work->row_end);
-    }
-    kir_reg half = kir_op2(&body, KIR_div, block, kir_value(&body, kir_at(2)));
-    kir_index target = kir_plus(kir_plus_index(kir_at(0), work->stride, column), 1, half);
-    pair_store_parts(&body, plan->parts, work->pairs, target, work->part, numbers[0], numbers[1], lanes);
-}
-
 /* ---- weights x vectors ---------------------------------------------------------------------------------------------
  */
 
@@ -381,14 +345,9 @@ static void emit_multiply(kir_builder *builder, kir_index first, int64_t columns
     const pair_multiplication *work = user;
     pair_panel panel = work->panel;
     panel.columns = columns;
-    if (has_units(work->plan)) {
-        panel.right_at = kir_plus_index(kir_plus_index(kir_at(0), work->vector_row, work->first_pair), 1, first);
-        panel.right_pair = work->vector_row;
-    } else {
-        copy_block(builder, work, first, columns);
-        panel.right_at = kir_at(0);
-        panel.right_pair = columns;
-    }
+    copy_block(builder, work, first, columns);
+    panel.right_at = kir_at(0);
+    panel.right_pair = columns;
     kir_builder body;
     kir_reg row = kir_loop(builder, kir_at(0), work->targets, panel.rows, &body);
     panel.left_at = kir_plus(kir_at(0), panel.left_row, row);
@@ -401,22 +360,19 @@ static void emit_multiply(kir_builder *builder, kir_index first, int64_t columns
 static void pack_weights(lower_kernel *kernel, const score_place *place, pair_multiplication *work, int weights,
                          bool by_row) {
     const score_plan *plan = work->plan;
-    bool turned = !by_row && has_units(plan);
     weight_pairs pack = {.plan = plan, .weights = weights, .row_end = place->row_end, .column_end = place->column_end};
-    int64_t rows = by_row ? plan->tile_rows : turned ? plan->tile_columns : plan->tile_rows / 2;
+    int64_t rows = by_row ? plan->tile_rows : plan->tile_rows / 2;
     /* A row more than needed lies between two, as in the tile (tile_stride). */
-    pack.stride = (by_row ? plan->tile_columns / 2 : turned ? plan->tile_rows / 2 : plan->tile_columns) + plan->lanes;
+    pack.stride = (by_row ? plan->tile_columns / 2 : plan->tile_columns) + plan->lanes;
     pack.part = rows * pack.stride;
     pack.pairs =
         kir_scratch_add(plan->context->memory, kernel->kernel, "weight_pairs", KIR_I32, plan->parts * pack.part);
     work->panel.left = pack.pairs;
     work->panel.left_part = pack.part;
-    work->panel.left_row = by_row || turned ? pack.stride : 1;
-    work->panel.left_pair = by_row || turned ? 1 : pack.stride;
+    work->panel.left_row = by_row ? pack.stride : 1;
+    work->panel.left_pair = by_row ? 1 : pack.stride;
     if (by_row)
         pair_columns(&kernel->builder, &pack);
-    else if (turned)
-        pair_rows_turned(&kernel->builder, &pack);
     else
         pair_rows(&kernel->builder, &pack);
 }
@@ -425,32 +381,24 @@ void score_pairs_multiply(lower_kernel *kernel, const score_plan *plan, const sc
                           const score_output *output, int weights, bool by_row) {
     pair_multiplication work = {.plan = plan, .row = output->row};
     pair_panel *panel = &work.panel;
-    *panel = (pair_panel){.cpu = &plan->context->pass->target,
-                          .tile = whole_tiles,
-                          .parts = plan->parts,
-                          .rows = plan->panel_rows,
-                          .target_row = output->row};
+    *panel = (pair_panel){
+        .cpu = &plan->context->pass->target, .parts = plan->parts, .rows = plan->panel_rows, .target_row = output->row};
     panel->fresh = by_row ? place->fresh_rows : place->fresh_columns;
     panel->target = lower_argument(kernel, output->total, true);
     if (!panel->fresh)
         lower_argument(kernel, output->total, false);
     work.vectors = lower_argument(kernel, output->vectors, false);
-    work.vector_row = vectors_row(plan, output->length);
+    work.vector_row = output->length;
     work.vector_part = pairs_of_vectors(plan, output->value->operands[1]->type.dims[0]) * work.vector_row;
     work.targets = by_row ? place->row_end : place->column_end;
     work.first_target = by_row ? place->row : kir_plus_index(place->column, 1, place->column_totals);
     work.first_pair = halved(by_row ? place->column : place->row);
     panel->pairs = pairs_of(&kernel->builder, by_row ? place->column_end : place->row_end, plan->lanes);
     pack_weights(kernel, place, &work, weights, by_row);
-    int64_t block = has_units(plan) ? PAIR_UNIT_PANEL * PAIR_UNIT : pair_panel_columns(panel->cpu, work.row);
-    if (has_units(plan)) {
-        panel->right = work.vectors;
-        panel->right_part = work.vector_part;
-    } else {
-        panel->right_part = (by_row ? plan->tile_columns : plan->tile_rows) / 2 * block;
-        panel->right =
-            kir_scratch_add(plan->context->memory, kernel->kernel, "vectors", KIR_I32, plan->parts * panel->right_part);
-    }
+    int64_t block = pair_panel_columns(panel->cpu, work.row);
+    panel->right_part = (by_row ? plan->tile_columns : plan->tile_rows) / 2 * block;
+    panel->right =
+        kir_scratch_add(plan->context->memory, kernel->kernel, "vectors", KIR_I32, plan->parts * panel->right_part);
     kir_builder outer = kernel->builder;
     tile_blocks(&outer, work.row, block, emit_multiply, &work);
     kernel->builder = outer;

@@ -1,4 +1,4 @@
-/* Inside the lowering of scores: products of numbers split into bf16 parts (pair_panel.h).
+/* Inside the lowering of scores: products of numbers split into bf16 parts (pair_panel.h) on vectors.
  *
  * Neighbours of the summation lie in pairs. Along vectors these are 2 elements.
  * Along rows or columns of scores, a block of 2 vectors of `lanes` scores makes `lanes` pairs: each of the first with
@@ -7,13 +7,6 @@
 #define PASSES_SCORE_PAIRS_H
 
 #include "passes/score_tile.h"
-
-/* Pairs along vectors of that length, padded with zeros for the matrix units. */
-int64_t score_pairs_along(const score_plan *plan, int64_t length);
-
-/* The same of vectors that scores are multiplied by, and of the results: whole tiles, as the matrix units are set up
- * for one size only. What they hold beyond the length is nobody's. */
-int64_t score_pairs_row(const score_plan *plan, int64_t length);
 
 /* Buffers of pairs: of row vectors [part][rows, whole panels][pairs], of column vectors [part][panel][pairs][columns],
  * of what scores are multiplied by [part][pairs of vectors][row]. */

@@ -1,8 +1,8 @@
 /* What a group of scores computes: its products and results, whether it is symmetric, whether another group shares its
  * product. */
-#include "passes/score_pairs.h"
 #include "passes/score_space.h"
 #include "passes/score_tile.h"
+#include "passes/score_units.h"
 
 #include <assert.h>
 #include <string.h>
@@ -31,7 +31,8 @@ static int weights_number(score_plan *plan, const ir_value *scores) {
 static void add_output(score_plan *plan, const ir_value *value) {
     assert(plan->output_count < SCORE_MAX_RESULTS);
     score_output *output = &plan->outputs[plan->output_count++];
-    *output = (score_output){.value = value, .scores = value->operands[0]};
+    *output =
+        (score_output){.value = value, .scores = value->operands[0], .mirrored_total = -1, .mirrored_vectors = -1};
     switch (value->opcode) {
     case IR_OP_reduce_sum: output->kind = SCORE_SUM; break;
     case IR_OP_reduce_max: output->kind = SCORE_MAX; break;
@@ -44,7 +45,7 @@ static void add_output(score_plan *plan, const ir_value *value) {
     }
     output->by_row = ir_ints(value, IR_ATTR_lhs_contract)[0] == 1;
     output->length = value->operands[1]->type.dims[1];
-    output->row = plan->parts ? score_pairs_row(plan, output->length) : output->length;
+    output->row = score_on_units(plan) ? score_units_row(output->length) : output->length;
     output->weights = weights_number(plan, output->scores);
 }
 

@@ -3,6 +3,7 @@
 #include "passes/kernel_math.h"
 #include "passes/register_tile.h"
 #include "passes/score_pairs.h"
+#include "passes/score_units.h"
 
 #include <assert.h>
 #include <math.h>
@@ -84,7 +85,10 @@ static void emit_panel(lower_kernel *kernel, const score_plan *plan, const score
 
 static void emit_product(lower_kernel *kernel, const score_plan *plan, const score_place *place, int number) {
     if (plan->parts) {
-        score_pairs_product(kernel, plan, place, number);
+        if (score_on_units(plan))
+            score_units_product(kernel, plan, place, number);
+        else
+            score_pairs_product(kernel, plan, place, number);
         return;
     }
     kir_builder outer = kernel->builder, over_rows, over_columns;
@@ -436,18 +440,74 @@ static kir_index kept_origin(const score_plan *plan, const score_place *place) {
     return kir_plus_index(row, 1, by_tile(place->column, plan->tile_columns, elements));
 }
 
+/* The weights at one vector of the tile: computed, or read where a sweep has left them. */
+static void read_weights(lower_kernel *kernel, const score_plan *plan, const score_place *place, const int *stored,
+                         kir_index row, kir_index column, kir_reg *weights) {
+    lower_coordinate at[2];
+    coordinates(plan, place, row, column, false, at);
+    forget(kernel);
+    kir_index index = kir_plus_index(kir_plus_index(kir_at(0), plan->tile_stride, row), 1, column);
+    for (int i = 0; i < plan->weight_count; i++)
+        weights[i] = stored ? kir_load(&kernel->builder, stored[i], index, plan->lanes, plan->lanes)
+                            : lower_element_at(kernel, plan->weights[i], at, plan->lanes, plan->lanes);
+}
+
+/* Brings all weights of the tile into pairs for matrix units. */
+static void pack_weights(lower_kernel *kernel, const score_plan *plan, const score_place *place, const int *stored,
+                         score_unit_weights *to) {
+    kir_builder outer = kernel->builder;
+    score_square at;
+    kir_reg weights[SCORE_MAX_RESULTS], squares[SCORE_MAX_RESULTS][2][2];
+    for (int i = 0; i < plan->weight_count; i++)
+        to[i] = score_units_weights(kernel, plan, place, i);
+    score_units_squares(&kernel->builder, place, &at);
+    for (int r = 0; r < 2; r++)
+        for (int c = 0; c < 2; c++) {
+            read_weights(kernel, plan, place, stored, score_square_row(&at, r), score_square_column(&at, c), weights);
+            for (int i = 0; i < plan->weight_count; i++)
+                squares[i][r][c] = weights[i];
+        }
+    for (int i = 0; i < plan->weight_count; i++)
+        score_units_store(&kernel->builder, plan, place, &to[i], &at, squares[i]);
+    kernel->builder = outer;
+}
+
+static bool reduces_rows(const score_plan *plan) {
+    return plan_sweep(plan, true, false).line_count > 0;
+}
+
+/* Sweeps that end in weights, and their products with vectors. */
+static void emit_weights(lower_kernel *kernel, const score_plan *plan, const score_place *place, const int *tiles) {
+    score_unit_weights pairs[SCORE_MAX_RESULTS];
+    bool units = score_on_units(plan), at_once = units && !reduces_rows(plan);
+    if (!at_once)
+        sweep_by_rows(kernel, plan, place, false, tiles);
+    if (units)
+        pack_weights(kernel, plan, place, at_once ? NULL : tiles, pairs);
+    for (int i = 0; i < plan->output_count; i++) {
+        const score_output *output = &plan->outputs[i];
+        if (output->kind != SCORE_MULTIPLY)
+            continue;
+        for (int mirrored = 0; mirrored <= place->mirrored; mirrored++)
+            if (units)
+                score_units_multiply(kernel, plan, place, output, &pairs[output->weights], mirrored);
+            else
+                multiply(kernel, plan, place, output, tiles[output->weights], output->by_row != mirrored);
+    }
+}
+
 void score_tile_emit(lower_kernel *kernel, const score_plan *plan, const score_place *place) {
     score_reader reader = {.plan = plan, .place = place};
     size_t ids = (size_t)plan->context->source->next_id;
     reader.known = arena_alloc(plan->context->memory, 2 * ids * sizeof *reader.known);
     int64_t elements = plan->tile_rows * plan->tile_stride;
     int weights[SCORE_MAX_RESULTS] = {0};
-    bool kept = plan->kept >= 0;
+    bool kept = plan->kept >= 0, stored = !score_on_units(plan) || reduces_rows(plan);
     for (int i = 0; i < plan->product_count; i++)
         reader.tiles[i] = kept ? kept_tiles(kernel, plan) : lower_scratch(kernel, "scores", elements);
     reader.origin = kept ? kept_origin(plan, place) : kir_at(0);
     /* Weights take the place of the products, which nothing reads after them. */
-    for (int i = 0; i < plan->weight_count; i++)
+    for (int i = 0; i < plan->weight_count && stored; i++)
         weights[i] = i < plan->product_count && !kept ? reader.tiles[i] : lower_scratch(kernel, "weights", elements);
     kernel->scores = &reader;
     for (int i = 0; i < plan->product_count && !plan->reuses; i++)
@@ -457,14 +517,9 @@ void score_tile_emit(lower_kernel *kernel, const score_plan *plan, const score_p
         sweep_by_columns(kernel, plan, place, true);
         sweep_by_rows(kernel, plan, place, true, NULL);
     }
-    sweep_by_rows(kernel, plan, place, false, plan->weight_count ? weights : NULL);
-    for (int i = 0; i < plan->output_count; i++) {
-        const score_output *output = &plan->outputs[i];
-        if (output->kind != SCORE_MULTIPLY)
-            continue;
-        multiply(kernel, plan, place, output, weights[output->weights], output->by_row);
-        if (place->mirrored)
-            multiply(kernel, plan, place, output, weights[output->weights], !output->by_row);
-    }
+    if (plan->weight_count)
+        emit_weights(kernel, plan, place, weights);
+    else
+        sweep_by_rows(kernel, plan, place, false, NULL);
     kernel->scores = NULL;
 }

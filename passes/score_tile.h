@@ -31,6 +31,9 @@ typedef struct {
     int64_t length;
     int64_t row; /* of a product: elements between rows of its total, at least `length` */
     int weights; /* of a product: which of the plan's weights */
+    /* On matrix units (score_units.h), of a product of symmetric scores: what mirrored tiles add up the other way, and
+     * what their scores are multiplied by; -1 if there are none. */
+    int mirrored_total, mirrored_vectors;
 } score_output;
 
 typedef struct {

@@ -2,6 +2,7 @@
 #include "passes/score_tile.h"
 
 #include "passes/kernel_math.h"
+#include "passes/score_units.h"
 
 #include <math.h>
 
@@ -10,9 +11,9 @@ static bool takes_largest(const score_output *output) {
 }
 
 /* Results of rows (columns), those of the last tile that do not exist included. */
-static int64_t padded_count(const score_plan *plan, const score_output *output) {
-    int64_t count = output->by_row ? plan->rows : plan->columns;
-    int64_t tile = output->by_row ? plan->tile_rows : plan->tile_columns;
+static int64_t padded_count(const score_plan *plan, bool by_row) {
+    int64_t count = by_row ? plan->rows : plan->columns;
+    int64_t tile = by_row ? plan->tile_rows : plan->tile_columns;
     return (count + tile - 1) / tile * tile;
 }
 
@@ -46,16 +47,25 @@ static int new_total(const score_plan *plan, const score_output *output) {
     const ir_value *value = output->value;
     int64_t count = output->by_row ? plan->rows : plan->columns, copies = is_split(plan, output) ? plan->chunks : 1;
     if (output->kind != SCORE_MULTIPLY)
-        return lower_temporary(context, "totals", KIR_F32, copies * padded_count(plan, output), value->span);
-    if (copies == 1 && count % plan->panel_rows == 0 && output->row == output->length)
+        return lower_temporary(context, "totals", KIR_F32, copies * padded_count(plan, output->by_row), value->span);
+    if (!score_on_units(plan) && copies == 1 && count % plan->panel_rows == 0)
         return lower_result_buffer_in_layout(context, value, ir_layout_identity());
-    return lower_temporary(context, "products", KIR_F32, copies * padded_count(plan, output) * output->row,
+    return lower_temporary(context, "products", KIR_F32, copies * padded_count(plan, output->by_row) * output->row,
                            value->span);
+}
+
+/* Mirrored tiles of symmetric scores, which the diagonal ones do not set, add up on their own. */
+static void prepare_mirrored(score_plan *plan, score_output *output) {
+    int64_t elements = padded_count(plan, !output->by_row) * output->row;
+    output->mirrored_total = lower_temporary(plan->context, "products", KIR_F32, elements, output->value->span);
+    launch_fill(plan, output, output->mirrored_total, 0);
 }
 
 void score_totals_prepare(score_plan *plan) {
     for (int i = 0; i < plan->output_count; i++) {
         score_output *output = &plan->outputs[i];
+        if (output->mirrored_vectors >= 0)
+            prepare_mirrored(plan, output);
         bool fresh = output->by_row ? plan->fresh_rows : plan->fresh_columns;
         output->total = new_total(plan, output);
         if (output->kind == SCORE_LOGSUMEXP)
@@ -113,7 +123,7 @@ static void launch_finish(const score_plan *plan, const score_output *output, in
     lower_context *context = plan->context;
     int64_t count = ir_type_elements(&output->value->type), whole = count / plan->lanes;
     int64_t parts = is_split(plan, output) ? plan->chunks : 1;
-    int64_t stride = padded_count(plan, output) * (output->kind == SCORE_MULTIPLY ? output->row : 1);
+    int64_t stride = padded_count(plan, output->by_row) * (output->kind == SCORE_MULTIPLY ? output->row : 1);
     for (int rest = 0; rest < 2; rest++) {
         int64_t extent = rest ? count - whole * plan->lanes : whole;
         int lanes = rest ? 1 : plan->lanes;
@@ -127,29 +137,15 @@ static void launch_finish(const score_plan *plan, const score_output *output, in
     }
 }
 
-/* A row of results an iteration, without what its total holds beyond the length. */
-static void launch_finish_rows(const score_plan *plan, const score_output *output, int result) {
-    lower_kernel kernel = lower_kernel_begin(plan->context, "finish_scores", output->value);
-    int64_t parts = is_split(plan, output) ? plan->chunks : 1, stride = padded_count(plan, output) * output->row;
-    int target = lower_argument(&kernel, result, true);
-    for (int64_t first = 0; first < output->length; first += plan->lanes) {
-        int64_t left = output->length - first;
-        kir_index at = kir_plus(kir_at(first), output->row, 0);
-        kir_reg value = finished(&kernel, output, at, parts, stride, plan->lanes);
-        kir_store(&kernel.builder, target, kir_plus(kir_at(first), output->length, 0), value,
-                  (int)(left < plan->lanes ? left : plan->lanes));
-    }
-    lower_kernel_launch(&kernel, output->value->type.dims[0]);
-}
-
 void score_totals_finish(const score_plan *plan) {
     lower_context *context = plan->context;
     ir_layout identity = ir_layout_identity();
     for (int i = 0; i < plan->output_count; i++) {
         const score_output *output = &plan->outputs[i];
         int result = lower_result_buffer_in_layout(context, output->value, identity);
-        if (output->kind == SCORE_MULTIPLY && output->row != output->length)
-            launch_finish_rows(plan, output, result);
+        int64_t copies = is_split(plan, output) ? plan->chunks : 1;
+        if (output->kind == SCORE_MULTIPLY && score_on_units(plan))
+            score_units_finish(plan, output, copies, padded_count(plan, output->by_row) * output->row, result);
         else if (result != output->total)
             launch_finish(plan, output, result);
         lower_finish_result(context, output->value, identity, result);

@@ -1,0 +1,450 @@
+#include "passes/score_units.h"
+
+#include "passes/pair_panel.h"
+#include "passes/register_tile.h"
+
+enum { BLOCK = 2 * PAIR_UNIT }; /* neighbours of the summation that make a tile's pairs */
+
+static int64_t tiles_of(int64_t count) {
+    return (count + PAIR_UNIT - 1) / PAIR_UNIT;
+}
+
+static int64_t blocks_of(int64_t count) {
+    return (count + BLOCK - 1) / BLOCK;
+}
+
+bool score_on_units(const score_plan *plan) {
+    return plan->parts && plan->context->pass->target.matrix_units;
+}
+
+int64_t score_units_row(int64_t length) {
+    return tiles_of(length) * PAIR_UNIT;
+}
+
+static kir_reg zeros(const kir_builder *builder) {
+    return kir_number(builder, kir_vector_type(KIR_F32, PAIR_UNIT), 0);
+}
+
+/* ---- operands ------------------------------------------------------------------------------------------------------
+ */
+
+/* One matrix [count, length] on its way into tiles. */
+typedef struct {
+    const score_plan *plan;
+    int from, to;           /* arguments */
+    int64_t length, blocks; /* blocks along the sum */
+    int64_t vectors;        /* that exist in this launch's group of 16 or 32 */
+    kir_index group;
+} packing;
+
+static int at_most(int64_t count, int most) {
+    return count < 0 ? 0 : count < most ? (int)count : most;
+}
+
+/* `count` numbers from `at` on, `stride` apart, the other lanes 0. */
+static kir_reg numbers_at(const kir_builder *builder, int from, kir_index at, int count, int64_t stride) {
+    if (count <= 0)
+        return zeros(builder);
+    return stride == 1 ? kir_load(builder, from, at, PAIR_UNIT, count)
+                       : kir_load_strided(builder, from, at, PAIR_UNIT, count, stride);
+}
+
+/* One row of a tile: pairs of numbers at `first` and `apart` further. */
+static void pack_row(const kir_builder *builder, const packing *work, kir_index to, kir_index first, int64_t apart,
+                     int count, int count_apart, int64_t stride) {
+    kir_reg a = numbers_at(builder, work->from, first, count, stride);
+    first.base += apart;
+    kir_reg b = numbers_at(builder, work->from, first, count_apart, stride);
+    pair_store_parts(builder, work->plan->parts, work->to, to, PAIR_TILE, a, b, PAIR_UNIT);
+}
+
+/* Index of tile [tile][block], in elements. */
+static kir_index tile_at(const packing *work, kir_index tile, kir_index block) {
+    int64_t each = work->plan->parts * PAIR_TILE;
+    return kir_plus_index(kir_plus_index(kir_at(0), work->blocks * each, tile), each, block);
+}
+
+/* Rows from .. to - 1 of a tile, each with pairs of `count` and `count_apart` numbers. */
+static void pack_rows(const kir_builder *builder, const packing *work, kir_index tile, kir_index source, int64_t row,
+                      int64_t from, int64_t to, int64_t apart, int count, int count_apart, int64_t stride) {
+    if (from >= to)
+        return;
+    kir_builder body;
+    kir_reg r = kir_loop(builder, kir_at(from), kir_at(to), 1, &body);
+    pack_row(&body, work, kir_plus(tile, PAIR_UNIT, r), kir_plus(source, row, r), apart, count, count_apart, stride);
+}
+
+/* A tile of pairs along vectors, of which elements from block * BLOCK on are the first: [vector][pair] or, a right
+ * operand, [pair][vector]. */
+static void pack_along(const kir_builder *builder, const packing *work, kir_index block, int64_t elements, bool right) {
+    kir_index tile = tile_at(work, work->group, block);
+    kir_index source = kir_plus_index(kir_plus_index(kir_at(0), PAIR_UNIT * work->length, work->group), BLOCK, block);
+    int first = at_most(elements, PAIR_UNIT), second = at_most(elements - PAIR_UNIT, PAIR_UNIT);
+    int vectors = (int)work->vectors;
+    if (!right) {
+        pack_rows(builder, work, tile, source, work->length, 0, vectors, PAIR_UNIT, first, second, 1);
+        pack_rows(builder, work, tile, source, work->length, vectors, PAIR_UNIT, PAIR_UNIT, 0, 0, 1);
+        return;
+    }
+    pack_rows(builder, work, tile, source, 1, 0, second, PAIR_UNIT, vectors, vectors, work->length);
+    pack_rows(builder, work, tile, source, 1, second, first, PAIR_UNIT, vectors, 0, work->length);
+    pack_rows(builder, work, tile, source, 1, first, PAIR_UNIT, PAIR_UNIT, 0, 0, work->length);
+}
+
+/* A tile of pairs of vectors, of their elements tile * PAIR_UNIT and following: [pair][element] or, a left operand,
+ * [element][pair]. */
+static void pack_across(const kir_builder *builder, const packing *work, kir_index tile, int64_t elements, bool left) {
+    kir_index to = tile_at(work, tile, work->group);
+    kir_index source = kir_plus_index(kir_plus_index(kir_at(0), BLOCK * work->length, work->group), PAIR_UNIT, tile);
+    int first = at_most(work->vectors, PAIR_UNIT), second = at_most(work->vectors - PAIR_UNIT, PAIR_UNIT);
+    int64_t apart = PAIR_UNIT * work->length;
+    int count = at_most(elements, PAIR_UNIT);
+    if (left) {
+        pack_rows(builder, work, to, source, 1, 0, count, apart, first, second, work->length);
+        pack_rows(builder, work, to, source, 1, count, PAIR_UNIT, apart, 0, 0, work->length);
+        return;
+    }
+    pack_rows(builder, work, to, source, work->length, 0, second, apart, count, count, 1);
+    pack_rows(builder, work, to, source, work->length, second, first, apart, count, 0, 1);
+    pack_rows(builder, work, to, source, work->length, first, PAIR_UNIT, apart, 0, 0, 1);
+}
+
+typedef void (*pack_tile)(const kir_builder *builder, const packing *work, kir_index tile, int64_t elements,
+                          bool turned);
+
+/* A group of vectors: tiles of `unit` elements, the last one of what is left. */
+static void launch_packing(packing work, const ir_value *vectors, int from, int to, int64_t first, int64_t groups,
+                           int64_t unit, pack_tile pack, bool turned) {
+    if (groups == 0 || work.vectors == 0)
+        return;
+    lower_kernel kernel = lower_kernel_begin(work.plan->context, "pair_tiles", vectors);
+    work.from = lower_argument(&kernel, from, false);
+    work.to = lower_argument(&kernel, to, true);
+    work.group = kir_plus(kir_at(first), 1, 0);
+    int64_t whole = work.length / unit;
+    if (whole > 0) {
+        kir_builder body;
+        kir_reg tile = kir_loop(&kernel.builder, kir_at(0), kir_at(whole), 1, &body);
+        pack(&body, &work, kir_plus(kir_at(0), 1, tile), unit, turned);
+    }
+    if (whole * unit < work.length)
+        pack(&kernel.builder, &work, kir_at(whole), work.length - whole * unit, turned);
+    lower_kernel_launch(&kernel, groups);
+}
+
+/* All groups of `each` vectors. */
+static int packed(packing work, const ir_value *vectors, int64_t elements, int64_t each, int64_t unit, pack_tile pack,
+                  bool turned) {
+    lower_context *context = work.plan->context;
+    int64_t count = vectors->type.dims[0], whole = count / each;
+    int from = lower_buffer_in_layout(context, vectors, ir_layout_identity());
+    int to = lower_temporary(context, "pair_tiles", KIR_I32, elements, vectors->span);
+    work.vectors = each;
+    launch_packing(work, vectors, from, to, 0, whole, unit, pack, turned);
+    work.vectors = count - whole * each;
+    launch_packing(work, vectors, from, to, whole, 1, unit, pack, turned);
+    return to;
+}
+
+int score_units_vectors(const score_plan *plan, const ir_value *vectors, bool right) {
+    packing work = {.plan = plan, .length = vectors->type.dims[1]};
+    work.blocks = blocks_of(work.length);
+    /* Panels take two tiles of vectors, whether the second exists or not. */
+    int64_t tiles = 2 * blocks_of(vectors->type.dims[0]);
+    return packed(work, vectors, tiles * work.blocks * plan->parts * PAIR_TILE, PAIR_UNIT, BLOCK, pack_along, right);
+}
+
+int score_units_pairs(const score_plan *plan, const ir_value *vectors, bool by_row) {
+    packing work = {.plan = plan, .length = vectors->type.dims[1]};
+    work.blocks = blocks_of(vectors->type.dims[0]);
+    int64_t tiles = tiles_of(work.length);
+    return packed(work, vectors, tiles * work.blocks * plan->parts * PAIR_TILE, BLOCK, PAIR_UNIT, pack_across, !by_row);
+}
+
+/* ---- products of vectors -------------------------------------------------------------------------------------------
+ */
+
+static pair_panel new_panel(const score_plan *plan) {
+    return (pair_panel){.cpu = &plan->context->pass->target,
+                        .tile = {PAIR_UNIT, PAIR_UNIT, PAIR_UNIT},
+                        .tiled = true,
+                        .parts = plan->parts,
+                        .rows = BLOCK,
+                        .columns = BLOCK};
+}
+
+void score_units_product(lower_kernel *kernel, const score_plan *plan, const score_place *place, int number) {
+    const score_product *product = &plan->products[number];
+    int64_t blocks = blocks_of(product->length), vector = blocks * plan->parts * PAIR_UNIT;
+    kir_builder over_rows, over_columns;
+    pair_panel work = new_panel(plan);
+    work.fresh = true;
+    work.left = lower_argument(kernel, product->left, false);
+    work.right = lower_argument(kernel, product->packed, false);
+    work.target = kernel->scores->tiles[number];
+    work.left_tile = work.right_tile = PAIR_UNIT * vector;
+    work.target_row = plan->tile_stride;
+    work.pairs = kir_at(blocks * PAIR_UNIT);
+    kir_reg column = kir_loop(&kernel->builder, kir_at(0), place->column_end, BLOCK, &over_columns);
+    kir_reg row = kir_loop(&over_columns, kir_at(0), place->row_end, BLOCK, &over_rows);
+    work.left_at = kir_plus_index(kir_at(0), vector, kir_plus(place->row, 1, row));
+    work.right_at = kir_plus_index(kir_at(0), vector, kir_plus(place->column, 1, column));
+    work.target_at = kir_plus(kir_plus(kernel->scores->origin, plan->tile_stride, row), 1, column);
+    pair_panel_emit(&over_rows, &work);
+}
+
+/* ---- weights -------------------------------------------------------------------------------------------------------
+ */
+
+/* Elements between tiles of rows (columns) of weights. */
+static int64_t row_tile(const score_plan *plan) {
+    return plan->tile_columns / BLOCK * plan->parts * PAIR_TILE;
+}
+
+static int64_t column_tile(const score_plan *plan) {
+    return plan->tile_rows / BLOCK * plan->parts * PAIR_TILE;
+}
+
+score_unit_weights score_units_weights(lower_kernel *kernel, const score_plan *plan, const score_place *place,
+                                       int number) {
+    score_unit_weights to = {-1, -1};
+    int64_t elements = plan->tile_rows * plan->tile_columns / 2 * plan->parts;
+    for (int i = 0; i < plan->output_count; i++) {
+        const score_output *output = &plan->outputs[i];
+        if (output->kind != SCORE_MULTIPLY || output->weights != number)
+            continue;
+        arena *memory = plan->context->memory;
+        if (to.by_row < 0 && (output->by_row || place->mirrored))
+            to.by_row = kir_scratch_add(memory, kernel->kernel, "weights_by_row", KIR_I32, elements);
+        if (to.by_column < 0 && (!output->by_row || place->mirrored))
+            to.by_column = kir_scratch_add(memory, kernel->kernel, "weights_by_column", KIR_I32, elements);
+    }
+    return to;
+}
+
+static kir_type words(void) {
+    return kir_vector_type(KIR_I32, PAIR_UNIT);
+}
+
+static kir_reg as_words(const kir_builder *builder, kir_index index) {
+    return kir_splat(builder, kir_convert(builder, kir_value(builder, index), KIR_I32), PAIR_UNIT);
+}
+
+/* The weights that lie in the tile, 0 in place of the others. */
+static kir_reg inside(const kir_builder *builder, const score_plan *plan, const score_place *place, kir_index row,
+                      kir_index column, kir_reg weights) {
+    if (plan->rows % BLOCK != 0) {
+        kir_reg holds = kir_op2(builder, KIR_less, as_words(builder, row), as_words(builder, place->row_end));
+        weights = kir_op3(builder, KIR_select, holds, weights, zeros(builder));
+    }
+    if (plan->columns % BLOCK != 0) {
+        kir_reg number = kir_op2(builder, KIR_add, as_words(builder, column), kir_iota(builder, words()));
+        kir_reg holds = kir_op2(builder, KIR_less, number, as_words(builder, place->column_end));
+        weights = kir_op3(builder, KIR_select, holds, weights, zeros(builder));
+    }
+    return weights;
+}
+
+static kir_reg bits_of(const kir_builder *builder, kir_reg x) {
+    return kir_op1(builder, KIR_bitcast, x);
+}
+
+static kir_reg upper_half(const kir_builder *builder, kir_reg bits) {
+    return kir_op2(builder, KIR_and, bits, kir_number(builder, words(), -65536));
+}
+
+/* The upper halves of both: low's in the lower half of the words. */
+static kir_reg joined(const kir_builder *builder, kir_reg low, kir_reg high) {
+    kir_reg moved = kir_op2(builder, KIR_shift_right, low, kir_number(builder, words(), 16));
+    moved = kir_op2(builder, KIR_and, moved, kir_number(builder, words(), 65535));
+    return kir_op2(builder, KIR_or, moved, upper_half(builder, high));
+}
+
+/* Pairs of one part each: rows with rows, and columns with columns. */
+static void store_part(const kir_builder *builder, const score_plan *plan, const score_unit_weights *to,
+                       kir_index by_row, kir_index by_column, kir_reg numbers[2][2]) {
+    bool single = plan->parts == 1;
+    for (int i = 0; i < 2; i++) {
+        if (to->by_row >= 0)
+            kir_store(builder, to->by_row, by_row,
+                      single ? kir_op2(builder, KIR_pair, numbers[i][0], numbers[i][1])
+                             : joined(builder, numbers[i][0], numbers[i][1]),
+                      PAIR_UNIT);
+        if (to->by_column >= 0)
+            kir_store(builder, to->by_column, by_column,
+                      single ? kir_op2(builder, KIR_pair, numbers[0][i], numbers[1][i])
+                             : joined(builder, numbers[0][i], numbers[1][i]),
+                      PAIR_UNIT);
+        by_row.base += row_tile(plan);
+        by_column.base += column_tile(plan);
+    }
+}
+
+/* A part is a number's upper half after half of the lower one's range is added: rounded to nearest, halves away from 0,
+ * which splits both ways at once and needs fewer instructions than to nearest even. */
+void score_units_store(const kir_builder *builder, const score_plan *plan, const score_place *place,
+                       const score_unit_weights *to, const score_square *at, kir_reg weights[2][2]) {
+    int64_t each = plan->parts * PAIR_TILE;
+    kir_index by_row = kir_plus(kir_at(0), row_tile(plan) / PAIR_UNIT, at->block);
+    by_row = kir_plus(kir_plus(by_row, each / BLOCK, at->column), PAIR_UNIT, at->row);
+    kir_index by_column = kir_plus(kir_at(0), column_tile(plan) / PAIR_UNIT, at->column);
+    by_column = kir_plus(kir_plus(by_column, each / BLOCK, at->block), PAIR_UNIT, at->row);
+    kir_reg numbers[2][2], halves[2][2];
+    for (int r = 0; r < 2; r++)
+        for (int c = 0; c < 2; c++)
+            numbers[r][c] =
+                inside(builder, plan, place, score_square_row(at, r), score_square_column(at, c), weights[r][c]);
+    for (int part = 0; part < plan->parts; part++) {
+        for (int r = 0; r < 2 && plan->parts > 1; r++)
+            for (int c = 0; c < 2; c++) {
+                kir_reg half = kir_number(builder, words(), 32768);
+                halves[r][c] = kir_op2(builder, KIR_add, bits_of(builder, numbers[r][c]), half);
+            }
+        store_part(builder, plan, to, by_row, by_column, plan->parts > 1 ? halves : numbers);
+        for (int r = 0; r < 2 && part + 1 < plan->parts; r++)
+            for (int c = 0; c < 2; c++) {
+                kir_reg rounded = bits_of(builder, upper_half(builder, halves[r][c]));
+                numbers[r][c] = kir_op2(builder, KIR_sub, numbers[r][c], rounded);
+            }
+        by_row.base += PAIR_TILE;
+        by_column.base += PAIR_TILE;
+    }
+}
+
+kir_index score_square_row(const score_square *at, int r) {
+    return kir_plus(kir_plus(kir_at(r * PAIR_UNIT), 1, at->block), 1, at->row);
+}
+
+kir_index score_square_column(const score_square *at, int c) {
+    return kir_plus(kir_at(c * PAIR_UNIT), 1, at->column);
+}
+
+void score_units_squares(kir_builder *builder, const score_place *place, score_square *at) {
+    kir_builder over_blocks, over_rows, body;
+    at->block = kir_loop(builder, kir_at(0), place->row_end, BLOCK, &over_blocks);
+    at->row = kir_loop(&over_blocks, kir_at(0), kir_at(PAIR_UNIT), 1, &over_rows);
+    at->column = kir_loop(&over_rows, kir_at(0), place->column_end, BLOCK, &body);
+    *builder = body;
+}
+
+/* ---- weights x vectors ---------------------------------------------------------------------------------------------
+ */
+
+/* How many pairs hold that many rows or columns: whole blocks. */
+static kir_index pairs_of(const kir_builder *builder, kir_index count) {
+    if (count.term_count == 0)
+        return kir_at(blocks_of(count.base) * PAIR_UNIT);
+    count.base += BLOCK - 1;
+    kir_reg size = kir_value(builder, kir_at(BLOCK));
+    return kir_plus(kir_at(0), PAIR_UNIT, kir_op2(builder, KIR_div, kir_value(builder, count), size));
+}
+
+typedef struct {
+    pair_panel panel;
+    bool by_row;
+    int64_t vectors_tile, weights_tile, row; /* between tiles of elements, of weights; padded length */
+    kir_index first_block;                   /* of the vectors, in elements of their tiles */
+    kir_index targets, first_target;
+} multiplication;
+
+/* Elements first .. first + count - 1 of all targets. */
+static void emit_multiply(kir_builder *builder, kir_index first, int64_t count, void *user) {
+    const multiplication *work = user;
+    pair_panel panel = work->panel;
+    kir_builder body;
+    kir_reg target = kir_loop(builder, kir_at(0), work->targets, BLOCK, &body);
+    kir_index vectors = kir_plus_index(work->first_block, work->vectors_tile / PAIR_UNIT, first);
+    kir_index weights = kir_plus(kir_at(0), work->weights_tile / PAIR_UNIT, target);
+    panel.left_at = work->by_row ? weights : vectors;
+    panel.right_at = work->by_row ? vectors : weights;
+    *(work->by_row ? &panel.columns : &panel.rows) = count;
+    panel.target_at = kir_plus_index(kir_at(0), work->row, kir_plus(work->first_target, 1, target));
+    panel.target_at = kir_plus_index(panel.target_at, PAIR_UNIT, first);
+    pair_panel_emit(&body, &panel);
+}
+
+/* Sums lie in tiles [vector][element], of columns [vector][element] with tiles turned. */
+void score_units_multiply(lower_kernel *kernel, const score_plan *plan, const score_place *place,
+                          const score_output *output, const score_unit_weights *weights, bool mirrored) {
+    bool by_row = output->by_row != mirrored;
+    multiplication work = {.panel = new_panel(plan), .by_row = by_row, .row = output->row};
+    pair_panel *panel = &work.panel;
+    int vectors = lower_argument(kernel, mirrored ? output->mirrored_vectors : output->vectors, false);
+    int total = mirrored ? output->mirrored_total : output->total;
+    int64_t across = work.row * PAIR_UNIT, count = by_row ? plan->columns : plan->rows;
+    work.vectors_tile = blocks_of(count) * plan->parts * PAIR_TILE;
+    work.weights_tile = by_row ? row_tile(plan) : column_tile(plan);
+    panel->fresh = !mirrored && (by_row ? place->fresh_rows : place->fresh_columns);
+    panel->target = lower_argument(kernel, total, true);
+    if (!panel->fresh)
+        lower_argument(kernel, total, false);
+    panel->left = by_row ? weights->by_row : vectors;
+    panel->right = by_row ? vectors : weights->by_column;
+    panel->left_tile = by_row ? work.weights_tile : work.vectors_tile;
+    panel->right_tile = by_row ? work.vectors_tile : work.weights_tile;
+    panel->target_row = PAIR_UNIT;
+    panel->target_down = by_row ? across : PAIR_TILE;
+    panel->target_across = by_row ? PAIR_TILE : across;
+    panel->pairs = pairs_of(&kernel->builder, by_row ? place->column_end : place->row_end);
+    work.first_block = kir_plus_index(kir_at(0), plan->parts * PAIR_TILE / BLOCK, by_row ? place->column : place->row);
+    work.targets = by_row ? place->row_end : place->column_end;
+    work.first_target = by_row ? place->row : kir_plus_index(place->column, 1, place->column_totals);
+    kir_builder outer = kernel->builder;
+    tile_blocks(&outer, work.row, BLOCK, emit_multiply, &work);
+    kernel->builder = outer;
+}
+
+/* ---- results -------------------------------------------------------------------------------------------------------
+ */
+
+typedef struct {
+    const score_output *output;
+    int total, mirrored, result; /* arguments; mirrored: -1 if there is none */
+    int64_t copies, stride;
+    kir_reg vector; /* of the group */
+    int64_t group;  /* the first group */
+} finishing;
+
+static kir_reg sums_at(const kir_builder *builder, int total, kir_index tile, kir_reg vector, bool turned) {
+    return turned ? kir_load_strided(builder, total, kir_plus(tile, 1, vector), PAIR_UNIT, PAIR_UNIT, PAIR_UNIT)
+                  : kir_load(builder, total, kir_plus(tile, PAIR_UNIT, vector), PAIR_UNIT, PAIR_UNIT);
+}
+
+/* PAIR_UNIT elements of a vector, of which `count` exist. */
+static void finish_block(kir_builder *builder, kir_index first, int64_t count, void *user) {
+    const finishing *work = user;
+    const score_output *output = work->output;
+    kir_index tile = kir_plus_index(kir_plus(kir_at(work->group * output->row * PAIR_UNIT), output->row * PAIR_UNIT, 0),
+                                    PAIR_UNIT, first);
+    kir_index vector = kir_plus(kir_plus(kir_at(work->group * PAIR_UNIT), PAIR_UNIT, 0), 1, work->vector);
+    kir_index mirrored = tile;
+    kir_reg sum = sums_at(builder, work->total, tile, work->vector, !output->by_row);
+    for (int64_t copy = 1; copy < work->copies; copy++) {
+        tile.base += work->stride;
+        sum = kir_op2(builder, KIR_add, sum, sums_at(builder, work->total, tile, work->vector, !output->by_row));
+    }
+    if (work->mirrored >= 0)
+        sum = kir_op2(builder, KIR_add, sum, sums_at(builder, work->mirrored, mirrored, work->vector, output->by_row));
+    kir_store(builder, work->result, kir_plus_index(kir_plus_index(kir_at(0), output->length, vector), 1, first), sum,
+              (int)count);
+}
+
+void score_units_finish(const score_plan *plan, const score_output *output, int64_t copies, int64_t stride,
+                        int result) {
+    int64_t vectors = output->value->type.dims[0], groups = vectors / PAIR_UNIT;
+    for (int rest = 0; rest < 2; rest++) {
+        int64_t extent = rest ? vectors % PAIR_UNIT != 0 : groups;
+        if (extent == 0)
+            continue;
+        lower_kernel kernel = lower_kernel_begin(plan->context, "finish_products", output->value);
+        finishing work = {.output = output, .copies = copies, .stride = stride, .group = rest ? groups : 0};
+        work.total = lower_argument(&kernel, output->total, false);
+        work.mirrored = output->mirrored_total >= 0 ? lower_argument(&kernel, output->mirrored_total, false) : -1;
+        work.result = lower_argument(&kernel, result, true);
+        kir_builder body;
+        int64_t present = rest ? vectors % PAIR_UNIT : PAIR_UNIT;
+        work.vector = kir_loop(&kernel.builder, kir_at(0), kir_at(present), 1, &body);
+        tile_blocks(&body, output->length, PAIR_UNIT, finish_block, &work);
+        lower_kernel_launch(&kernel, extent);
+    }
+}
