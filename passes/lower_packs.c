@@ -1,16 +1,19 @@
 /* Kernels that rearrange maps into pairs of bf16 parts: from a buffer, or as a group of elements is computed.
  *
  * An iteration does a row of a block of images. At a time it holds vectors of four places, two images by two channels,
- * so that pairs of both kinds have both numbers at hand. */
+ * so that pairs of both kinds have both numbers at hand. Pairs of images that are to be turned wait, for a few columns
+ * of the row, in the worker's memory, and are then turned in squares. */
 #include "passes/pair_forms.h"
+#include "passes/transpose.h"
 
-enum { WAYS = 2, MOST_PACKS = 16 };
+enum { WAYS = 2, MOST_PACKS = 16, MOST_LANES = 16, WAITING_BYTES = 64 << 10 };
 
 typedef struct {
     int value; /* number among the values */
     pair_kind kind;
     pair_maps maps;
     int argument;
+    int waiting; /* scratch: [part][column][panel of channels][pair of images][channel of the panel]; -1: none */
 } pack;
 
 typedef struct {
@@ -23,7 +26,9 @@ typedef struct {
     pack packs[MOST_PACKS];
     int pack_count;
     int64_t images, ways, half; /* of a block; of a pair of places; channels before that of a second number */
+    int64_t columns;            /* at once */
     kir_index block, row, column, image;
+    kir_index number; /* of the column among those at once */
 } packing;
 
 static kir_reg load(packing *work, int value, const lower_coordinate *at, int count) {
@@ -32,6 +37,27 @@ static kir_reg load(packing *work, int value, const lower_coordinate *at, int co
     if (work->loaded >= 0)
         return lower_load_at(&work->kernel, work->loaded, work->type, &layout, at, lanes, count);
     return lower_element_at(&work->kernel, work->values[value], at, lanes, count);
+}
+
+static int64_t lanes_of(const packing *work) {
+    return work->kernel.context->pass->target.lanes;
+}
+
+static int64_t waiting_part(const packing *work, const pack *to) {
+    return work->columns * to->maps.lines * to->maps.length;
+}
+
+/* Pairs of two images that are to be turned. */
+static void store_waiting(const packing *work, const pack *to, kir_reg places[WAYS][WAYS], kir_index channel) {
+    const pair_maps *maps = &to->maps;
+    kir_index at = kir_plus_index(kir_plus_index(kir_at(0), maps->lines * maps->length, work->number), maps->lines,
+                                  channel); /* whole panels */
+    at = kir_plus_index(at, lanes_of(work), work->image);
+    for (int i = 0; i < WAYS; i++) {
+        pair_store_parts(&work->kernel.builder, maps->parts, to->waiting, at, waiting_part(work, to), places[0][i],
+                         places[1][i], (int)lanes_of(work));
+        at.base += work->half * maps->lines;
+    }
 }
 
 /* Pairs of the four places; `counts` are of the first and second channels. */
@@ -73,8 +99,13 @@ static void pack_channels(packing *work, kir_index channel, const int counts[WAY
                 places[v][m][k] = counts[k] > 0 ? load(work, v, at[m][k], counts[k])
                                                 : kir_number(&kernel->builder, kir_vector_type(KIR_F32, lanes), 0);
         }
-    for (int i = 0; i < work->pack_count; i++)
-        store_pairs(work, &work->packs[i], places[work->packs[i].value], channel, counts);
+    for (int i = 0; i < work->pack_count; i++) {
+        const pack *to = &work->packs[i];
+        if (to->waiting >= 0)
+            store_waiting(work, to, places[to->value], channel);
+        else
+            store_pairs(work, to, places[to->value], channel, counts);
+    }
     for (int v = 0; v < work->value_count; v++)
         for (int m = 0; m < work->ways && work->stored[v] >= 0; m++)
             for (int k = 0; k < WAYS && counts[k] > 0; k++)
@@ -125,18 +156,68 @@ static void add_pack(packing *work, int value, wanted_form *form, source_span sp
     added->maps = lower_pair_form_maps(context, &form->form, work->type);
     form->buffer = lower_temporary(context, "pairs", KIR_I32, added->maps.parts * added->maps.part, span);
     added->argument = lower_argument(&work->kernel, form->buffer, true);
-    if (added->kind != PAIRS_OF_IMAGES_TURNED)
-        kir_stream(work->kernel.kernel, added->argument);
+}
+
+/* Whether the pairs make squares of vectors. */
+static bool can_turn(const packing *work, const pack *to) {
+    int64_t lanes = lanes_of(work);
+    return to->kind == PAIRS_OF_IMAGES_TURNED && lanes > 1 && to->maps.lines == lanes &&
+           work->type->dims[1] % (2 * lanes) == 0;
 }
 
 /* How many places of an image are read in a row. Images lie so far apart that what is fetched ahead of one drives out
- * what was fetched of another; turned pairs of a place, though, meet in the same lines of the cache. */
+ * what was fetched of another; turned pairs of a place, though, are to stay in the caches together. */
 static int64_t columns_at_once(const packing *work) {
     enum { TURNED = 8 };
-    bool turned = false;
-    for (int i = 0; i < work->pack_count; i++)
-        turned |= work->packs[i].kind == PAIRS_OF_IMAGES_TURNED;
-    return lower_divisor_below(work->type->dims[3], turned ? TURNED : work->type->dims[3]);
+    int64_t limit = work->type->dims[3];
+    for (int i = 0; i < work->pack_count; i++) {
+        const pair_maps *maps = &work->packs[i].maps;
+        if (work->packs[i].kind == PAIRS_OF_IMAGES_TURNED)
+            limit = TURNED;
+        if (can_turn(work, &work->packs[i]) && WAITING_BYTES / (4 * maps->parts * maps->place) < limit)
+            limit = WAITING_BYTES / (4 * maps->parts * maps->place);
+    }
+    return lower_divisor_below(work->type->dims[3], limit);
+}
+
+/* The memory in which pairs wait to be turned; where turned ones are written in whole lines, these may be streamed. */
+static void open_packs(packing *work) {
+    lower_context *context = work->kernel.context;
+    work->columns = columns_at_once(work);
+    for (int i = 0; i < work->pack_count; i++) {
+        pack *to = &work->packs[i];
+        to->waiting = -1;
+        if (can_turn(work, to))
+            to->waiting = kir_scratch_add(context->memory, work->kernel.kernel, "waiting", KIR_I32,
+                                          to->maps.parts * waiting_part(work, to));
+        if (to->waiting >= 0 || to->kind != PAIRS_OF_IMAGES_TURNED)
+            kir_stream(work->kernel.kernel, to->argument);
+    }
+}
+
+/* Turns what waits, of the columns from `first` on. */
+static void turn(packing *work, const pack *to, kir_index first) {
+    const pair_maps *maps = &to->maps;
+    int lanes = (int)lanes_of(work);
+    kir_builder parts, columns, body;
+    kir_reg part = kir_loop(&work->kernel.builder, kir_at(0), kir_at(maps->parts), 1, &parts);
+    kir_reg column = kir_loop(&parts, kir_at(0), kir_at(work->columns), 1, &columns);
+    kir_reg channel = kir_loop(&columns, kir_at(0), kir_at(maps->length), lanes, &body);
+    kir_index from = kir_plus(kir_plus(kir_at(0), waiting_part(work, to), part), maps->lines * maps->length, column);
+    from = kir_plus(from, maps->lines, channel);
+    kir_index at = kir_plus_index(kir_plus_index(kir_at(0), maps->block, work->block), maps->row, work->row);
+    at = kir_plus(kir_plus_index(kir_plus(at, maps->part, part), maps->place, first), maps->place, column);
+    at = kir_plus(at, maps->number_to, channel);
+    kir_reg square[MOST_LANES];
+    for (int i = 0; i < lanes; i++) {
+        square[i] = kir_load(&body, to->waiting, from, lanes, lanes);
+        from.base += lanes;
+    }
+    transpose_vectors(&body, square, lanes);
+    for (int i = 0; i < lanes; i++) {
+        kir_store(&body, to->argument, at, square[i], lanes);
+        at.base += maps->number_to;
+    }
 }
 
 static void launch(packing *work) {
@@ -149,11 +230,17 @@ static void launch(packing *work) {
         work->block = kir_plus(kir_at(0), 1, kir_op2(builder, KIR_div, 0, count));
         work->row = kir_plus(kir_at(0), 1, kir_op2(builder, KIR_rem, 0, count));
     }
-    int64_t columns = columns_at_once(work);
-    kir_index first = loop(work, work->type->dims[3] / columns);
+    open_packs(work);
+    kir_index first = kir_plus_index(kir_at(0), work->columns, loop(work, work->type->dims[3] / work->columns));
+    kir_builder group = work->kernel.builder;
     work->image = loop(work, work->images / work->ways);
-    work->column = kir_plus_index(loop(work, columns), columns, first);
+    work->number = loop(work, work->columns);
+    work->column = kir_plus_index(first, 1, work->number);
     pack_place(work);
+    work->kernel.builder = group;
+    for (int i = 0; i < work->pack_count; i++)
+        if (work->packs[i].waiting >= 0)
+            turn(work, &work->packs[i], first);
     lower_kernel_launch(&work->kernel, blocks * rows);
 }
 
