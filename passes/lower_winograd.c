@@ -374,8 +374,9 @@ static void launch_apart(lower_context *context, winograd_maps *maps, const wino
 static void choose_blocks(winograd_maps *maps, int64_t n) {
     int64_t weights = 4 * winograd_weight_elements(&maps->weights);
     bool room = maps->method.points == WINOGRAD_WEIGHTS, pairs = maps->weights.parts > 0;
-    maps->tiling = winograd_tiling_new(n, maps->out, maps->method.outputs,
-                                       pairs || (room && weights > LARGE_WEIGHTS) ? MANY_TILES : FEW_TILES);
+    maps->tiling = winograd_tiling_new(
+        n, maps->out, maps->method.outputs,
+        (pairs && weights > SMALL_WEIGHTS) || (room && weights > LARGE_WEIGHTS) ? MANY_TILES : FEW_TILES);
     maps->apart = pairs && weights > SMALL_WEIGHTS;
     maps->group = !pairs && room && weights > SMALL_WEIGHTS ? maps->weights.filters : maps->weights.panel;
 }

@@ -225,7 +225,7 @@ static int parts_of(const pass_context *pass, const conv_shape *shape, const win
 static void choose_blocks(winograd_sums *work, const pass_context *pass) {
     const conv_shape *shape = work->shape;
     int outputs = work->method.outputs;
-    winograd_tiling pairs = winograd_tiling_new(shape->n / 2, shape->out, outputs, TILES);
+    winograd_tiling pairs = winograd_tiling_new(shape->n / 2, shape->out, outputs, TILES / 2);
     work->parts = parts_of(pass, shape, &pairs);
     work->tiling = work->parts > 0 ? pairs
                                    : winograd_tiling_new(shape->n, shape->out, outputs,
