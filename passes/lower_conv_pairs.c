@@ -22,11 +22,14 @@ typedef struct {
     int sums; /* a scratch argument, through which sums reach the target; 0: they are stored there at once */
 } pair_core;
 
-/* What f32 needs of a direct convolution's time: measured of Winograd's method (docs/performance.md). */
-static double f32_share(const pass_context *pass, const conv_shape *shape) {
-    enum { STRIDE_1, STRIDE_2 };
-    static const double shares[] = {[STRIDE_1] = 0.33, [STRIDE_2] = 0.7};
-    return winograd_pays(shape, &pass->target) ? shares[shape->stride[0] == 1 ? STRIDE_1 : STRIDE_2] : 1;
+/* What the best other way needs of a direct convolution's time in f32: measured of Winograd's method
+ * (docs/performance.md), in f32 at both strides, and in pairs. */
+static double other_share(const pass_context *pass, const conv_shape *shape) {
+    if (!winograd_pays(shape, &pass->target))
+        return 1;
+    if (shape->stride[0] > 1)
+        return 0.7;
+    return winograd_parts(pass, shape) > 0 ? 0.2 : 0.33;
 }
 
 bool lower_conv_pairs_pay(const pass_context *pass, const conv_shape *shape) {
@@ -35,7 +38,7 @@ bool lower_conv_pairs_pay(const pass_context *pass, const conv_shape *shape) {
         return false;
     int64_t places = shape->n * shape->out[0] * shape->out[1], taps = shape->kernel[0] * shape->kernel[1];
     pair_work work = {.multiply_adds = (double)(places * taps) * (double)(shape->channels * shape->filters),
-                      .f32_share = f32_share(pass, shape),
+                      .f32_share = other_share(pass, shape),
                       .rows = shape->n,
                       .columns = shape->filters,
                       .summed = shape->channels,

@@ -4,8 +4,8 @@
 
 /* Multiply-adds that units do while vectors do one of f32, and what splitting one number costs in multiply-adds of
  * f32. Measured of whole convolutions on matrix units, whose peak of 16 the caches do not feed; dot products of pairs
- * from their peak. */
-enum { UNITS_RATE = 7, DOTS_RATE = 2, SPLITTING = 8, HALF_TILE = PAIR_UNIT / 2 };
+ * from their peak; splitting as one of several forms that a kernel of elements writes. */
+enum { UNITS_RATE = 10, DOTS_RATE = 2, SPLITTING = 4, HALF_TILE = PAIR_UNIT / 2 };
 
 bool lower_fills_tiles(int64_t rows, int64_t columns, int64_t summed) {
     pair_tile tile = pair_tile_for(rows, columns, (summed + 1) / 2);
