@@ -231,6 +231,7 @@ bool lower_conv_pairs(lower_context *context, const ir_value *value, const conv_
                               .rows = form.images,
                               .tile = pair_tile_for(maps->shape.n, maps->target_channels, core.pairs),
                               .fresh = true};
+    core.panel.past[0] = true;
     cut_blocks(&core);
     ir_layout map = lower_channels_last();
     int buffers[] = {from,

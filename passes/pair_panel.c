@@ -173,8 +173,10 @@ static void load_operand(const kir_builder *builder, const pair_panel *panel, un
     kir_type type = side ? kir_tile_type(KIR_I32, tile->pairs, size) : kir_tile_type(KIR_I32, size, tile->pairs);
     int64_t right = panel->right_tile ? panel->right_tile : tile->columns;
     kir_index at = moved(first, i * (side ? right : tile->rows * panel->left_row));
-    work->operands[side][i] =
-        kir_tile_load(builder, side ? panel->right : panel->left, at, type, side ? panel->right_pair : panel->left_row);
+    int argument = side ? panel->right : panel->left;
+    int64_t stride = side ? panel->right_pair : panel->left_row;
+    work->operands[side][i] = panel->past[side] ? kir_tile_load_past(builder, argument, at, type, stride)
+                                                : kir_tile_load(builder, argument, at, type, stride);
 }
 
 /* The tiles of the side that changes are loaded one by one, just before they are used. */

@@ -44,7 +44,8 @@ typedef struct {
     pair_tile tile;
     pair_sum sums[PAIR_MOST_SUMS];
     int sum_count;
-    bool fresh; /* the sums begin at 0, not at what the target holds */
+    bool fresh;   /* the sums begin at 0, not at what the target holds */
+    bool past[2]; /* left and right tiles go past the first cache, which holds those of the other side */
 } pair_panel;
 
 /* The size of tiles that divides the count evenly: its largest divisor up to PAIR_UNIT. */
