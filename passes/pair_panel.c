@@ -105,6 +105,8 @@ static void sum_pairs(kir_builder builder, const pair_panel *panel, int64_t step
     }
     if (panel->pairs.term_count == 0 && panel->pairs.base == 0)
         return;
+    if (panel->beside)
+        panel->beside(&builder, panel->user);
     kir_builder body;
     kir_reg pair = kir_loop(&builder, kir_at(0), panel->pairs, step, &body);
     left = kir_plus(left, panel->left_pair, pair);
@@ -225,10 +227,11 @@ static void emit_on_units(const kir_builder *builder, const pair_panel *panel) {
     store_sums(builder, panel, &work);
 }
 
-void pair_panel_copy(const kir_builder *builder, const pair_panel *panel, int sums, kir_index from) {
+void pair_panel_copy(const kir_builder *builder, const pair_panel *panel, int sums, kir_index from, kir_index first,
+                     kir_index limit) {
     int lanes = panel->cpu->lanes;
     kir_builder body;
-    kir_reg row = kir_loop(builder, kir_at(0), kir_at(panel->rows), 1, &body);
+    kir_reg row = kir_loop(builder, first, limit, 1, &body);
     for (int64_t column = 0; column < panel->columns; column += lanes) {
         int count = (int)(panel->columns - column < lanes ? panel->columns - column : lanes);
         kir_index to = kir_plus(moved(panel->target_at, column), panel->target_row, row);
