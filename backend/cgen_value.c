@@ -429,7 +429,8 @@ static void write_value(const writer *write) {
     case KIR_random_uniform:
     case KIR_random_normal: write_random(write); break;
     case KIR_tile_zero: write_tile_zero(write, type); break;
-    case KIR_tile_load: write_tile_move(write, type, "load"); break;
+    case KIR_tile_load:
+    case KIR_tile_load_past: write_tile_move(write, type, "load"); break;
     case KIR_tile_multiply: write_tile_multiply(write); break;
     default:
         if (node->opcode == KIR_rem && type.element == KIR_F32)

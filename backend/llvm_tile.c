@@ -38,9 +38,11 @@ static void unit_instruction(const llvm_kernel *write, const kir_node *node) {
     } else if (node->opcode == KIR_tile_zero) {
         LLVMValueRef operands[] = {rows, bytes};
         llvm_set(write, node->result, llvm_intrinsic(unit, "llvm.x86.tilezero.internal", NULL, 0, operands, 2));
-    } else if (node->opcode == KIR_tile_load) {
+    } else if (node->opcode == KIR_tile_load || node->opcode == KIR_tile_load_past) {
         LLVMValueRef operands[] = {rows, bytes, llvm_address(write, node), byte_stride(write, node, type)};
-        llvm_set(write, node->result, llvm_intrinsic(unit, "llvm.x86.tileloadd64.internal", NULL, 0, operands, 4));
+        const char *load =
+            node->opcode == KIR_tile_load ? "llvm.x86.tileloadd64.internal" : "llvm.x86.tileloaddt164.internal";
+        llvm_set(write, node->result, llvm_intrinsic(unit, load, NULL, 0, operands, 4));
     } else if (node->opcode == KIR_tile_store) {
         LLVMValueRef operands[] = {rows, bytes, llvm_address(write, node), byte_stride(write, node, type),
                                    llvm_get(write, node->operands[0])};
@@ -148,7 +150,8 @@ static void row_instruction(const llvm_kernel *write, const kir_node *node) {
     switch (node->opcode) {
     case KIR_move: llvm_set(write, node->result, llvm_get(write, node->operands[0])); break;
     case KIR_tile_zero: llvm_set(write, node->result, LLVMConstNull(llvm_tile_type(write->unit, type))); break;
-    case KIR_tile_load: llvm_set(write, node->result, load_rows(write, node, type)); break;
+    case KIR_tile_load:
+    case KIR_tile_load_past: llvm_set(write, node->result, load_rows(write, node, type)); break;
     default: llvm_set(write, node->result, multiply_rows(write, node));
     }
 }

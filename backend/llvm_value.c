@@ -393,8 +393,8 @@ static LLVMValueRef write_value(const llvm_kernel *write, const kir_node *node) 
 static bool is_tile(const llvm_kernel *write, const kir_node *node) {
     if (node->opcode == KIR_move)
         return type_of(write, node->result).rows > 0;
-    return node->opcode == KIR_tile_zero || node->opcode == KIR_tile_load || node->opcode == KIR_tile_store ||
-           node->opcode == KIR_tile_multiply;
+    return node->opcode == KIR_tile_zero || node->opcode == KIR_tile_load || node->opcode == KIR_tile_load_past ||
+           node->opcode == KIR_tile_store || node->opcode == KIR_tile_multiply;
 }
 
 void llvm_write_instruction(const llvm_kernel *write, const kir_node *node) {

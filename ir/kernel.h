@@ -259,6 +259,7 @@ kir_reg kir_random(const kir_builder *builder, kir_opcode opcode, kir_reg seed, 
                    int32_t stream);
 kir_reg kir_tile_zero(const kir_builder *builder, kir_type type);
 kir_reg kir_tile_load(const kir_builder *builder, int argument, kir_index index, kir_type type, int64_t stride);
+kir_reg kir_tile_load_past(const kir_builder *builder, int argument, kir_index index, kir_type type, int64_t stride);
 void kir_tile_store(const kir_builder *builder, int argument, kir_index index, kir_reg tile, int64_t stride);
 /* A wish that the argument, whose lines the kernel writes once and whole, be streamed: lower_launch grants it to large
  * buffers that the kernel does not read. */

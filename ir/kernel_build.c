@@ -298,10 +298,19 @@ kir_reg kir_tile_zero(const kir_builder *builder, kir_type type) {
     return instruction(builder, KIR_tile_zero, kir_register(builder, type))->result;
 }
 
-kir_reg kir_tile_load(const kir_builder *builder, int argument, kir_index index, kir_type type, int64_t stride) {
+static kir_reg tile_from(const kir_builder *builder, kir_opcode opcode, int argument, kir_index index, kir_type type,
+                         int64_t stride) {
     kir_reg result = kir_register(builder, type);
-    memory_instruction(builder, KIR_tile_load, result, argument, index)->stride = stride;
+    memory_instruction(builder, opcode, result, argument, index)->stride = stride;
     return result;
+}
+
+kir_reg kir_tile_load(const kir_builder *builder, int argument, kir_index index, kir_type type, int64_t stride) {
+    return tile_from(builder, KIR_tile_load, argument, index, type, stride);
+}
+
+kir_reg kir_tile_load_past(const kir_builder *builder, int argument, kir_index index, kir_type type, int64_t stride) {
+    return tile_from(builder, KIR_tile_load_past, argument, index, type, stride);
 }
 
 void kir_tile_store(const kir_builder *builder, int argument, kir_index index, kir_reg tile, int64_t stride) {

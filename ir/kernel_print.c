@@ -51,6 +51,7 @@ static bool reaches_memory(kir_opcode opcode) {
     case KIR_store:
     case KIR_store_strided:
     case KIR_tile_load:
+    case KIR_tile_load_past:
     case KIR_tile_store: return true;
     default: return false;
     }
@@ -69,7 +70,7 @@ static void print_memory(const printer *p, const kir_node *node) {
     if (lanes > 1 && node->count != lanes)
         text_append(p->out, " count %d", node->count);
     if (node->opcode == KIR_load_strided || node->opcode == KIR_store_strided || node->opcode == KIR_tile_load ||
-        node->opcode == KIR_tile_store)
+        node->opcode == KIR_tile_load_past || node->opcode == KIR_tile_store)
         text_append(p->out, " stride %" PRId64, node->stride);
 }
 

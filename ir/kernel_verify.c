@@ -109,7 +109,7 @@ typedef enum {
     RULE_LOAD,
     RULE_LOAD_INDEXED,
     RULE_STORE,
-    RULE_TILE, /* tile_zero, tile_load, tile_store */
+    RULE_TILE, /* tile_zero, tile_load, tile_load_past, tile_store */
     RULE_TILE_MULTIPLY
 } type_rule;
 
@@ -165,6 +165,7 @@ static const struct {
     [KIR_random_normal] = {RULE_RANDOM, I32},
     [KIR_tile_zero] = {RULE_TILE, F32 | BF16 | I32},
     [KIR_tile_load] = {RULE_TILE, F32 | BF16 | I32},
+    [KIR_tile_load_past] = {RULE_TILE, F32 | BF16 | I32},
     [KIR_tile_store] = {RULE_TILE, F32 | BF16 | I32},
     [KIR_tile_multiply] = {RULE_TILE_MULTIPLY, BF16 | I32},
 };
@@ -244,7 +245,8 @@ static bool is_store(kir_opcode opcode) {
 }
 
 static bool is_load(kir_opcode opcode) {
-    return opcode == KIR_load || opcode == KIR_load_strided || opcode == KIR_load_indexed || opcode == KIR_tile_load;
+    return opcode == KIR_load || opcode == KIR_load_strided || opcode == KIR_load_indexed || opcode == KIR_tile_load ||
+           opcode == KIR_tile_load_past;
 }
 
 static void check_instruction(verifier *v, const kir_node *node) {

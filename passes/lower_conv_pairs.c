@@ -114,22 +114,75 @@ static pair_panel panel_at(const pair_core *core, kir_index column) {
     return panel;
 }
 
+/* Results go past the caches no faster than the memory takes them. They wait in the worker's memory and are copied
+ * while the next column is summed, some rows for each tap. */
+typedef struct {
+    pair_panel panel; /* whose results wait */
+    int sums;
+    kir_index from;
+    kir_reg copied; /* rows */
+} waiting_sums;
+
+enum { ROWS_AT_ONCE = 4 };
+
+static void copy_rows(const kir_builder *builder, const waiting_sums *waiting, kir_index limit) {
+    pair_panel_copy(builder, &waiting->panel, waiting->sums, waiting->from, kir_plus(kir_at(0), 1, waiting->copied),
+                    limit);
+}
+
+static void copy_some(const kir_builder *builder, void *user) {
+    const waiting_sums *waiting = user;
+    kir_reg rows = kir_value(builder, kir_at(waiting->panel.rows));
+    kir_reg some = kir_value(builder, kir_plus(kir_at(ROWS_AT_ONCE), 1, waiting->copied));
+    kir_reg limit = kir_op2(builder, KIR_min, some, rows);
+    copy_rows(builder, waiting, kir_plus(kir_at(0), 1, limit));
+    kir_assign(builder, waiting->copied, limit);
+}
+
+/* Where the sums of a column wait: two columns take turns. */
+static kir_index waiting_place(const kir_builder *builder, const pair_core *core, kir_index column) {
+    kir_reg two = kir_value(builder, kir_at(2));
+    return kir_plus(kir_at(0), core->panel.rows * core->columns,
+                    kir_op2(builder, KIR_rem, kir_value(builder, column), two));
+}
+
+/* The sums of a column, while those of the column before are copied to the target. */
+static void emit_waiting(const kir_builder *builder, const pair_core *core, kir_index column) {
+    int64_t rows = core->panel.rows;
+    kir_index before = column;
+    before.base += 1; /* and two columns back, as numbers are not negative */
+    waiting_sums waiting = {.sums = core->sums, .from = waiting_place(builder, core, before)};
+    before.base -= 2;
+    waiting.panel = panel_at(core, before);
+    kir_reg none = kir_value(builder, kir_at(0)), all = kir_value(builder, kir_plus_index(kir_at(rows), -rows, column));
+    waiting.copied = kir_op2(builder, KIR_max, all, none); /* all rows of the column before the first */
+    pair_panel panel = panel_at(core, column);
+    panel.target = core->sums;
+    panel.target_at = waiting_place(builder, core, column);
+    panel.target_row = core->columns;
+    panel.beside = copy_some;
+    panel.user = &waiting;
+    pair_panel_emit(builder, &panel);
+    copy_rows(builder, &waiting, kir_at(rows));
+}
+
 static void emit_columns(kir_builder *builder, kir_index first, int64_t size, void *user) {
     pair_core *core = user;
+    int64_t places = core->phase[1]->places;
     core->columns_first = kir_plus_index(core->group_first, 1, first);
     core->columns = size;
     kir_builder body;
-    kir_index column = kir_plus(kir_at(0), 1, kir_loop(builder, kir_at(0), kir_at(core->phase[1]->places), 1, &body));
+    kir_index column = kir_plus(kir_at(0), 1, kir_loop(builder, kir_at(0), kir_at(places), 1, &body));
     find_taps(&body, core, 1, column);
-    pair_panel panel = panel_at(core, column), sums = panel;
     if (core->sums) {
-        sums.target = core->sums;
-        sums.target_at = kir_at(0);
-        sums.target_row = size;
+        emit_waiting(&body, core, column);
+        pair_panel last = panel_at(core, kir_at(places - 1));
+        pair_panel_copy(builder, &last, core->sums, waiting_place(builder, core, kir_at(places - 1)), kir_at(0),
+                        kir_at(core->panel.rows));
+    } else {
+        pair_panel panel = panel_at(core, column);
+        pair_panel_emit(&body, &panel);
     }
-    pair_panel_emit(&body, &sums);
-    if (core->sums)
-        pair_panel_copy(&body, &panel, core->sums, kir_at(0));
 }
 
 /* All columns of a row before the next: the source is read once for each group. */
@@ -194,7 +247,7 @@ static void launch(lower_context *context, pair_core *core, const int buffers[3]
     panel->target = kir_argument_add(memory, kernel, "result", KIR_F32, ir_type_elements(&value->type), false, true);
     kir_stream(kernel, panel->target);
     if (panel->cpu->matrix_units)
-        core->sums = kir_scratch_add(memory, kernel, "sums", KIR_F32, panel->rows * conv->weights.panel);
+        core->sums = kir_scratch_add(memory, kernel, "sums", KIR_F32, 2 * panel->rows * conv->weights.panel);
     int64_t parts = conv->target_channels / core->channels, extent = core->source.blocks * core->bands * parts;
     kernel->flops = ir_cost(value) / (double)extent;
     kir_builder builder = {memory, kernel, &kernel->body, value->span};
@@ -234,6 +287,7 @@ bool lower_conv_pairs(lower_context *context, const ir_value *value, const conv_
                               .rows = form.images,
                               .tile = pair_tile_for(maps->shape.n, maps->target_channels, core.pairs),
                               .fresh = true};
+    core.panel.past[0] = true;
     cut_blocks(&core);
     ir_layout map = lower_channels_last();
     int buffers[] = {from,

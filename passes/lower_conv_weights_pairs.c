@@ -259,6 +259,7 @@ bool lower_conv_weight_grad_pairs(lower_context *context, const ir_value *value,
                               .target_row = shape->filters};
     choose_step(&work);
     choose_parts(&work);
+    work.panel.past[1] = true;
     ir_layout weight = lower_conv_weight();
     int result = lower_result_buffer_in_layout(context, value, weight), target = result;
     if (work.chunks > 1)

@@ -121,6 +121,8 @@ static void sum_pairs(kir_builder builder, const pair_panel *panel, int64_t step
     }
     if (panel->pairs.term_count == 0 && panel->pairs.base == 0)
         return;
+    if (panel->beside)
+        panel->beside(&builder, panel->user);
     kir_builder body;
     kir_reg pair = kir_loop(&builder, kir_at(0), panel->pairs, step, &body);
     int64_t tiles =
@@ -196,8 +198,10 @@ static void load_operand(const kir_builder *builder, const pair_panel *panel, un
         apart = side ? panel->right_tile : panel->left_tile;
         stride = PAIR_UNIT;
     }
-    work->operands[side][i] =
-        kir_tile_load(builder, side ? panel->right : panel->left, moved(first, i * apart), type, stride);
+    kir_index at = moved(first, i * apart);
+    int argument = side ? panel->right : panel->left;
+    work->operands[side][i] = panel->past[side] ? kir_tile_load_past(builder, argument, at, type, stride)
+                                                : kir_tile_load(builder, argument, at, type, stride);
 }
 
 /* All tiles that change are loaded before any is used: where the units have no register to spare for renaming, a load
@@ -245,10 +249,11 @@ static void emit_on_units(const kir_builder *builder, const pair_panel *panel) {
     store_sums(builder, panel, &work);
 }
 
-void pair_panel_copy(const kir_builder *builder, const pair_panel *panel, int sums, kir_index from) {
+void pair_panel_copy(const kir_builder *builder, const pair_panel *panel, int sums, kir_index from, kir_index first,
+                     kir_index limit) {
     int lanes = panel->cpu->lanes;
     kir_builder body;
-    kir_reg row = kir_loop(builder, kir_at(0), kir_at(panel->rows), 1, &body);
+    kir_reg row = kir_loop(builder, first, limit, 1, &body);
     for (int64_t column = 0; column < panel->columns; column += lanes) {
         int count = (int)(panel->columns - column < lanes ? panel->columns - column : lanes);
         kir_index to = kir_plus(moved(panel->target_at, column), panel->target_row, row);

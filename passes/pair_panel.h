@@ -52,7 +52,11 @@ typedef struct {
     pair_tile tile;
     pair_sum sums[PAIR_MOST_SUMS];
     int sum_count;
-    bool fresh; /* the sums begin at 0, not at what the target holds */
+    bool fresh;   /* the sums begin at 0, not at what the target holds */
+    bool past[2]; /* left and right tiles go past the first cache, which holds those of the other side */
+    /* Emits, if not NULL, what else is done each time before the loop over pairs. */
+    void (*beside)(const kir_builder *builder, void *user);
+    void *user;
 } pair_panel;
 
 /* The size of tiles that divides the count evenly: its largest divisor up to PAIR_UNIT. */
@@ -66,9 +70,10 @@ int64_t pair_panel_columns(const kir_target *target, int64_t columns);
 
 /* Emits the sums of a panel. */
 void pair_panel_emit(const kir_builder *builder, const pair_panel *panel);
-/* Emits the copy of a panel's sums, [rows, columns] from `from` on in the argument `sums`, to its target in vectors:
- * those, unlike tiles, can go past the caches. */
-void pair_panel_copy(const kir_builder *builder, const pair_panel *panel, int sums, kir_index from);
+/* Emits the copy of rows of a panel's sums, [rows, columns] from `from` on in the argument `sums`, to its target in
+ * vectors: those, unlike tiles, can go past the caches. */
+void pair_panel_copy(const kir_builder *builder, const pair_panel *panel, int sums, kir_index from, kir_index first,
+                     kir_index limit);
 
 /* Splits two F32 numbers a and b and stores the first `count` lanes of each part, a pair each, `stride` elements apart.
  */
