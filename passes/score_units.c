@@ -292,8 +292,8 @@ void score_units_store(const kir_builder *builder, const score_plan *plan, const
     kir_reg numbers[2][2], halves[2][2];
     for (int r = 0; r < 2; r++)
         for (int c = 0; c < 2; c++)
-            numbers[r][c] = inside(builder, plan, place, score_square_row(at, r), score_square_column(at, c),
-                                   weights[r][c]);
+            numbers[r][c] =
+                inside(builder, plan, place, score_square_row(at, r), score_square_column(at, c), weights[r][c]);
     for (int part = 0; part < plan->parts; part++) {
         for (int r = 0; r < 2 && plan->parts > 1; r++)
             for (int c = 0; c < 2; c++) {
@@ -424,8 +424,7 @@ static void finish_block(kir_builder *builder, kir_index first, int64_t count, v
         sum = kir_op2(builder, KIR_add, sum, sums_at(builder, work->total, tile, work->vector, !output->by_row));
     }
     if (work->mirrored >= 0)
-        sum =
-            kir_op2(builder, KIR_add, sum, sums_at(builder, work->mirrored, mirrored, work->vector, output->by_row));
+        sum = kir_op2(builder, KIR_add, sum, sums_at(builder, work->mirrored, mirrored, work->vector, output->by_row));
     kir_store(builder, work->result, kir_plus_index(kir_plus_index(kir_at(0), output->length, vector), 1, first), sum,
               (int)count);
 }

@@ -2,8 +2,8 @@
  *
  * Every operand lies in whole tiles in the order of use (pair_panel.h: tiled), so that the units' loads run through
  * memory. In each 32 neighbours of the summation, the first 16 are paired with their counterparts among the other 16.
- * Sums over rows of scores are computed turned, [element][column]: their weights are then right operands, whose pairs of
- * rows are made in registers, where left ones would have to be turned. */
+ * Sums over rows of scores are computed turned, [element][column]: their weights are then right operands, whose pairs
+ * of rows are made in registers, where left ones would have to be turned. */
 #ifndef PASSES_SCORE_UNITS_H
 #define PASSES_SCORE_UNITS_H
 
