@@ -38,24 +38,32 @@ static const struct {
 };
 
 /* e^x = 2^n e^r with n = round(x / ln 2) and |r| <= ln 2 / 2, ln 2 in two parts (Cody and Waite) where that tells.
- * Adding 1.5 * 2^23 rounds to n and leaves n in the low bits, from where it moves into the exponent. */
+ * Adding 1.5 * 2^23 rounds to n and leaves n in the low bits, from where it moves into the exponent of e^r, or with few
+ * bits, and the bias added, into that of a factor. */
 kir_reg math_exp_falling(const kir_builder *builder, kir_reg x, int bits) {
     int i = bits <= exponentials[0].bits ? 0 : bits <= exponentials[1].bits ? 1 : 2;
-    kir_reg magic = number(builder, x, 12582912);
+    bool exact = i == 2;
+    kir_reg magic = number(builder, x, exact ? 12582912 : 12582912 + 127);
     kir_reg rounded = kir_op3(builder, KIR_fma, x, number(builder, x, 1.44269504088896341), magic);
     kir_reg n = kir_op2(builder, KIR_sub, rounded, magic);
-    kir_reg r = kir_op3(builder, KIR_fma, n, number(builder, x, i == 0 ? -0.69314718056 : -0.693145751953125), x);
+    kir_reg r = kir_op3(builder, KIR_fma, n, number(builder, x, i > 0 ? -0.693145751953125 : -0.69314718056), x);
     if (i > 0)
         r = kir_op3(builder, KIR_fma, n, number(builder, x, -1.428606765330187e-06), r);
     kir_reg power = polynomial(builder, r, exponentials[i].coefficients, exponentials[i].count);
     kir_reg exponent = kir_op2(builder, KIR_shift_left, kir_op1(builder, KIR_bitcast, rounded), whole(builder, x, 23));
-    power = kir_op2(builder, KIR_add, kir_op1(builder, KIR_bitcast, power), exponent);
+    if (exact)
+        power =
+            kir_op1(builder, KIR_bitcast, kir_op2(builder, KIR_add, kir_op1(builder, KIR_bitcast, power), exponent));
+    else
+        power = kir_op2(builder, KIR_mul, power, kir_op1(builder, KIR_bitcast, exponent));
     kir_reg low = kir_op2(builder, KIR_less, x, number(builder, x, -87.33654));
-    return kir_op3(builder, KIR_select, low, number(builder, x, 0), kir_op1(builder, KIR_bitcast, power));
+    return kir_op3(builder, KIR_select, low, number(builder, x, 0), power);
 }
 
-/* Too large gives infinity, and NaN stays. */
+/* Too large gives infinity, and NaN stays. With few bits n = 128 makes the factor infinite. */
 kir_reg math_exp_within(const kir_builder *builder, kir_reg x, int bits) {
+    if (bits <= exponentials[1].bits)
+        return math_exp_falling(builder, kir_op2(builder, KIR_min, number(builder, x, 88.8), x), bits);
     kir_reg power = math_exp_falling(builder, x, bits);
     kir_reg fits = kir_op2(builder, KIR_less_equal, x, number(builder, x, 88.7228391));
     return kir_op3(builder, KIR_select, fits, power, kir_op2(builder, KIR_mul, x, number(builder, x, INFINITY)));

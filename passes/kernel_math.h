@@ -6,7 +6,8 @@
 
 /* e^x within 2 units in the last place; 0 below -87.33, inf above 88.72, NaN for NaN. */
 kir_reg math_exp(const kir_builder *builder, kir_reg x);
-/* The same with a relative error below 2^-bits, by fewer steps where that is 13 or 18 or less. */
+/* The same with a relative error below 2^-bits, by fewer steps where that is 13 or 18 or less: then inf
+ * above 88.37. */
 kir_reg math_exp_within(const kir_builder *builder, kir_reg x, int bits);
 /* The same of numbers that are not above 0. */
 kir_reg math_exp_falling(const kir_builder *builder, kir_reg x, int bits);

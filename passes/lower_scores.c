@@ -267,30 +267,79 @@ static void launch_diagonal(const score_plan *plan) {
     lower_kernel_launch(&kernel, row_blocks(plan));
 }
 
-/* All pairs of different blocks, as teams in a tournament: each round pairs every block (of an odd number, all but one)
- * with another. The last one stays while the others move on around a circle. */
+/* How many blocks form a team: two, if that leaves enough teams, as the tiles of two teams share their vectors in the
+ * second cache. */
+static int64_t team_size(int64_t blocks) {
+    return blocks % 4 == 0 && blocks >= 4 * FEWEST_BLOCKS ? 2 : 1;
+}
+
+typedef struct {
+    int64_t teams, extent, rounds, own; /* rounds come after `own` ones in which each team meets itself */
+} tournament;
+
+/* A tournament: each round pairs every team (of an odd number, all but one) with another. */
+static tournament tournament_of(int64_t blocks) {
+    tournament all = {.teams = blocks / team_size(blocks)};
+    all.extent = all.teams / 2;
+    all.own = team_size(blocks) > 1 ? 2 : 0;
+    all.rounds = all.own + all.teams - (all.teams % 2 == 0);
+    return all;
+}
+
+/* The two teams that meet. The last one stays while the others move on around a circle. */
+static void find_teams(const kir_builder *builder, const tournament *all, kir_reg round, kir_reg number,
+                       kir_reg teams[2]) {
+    bool even = all->teams % 2 == 0;
+    int64_t circle = all->teams - even, shift = even ? 0 : 1; /* the one left out is the circle's top */
+    teams[0] = remainder_of(builder, kir_plus(kir_plus(kir_at(shift), 1, number), 1, round), circle);
+    teams[1] = remainder_of(builder, kir_plus(kir_plus(kir_at(circle - shift), -1, number), 1, round), circle);
+    if (!even)
+        return;
+    kir_reg first = kir_op2(builder, KIR_equal, number, kir_value(builder, kir_at(0)));
+    teams[0] = kir_op3(builder, KIR_select, first, kir_value(builder, kir_at(all->teams - 1)), teams[0]);
+}
+
+/* Opens a loop over the tiles of two teams of two blocks, each sharing a side with the one before; of a team with
+ * itself, one tile. */
+static void loop_over_tiles(kir_builder *builder, const tournament *all, kir_reg round, kir_reg number,
+                            kir_reg teams[2]) {
+    kir_builder body;
+    kir_reg own = kir_op2(builder, KIR_less, round, kir_value(builder, kir_at(all->own)));
+    kir_reg self = kir_value(builder, kir_plus(kir_plus(kir_at(0), all->extent, round), 1, number));
+    kir_reg from = kir_op3(builder, KIR_select, own, kir_value(builder, kir_at(1)), kir_value(builder, kir_at(0)));
+    kir_reg end = kir_op3(builder, KIR_select, own, kir_value(builder, kir_at(2)), kir_value(builder, kir_at(4)));
+    for (int side = 0; side < 2; side++)
+        teams[side] = kir_op3(builder, KIR_select, own, self, teams[side]);
+    kir_reg tile = kir_loop(builder, kir_plus(kir_at(0), 1, from), kir_plus(kir_at(0), 1, end), 1, &body);
+    kir_reg row = kir_op2(&body, KIR_div, tile, kir_value(&body, kir_at(2)));
+    kir_reg column = remainder_of(&body, kir_plus(kir_plus(kir_at(0), 1, tile), 1, row), 2);
+    teams[0] = kir_value(&body, kir_plus(kir_plus(kir_at(0), 2, teams[0]), 1, row));
+    teams[1] = kir_value(&body, kir_plus(kir_plus(kir_at(0), 2, teams[1]), 1, column));
+    *builder = body;
+}
+
+/* All pairs of different blocks. */
 static void launch_pairs(const score_plan *plan) {
-    int64_t blocks = row_blocks(plan), circle = blocks - (blocks % 2 == 0), extent = blocks / 2, rounds = circle;
+    int64_t blocks = row_blocks(plan);
+    tournament all = tournament_of(blocks);
     if (blocks < 2)
         return;
     lower_kernel kernel = begin_scores(plan, "_pairs");
-    kir_builder *builder = &kernel.builder;
-    kir_reg round, number;
-    split_round(builder, extent, &round, &number);
-    int64_t shift = blocks % 2 == 0 ? 0 : 1; /* the block that an odd number leaves out is the circle's top */
-    kir_reg row = remainder_of(builder, kir_plus(kir_plus(kir_at(shift), 1, number), 1, round), circle);
-    kir_reg column = remainder_of(builder, kir_plus(kir_plus(kir_at(circle - shift), -1, number), 1, round), circle);
-    if (blocks % 2 == 0) {
-        kir_reg first = kir_op2(builder, KIR_equal, number, kir_value(builder, kir_at(0)));
-        row = kir_op3(builder, KIR_select, first, kir_value(builder, kir_at(blocks - 1)), row);
-    }
-    score_place place = place_of(&kernel, plan, row, column);
+    kir_builder outer = kernel.builder;
+    kir_reg round, number, teams[2];
+    split_round(&kernel.builder, all.extent, &round, &number);
+    find_teams(&kernel.builder, &all, round, number, teams);
+    if (all.own)
+        loop_over_tiles(&kernel.builder, &all, round, number, teams);
+    score_place place = place_of(&kernel, plan, teams[0], teams[1]);
     place.mirrored = true;
     for (int i = 0; i < plan->output_count; i++)
         kernel.kernel->flops +=
             2.0 * (double)plan->tile_rows * (double)plan->tile_columns * (double)plan->outputs[i].length;
+    kernel.kernel->flops *= (double)(blocks * (blocks - 1) / 2) / (double)(all.extent * all.rounds);
     score_tile_emit(&kernel, plan, &place);
-    lower_kernel_launch_rounds(&kernel, extent, rounds);
+    kernel.builder = outer;
+    lower_kernel_launch_rounds(&kernel, all.extent, all.rounds);
 }
 
 /* A chunk of rows an iteration, with totals of columns of its own: rows are read once, and few columns keep all threads

@@ -48,6 +48,8 @@ kir_reg score_element_at(lower_kernel *kernel, const ir_value *value, const lowe
     for (int i = 0; i < reader->plan->product_count; i++)
         if (reader->plan->products[i].value == value)
             return *known = product_element(kernel, i, at, lanes);
+    if (value == reader->settled)
+        return *known = product_element(kernel, 0, at, lanes);
     if (reader->place->mirrored && is_diagonal(value))
         return *known = kir_number(&kernel->builder, kir_vector_type(KIR_BOOL, lanes), 0);
     return *known = lower_fresh_element(kernel, value, at, lanes, count);
@@ -84,11 +86,12 @@ static void emit_panel(lower_kernel *kernel, const score_plan *plan, const score
 }
 
 static void emit_product(lower_kernel *kernel, const score_plan *plan, const score_place *place, int number) {
+    if (score_on_units(plan)) {
+        score_units_product(kernel, plan, place, number);
+        return;
+    }
     if (plan->parts) {
-        if (score_on_units(plan))
-            score_units_product(kernel, plan, place, number);
-        else
-            score_pairs_product(kernel, plan, place, number);
+        score_pairs_product(kernel, plan, place, number);
         return;
     }
     kir_builder outer = kernel->builder, over_rows, over_columns;
@@ -329,6 +332,178 @@ static void sweep_by_columns(lower_kernel *kernel, const score_plan *plan, const
     kernel->builder = outer;
 }
 
+/* ---- rows and columns at once ---------------------------------------------------------------------------------------
+ *
+ * Log-sum-exp of rows and of columns of the same scores: of each, e^(score - M) is computed once, with M the tile's
+ * largest. That holds enough digits where every row and column has a score above M - NEAR; where one has not, rows and
+ * columns are swept one after the other.
+ */
+
+enum { NEAR = 55 }; /* e^-87 is the least that there is, and e^NEAR far from the largest */
+
+typedef struct {
+    line_reduction row, column;
+    bool turned;                                            /* columns are those of the mirrored tile */
+    int row_largest, row_sums, column_largest, column_sums; /* scratch */
+    kir_reg largest;                                        /* of the tile, in all lanes */
+} both_ways;
+
+/* Whether all that the tile gives are two log-sum-exps of the same scores. */
+static bool goes_both_ways(const score_plan *plan, const score_place *place, both_ways *work) {
+    if (plan->weight_count || plan->kept >= 0 || plan->columns % plan->lanes != 0)
+        return false;
+    sweep rows = plan_sweep(plan, true, false), columns = plan_sweep(plan, false, place->mirrored);
+    int others =
+        place->mirrored ? plan_sweep(plan, false, false).line_count + plan_sweep(plan, true, true).line_count : 0;
+    if (rows.line_count != 1 || columns.line_count != 1 || others > 0)
+        return false;
+    *work = (both_ways){.row = rows.lines[0], .column = columns.lines[0], .turned = place->mirrored};
+    return work->row.output->kind == SCORE_LOGSUMEXP && work->column.output->kind == SCORE_LOGSUMEXP &&
+           work->row.output->scores == work->column.output->scores;
+}
+
+static void bind_both_ways(lower_kernel *kernel, const score_plan *plan, const score_place *place, both_ways *work) {
+    sweep rows = {.by_row = true, .line_count = 1, .lines = {work->row}}, columns = {.line_count = 1};
+    columns.lines[0] = work->column;
+    bind_lines(kernel, plan, &rows, place->fresh_rows);
+    bind_lines(kernel, plan, &columns, place->fresh_columns);
+    work->row = rows.lines[0];
+    work->column = columns.lines[0];
+    work->row_largest = lower_scratch(kernel, "row_largest", plan->tile_rows);
+    work->row_sums = lower_scratch(kernel, "row_sums", plan->tile_rows);
+    work->column_largest = lower_scratch(kernel, "column_largest", plan->tile_columns);
+    work->column_sums = lower_scratch(kernel, "column_sums", plan->tile_columns);
+}
+
+static void fill_columns(const kir_builder *builder, const score_plan *plan, const score_place *place, int scratch,
+                         double number) {
+    kir_builder body;
+    kir_reg column = kir_loop(builder, kir_at(0), place->column_end, plan->lanes, &body);
+    kir_reg value = kir_number(&body, kir_vector_type(KIR_F32, plan->lanes), number);
+    kir_store(&body, scratch, kir_plus(kir_at(0), 1, column), value, plan->lanes);
+}
+
+static kir_reg variable(const kir_builder *builder, int lanes, double number) {
+    kir_type type = kir_vector_type(KIR_F32, lanes);
+    kir_reg reg = kir_register(builder, type);
+    kir_assign(builder, reg, kir_number(builder, type, number));
+    return reg;
+}
+
+static kir_index score_index(const lower_kernel *kernel, const score_plan *plan, kir_reg row, kir_reg column) {
+    return kir_plus(kir_plus(kernel->scores->origin, plan->tile_stride, row), 1, column);
+}
+
+/* Settles the scores, and finds the largest of each row and column; returns the least of those of rows. */
+static kir_reg settle_scores(lower_kernel *kernel, const score_plan *plan, const score_place *place,
+                             const both_ways *work) {
+    kir_builder outer = kernel->builder, over_rows, body;
+    kir_reg least = variable(&outer, 1, INFINITY);
+    fill_columns(&outer, plan, place, work->column_largest, -INFINITY);
+    kir_reg row = kir_loop(&outer, kir_at(0), place->row_end, 1, &over_rows);
+    kir_reg largest = variable(&over_rows, plan->lanes, -INFINITY);
+    kir_reg column = kir_loop(&over_rows, kir_at(0), place->column_end, plan->lanes, &body);
+    kir_index at_column = kir_plus(kir_at(0), 1, column);
+    lower_coordinate at[2];
+    coordinates(plan, place, kir_plus(kir_at(0), 1, row), at_column, false, at);
+    kernel->builder = body;
+    forget(kernel);
+    kir_reg score = lower_element_at(kernel, work->row.output->scores, at, plan->lanes, plan->lanes);
+    body = kernel->builder;
+    kir_store(&body, kernel->scores->tiles[0], score_index(kernel, plan, row, column), score, plan->lanes);
+    kir_into(&body, largest, KIR_max, largest, score, -1);
+    kir_reg before = kir_load(&body, work->column_largest, at_column, plan->lanes, plan->lanes);
+    kir_store(&body, work->column_largest, at_column, kir_op2(&body, KIR_max, before, score), plan->lanes);
+    kir_reg of_row = plan->lanes > 1 ? kir_op1(&over_rows, KIR_max_lanes, largest) : largest;
+    kir_store(&over_rows, work->row_largest, kir_plus(kir_at(0), 1, row), of_row, 1);
+    kir_into(&over_rows, least, KIR_min, least, of_row, -1);
+    kernel->builder = outer;
+    return least;
+}
+
+static kir_reg largest_lane(const kir_builder *builder, kir_reg vector, int lanes) {
+    return lanes > 1 ? kir_op1(builder, KIR_max_lanes, vector) : vector;
+}
+
+/* Finds the tile's largest score; BOOL: whether every row and column, the least of which is `least` or found here, has
+ * one near it. */
+static kir_reg are_near(const kir_builder *builder, const score_plan *plan, const score_place *place, both_ways *work,
+                        kir_reg least) {
+    int lanes = plan->lanes;
+    kir_reg largest = variable(builder, lanes, -INFINITY), opposite = variable(builder, lanes, -INFINITY);
+    kir_builder body;
+    kir_reg column = kir_loop(builder, kir_at(0), place->column_end, lanes, &body);
+    kir_reg of_column = kir_load(&body, work->column_largest, kir_plus(kir_at(0), 1, column), lanes, lanes);
+    kir_into(&body, largest, KIR_max, largest, of_column, -1);
+    kir_into(&body, opposite, KIR_max, opposite, kir_op1(&body, KIR_neg, of_column), -1);
+    kir_reg whole = largest_lane(builder, largest, lanes);
+    kir_reg lowest =
+        kir_op2(builder, KIR_min, least, kir_op1(builder, KIR_neg, largest_lane(builder, opposite, lanes)));
+    work->largest = kir_splat(builder, whole, lanes);
+    kir_reg limit = kir_op2(builder, KIR_sub, whole, kir_number(builder, kir_scalar_type(KIR_F32), NEAR));
+    return kir_op2(builder, KIR_less, limit, lowest);
+}
+
+/* The sums of e^(score - M) of all rows and columns. */
+static void sum_both_ways(const lower_kernel *kernel, const kir_builder *builder, const score_plan *plan,
+                          const score_place *place, const both_ways *work) {
+    int lanes = plan->lanes;
+    kir_builder over_rows, body;
+    fill_columns(builder, plan, place, work->column_sums, 0);
+    kir_reg row = kir_loop(builder, kir_at(0), place->row_end, 1, &over_rows);
+    kir_reg sum = variable(&over_rows, lanes, 0);
+    kir_reg column = kir_loop(&over_rows, kir_at(0), place->column_end, lanes, &body);
+    kir_index at = kir_plus(kir_at(0), 1, column);
+    kir_reg score = kir_load(&body, kernel->scores->tiles[0], score_index(kernel, plan, row, column), lanes, lanes);
+    kir_reg power = math_exp_falling(&body, kir_op2(&body, KIR_sub, score, work->largest), score_bits(kernel->scores));
+    kir_into(&body, sum, KIR_add, sum, power, -1);
+    kir_reg before = kir_load(&body, work->column_sums, at, lanes, lanes);
+    kir_store(&body, work->column_sums, at, kir_op2(&body, KIR_add, before, power), lanes);
+    kir_reg of_row = lanes > 1 ? kir_op1(&over_rows, KIR_sum_lanes, sum) : sum;
+    kir_store(&over_rows, work->row_sums, kir_plus(kir_at(0), 1, row), of_row, 1);
+}
+
+/* Joins the sums of all rows (columns) with those of earlier tiles. */
+static void join_sums(const kir_builder *builder, const score_plan *plan, const both_ways *work,
+                      const line_reduction *line, kir_index first, kir_index end, int largest, int sums, bool fresh) {
+    int lanes = plan->lanes;
+    kir_builder body;
+    kir_index place = kir_plus(kir_at(0), 1, kir_loop(builder, kir_at(0), end, lanes, &body));
+    kir_index at = kir_plus_index(first, 1, place);
+    kir_reg shift = kir_load(&body, largest, place, lanes, lanes);
+    kir_reg sum = kir_load(&body, sums, place, lanes, lanes), before = -1;
+    if (!fresh) {
+        before = kir_load(&body, line->total, at, lanes, lanes);
+        shift = kir_op2(&body, KIR_max, before, shift);
+    }
+    sum = kir_op2(&body, KIR_mul, sum, math_exp(&body, kir_op2(&body, KIR_sub, work->largest, shift)));
+    if (!fresh) {
+        kir_reg kept = math_exp(&body, kir_op2(&body, KIR_sub, before, shift));
+        sum = kir_op3(&body, KIR_fma, kir_load(&body, line->exponentials, at, lanes, lanes), kept, sum);
+    }
+    kir_store(&body, line->exponentials, at, sum, lanes);
+    kir_store(&body, line->total, at, shift, lanes);
+}
+
+static void sweep_both_ways(lower_kernel *kernel, const score_plan *plan, const score_place *place, both_ways *work,
+                            score_reader *reader) {
+    bind_both_ways(kernel, plan, place, work);
+    kir_reg least = settle_scores(kernel, plan, place, work);
+    kir_builder outer = kernel->builder, yes, no;
+    kir_if(&outer, are_near(&outer, plan, place, work, least), &yes, &no);
+    sum_both_ways(kernel, &yes, plan, place, work);
+    join_sums(&yes, plan, work, &work->row, place->row, place->row_end, work->row_largest, work->row_sums,
+              place->fresh_rows);
+    join_sums(&yes, plan, work, &work->column, column_total(place), place->column_end, work->column_largest,
+              work->column_sums, place->fresh_columns);
+    reader->settled = work->row.output->scores;
+    kernel->builder = no;
+    sweep_by_columns(kernel, plan, place, work->turned);
+    sweep_by_rows(kernel, plan, place, false, NULL);
+    reader->settled = NULL;
+    kernel->builder = outer;
+}
+
 /* ---- products of weights with vectors ------------------------------------------------------------------------------
  */
 
@@ -452,7 +627,7 @@ static void read_weights(lower_kernel *kernel, const score_plan *plan, const sco
                             : lower_element_at(kernel, plan->weights[i], at, plan->lanes, plan->lanes);
 }
 
-/* Brings all weights of the tile into pairs for matrix units. */
+/* Brings all weights of the tile into pairs for matrix units. `stored`: where a sweep has left them, or NULL. */
 static void pack_weights(lower_kernel *kernel, const score_plan *plan, const score_place *place, const int *stored,
                          score_unit_weights *to) {
     kir_builder outer = kernel->builder;
@@ -476,24 +651,43 @@ static bool reduces_rows(const score_plan *plan) {
     return plan_sweep(plan, true, false).line_count > 0;
 }
 
-/* Sweeps that end in weights, and their products with vectors. */
-static void emit_weights(lower_kernel *kernel, const score_plan *plan, const score_place *place, const int *tiles) {
-    score_unit_weights pairs[SCORE_MAX_RESULTS];
-    bool units = score_on_units(plan), at_once = units && !reduces_rows(plan);
-    if (!at_once)
-        sweep_by_rows(kernel, plan, place, false, tiles);
-    if (units)
-        pack_weights(kernel, plan, place, at_once ? NULL : tiles, pairs);
+/* All products of weights with vectors; `pairs` on matrix units. */
+static void multiply_weights(lower_kernel *kernel, const score_plan *plan, const score_place *place, const int *weights,
+                             const score_unit_weights *pairs) {
     for (int i = 0; i < plan->output_count; i++) {
         const score_output *output = &plan->outputs[i];
         if (output->kind != SCORE_MULTIPLY)
             continue;
         for (int mirrored = 0; mirrored <= place->mirrored; mirrored++)
-            if (units)
+            if (score_on_units(plan))
                 score_units_multiply(kernel, plan, place, output, &pairs[output->weights], mirrored);
             else
-                multiply(kernel, plan, place, output, tiles[output->weights], output->by_row != mirrored);
+                multiply(kernel, plan, place, output, weights[output->weights], output->by_row != mirrored);
     }
+}
+
+/* Products and sweeps. On matrix units weights go into pairs, at once where no sweep by rows computes them anyway. */
+static void emit_scores(lower_kernel *kernel, const score_plan *plan, const score_place *place, const int *weights,
+                        score_reader *reader) {
+    bool units = score_on_units(plan) && plan->weight_count, at_once = units && !reduces_rows(plan);
+    score_unit_weights pairs[SCORE_MAX_RESULTS];
+    for (int i = 0; i < plan->product_count && !plan->reuses; i++)
+        emit_product(kernel, plan, place, i);
+    both_ways both;
+    if (goes_both_ways(plan, place, &both)) {
+        sweep_both_ways(kernel, plan, place, &both, reader);
+        return;
+    }
+    sweep_by_columns(kernel, plan, place, false);
+    if (place->mirrored) {
+        sweep_by_columns(kernel, plan, place, true);
+        sweep_by_rows(kernel, plan, place, true, NULL);
+    }
+    if (!at_once)
+        sweep_by_rows(kernel, plan, place, false, plan->weight_count ? weights : NULL);
+    if (units)
+        pack_weights(kernel, plan, place, at_once ? NULL : weights, pairs);
+    multiply_weights(kernel, plan, place, weights, pairs);
 }
 
 void score_tile_emit(lower_kernel *kernel, const score_plan *plan, const score_place *place) {
@@ -510,16 +704,6 @@ void score_tile_emit(lower_kernel *kernel, const score_plan *plan, const score_p
     for (int i = 0; i < plan->weight_count && stored; i++)
         weights[i] = i < plan->product_count && !kept ? reader.tiles[i] : lower_scratch(kernel, "weights", elements);
     kernel->scores = &reader;
-    for (int i = 0; i < plan->product_count && !plan->reuses; i++)
-        emit_product(kernel, plan, place, i);
-    sweep_by_columns(kernel, plan, place, false);
-    if (place->mirrored) {
-        sweep_by_columns(kernel, plan, place, true);
-        sweep_by_rows(kernel, plan, place, true, NULL);
-    }
-    if (plan->weight_count)
-        emit_weights(kernel, plan, place, weights);
-    else
-        sweep_by_rows(kernel, plan, place, false, NULL);
+    emit_scores(kernel, plan, place, weights, &reader);
     kernel->scores = NULL;
 }

@@ -85,6 +85,7 @@ typedef struct score_reader {
     int tiles[SCORE_MAX_PRODUCTS]; /* arguments: scratch, or what is kept */
     kir_index origin;              /* of the tile in them */
     kir_reg *known;                /* by 2 * id + (rows run along the lanes): computed in this very place, or -1 */
+    const ir_value *settled;       /* scores that have taken the place of the first product, or NULL */
 } score_reader;
 
 /* To how many bits functions of scores are worth computing: more than their products have. */

@@ -350,6 +350,51 @@ static void extreme_scores_stay_finite(void **state) {
     }
 }
 
+/* Log-sum-exps of rows and of columns of the same scores. */
+static void check_both_ways(const way *how, int rows, int columns, bool same, double size) {
+    text_buffer text = {0};
+    text_append(&text, "module @both\nfunc @f {\n  %%0 = input @a : f32[%d,16]\n", rows);
+    if (!same)
+        text_append(&text, "  %%1 = input @b : f32[%d,16]\n", columns);
+    text_append(&text,
+                "  %%2 = dot %%0, %%%d {lhs_batch=[], rhs_batch=[], lhs_contract=[1], rhs_contract=[1]} : f32[%d,%d]\n"
+                "  %%3 = reduce_logsumexp %%2 {axes=[1]} : f32[%d]\n  output @rows, %%3\n",
+                !same, rows, columns, rows);
+    if (!same)
+        text_append(&text, "  %%4 = reduce_logsumexp %%2 {axes=[0]} : f32[%d]\n  output @columns, %%4\n", columns);
+    text_append(&text, "}\n");
+    ir_case *stored = ir_case_parse("stored", &text), *fused = ir_case_parse("fused", &text);
+    tensor_list given = {.memory = stored->memory}, wanted = {.memory = stored->memory},
+                got = {.memory = stored->memory};
+    fill_inputs(stored, (uint64_t)(rows + columns), size, &given);
+    ir_case_interpret(stored, "f", &given, &wanted);
+    const kir_program *lowered;
+    backend_code *code = compile(fused, how, &lowered);
+    compiled_run(lowered, code, "f", &given, &got);
+    for (int i = 0; i < wanted.count; i++)
+        check_close(wanted.items[i].name, 0, tensor_find(&got, false, wanted.items[i].name), &wanted.items[i],
+                    how->loss, 1);
+    backend_free(code);
+    ir_case_free(stored);
+    ir_case_free(fused);
+    text_free(&text);
+}
+
+/* Scores near each other, whose exponentials serve both, and scores so far apart that they cannot. */
+static void rows_and_columns_go_together(void **state) {
+    (void)state;
+    static const double sizes[] = {1, 5, 30};
+    bool units = backend_target_host().matrix_units;
+    way ways[] = {{host(), host(), 0, 1e-6, 0, llvm_compile}, {"amx", "amx", 2, 1e-4, 0, llvm_compile}};
+    for (int w = 0; w < 1 + units; w++)
+        for (int i = 0; i < 3; i++) {
+            check_both_ways(&ways[w], 192, 320, false, sizes[i]);
+            check_both_ways(&ways[w], 4, 512, false, sizes[i]);
+            check_both_ways(&ways[w], 512, 512, true, sizes[i]);
+            check_both_ways(&ways[w], 1024, 1024, true, sizes[i]);
+        }
+}
+
 /* ---- products of parts ---------------------------------------------------------------------------------------------
  */
 
@@ -455,6 +500,7 @@ static void products_keep_their_bound(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(products_keep_their_bound),
+        cmocka_unit_test(rows_and_columns_go_together),
         cmocka_unit_test(products_of_parts_agree),
         cmocka_unit_test(products_on_matrix_units_agree),
         cmocka_unit_test(products_in_tiles_agree),
