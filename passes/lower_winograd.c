@@ -152,7 +152,7 @@ static void emit_pair_rows(kir_builder *builder, kir_index first, int64_t size, 
     sums.target = maps->waiting;
     sums.target_at = kir_at(0);
     pair_panel_emit(builder, &sums);
-    pair_panel_copy(builder, &panel, maps->waiting, kir_at(0));
+    pair_panel_copy(builder, &panel, maps->waiting, kir_at(0), kir_at(0), kir_at(size));
 }
 
 static void emit_product_columns(kir_builder *builder, kir_index first, int64_t size, void *user) {
