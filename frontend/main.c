@@ -46,8 +46,9 @@ const driver_command driver_commands[] = {
     {"profile", "profile SPEC [options]", "which kernels, lines and components take a step's time",
      "\nTraining steps on one batch after the other, nothing running beside them: the time of every kernel, the\n"
      "arithmetic and memory traffic that its shapes ask for, and the share of the machine's peak, which is measured\n"
-     "first. The peak is the vector units' or the memory's, whichever binds; above 100 % what is read or written was\n"
-     "in a cache. 'train --profile FILE.json' of a program shows the same launches in time.\n",
+     "first. The peak is that of the units, vectors' or, of products in pairs, the matrix units', or the memory's,\n"
+     "whichever binds; above 100 % what is read or written was in a cache. 'train --profile FILE.json' of a program "
+     "shows the same launches in time.\n",
      1, 1, driver_profile},
     {"cache", "cache [--clear]", "the object code that is kept between compilations",
      "\nLLVM's object code of kernels is kept on disk, so that a compilation makes only what is new: in the folder "

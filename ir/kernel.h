@@ -302,6 +302,8 @@ typedef struct {
     int64_t bytes_read, bytes_written;
 } kir_cost;
 kir_cost kir_launch_cost(const kir_program *program, const kir_launch *launch);
+/* Whether the kernel multiplies numbers in pairs (dot_pairs, tile_multiply). */
+bool kir_multiplies_pairs(const kir_kernel *kernel);
 const char *kir_op_name(kir_opcode opcode);
 int kir_op_operands(kir_opcode opcode);
 /* The instruction table as Markdown, for docs/kernel-ir.md. */

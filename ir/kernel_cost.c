@@ -67,3 +67,18 @@ kir_cost kir_launch_cost(const kir_program *program, const kir_launch *launch) {
         }
     return cost;
 }
+
+static bool block_multiplies_pairs(const kir_block *block) {
+    for (const kir_node *node = block->first; node; node = node->next) {
+        bool product = node->opcode == KIR_dot_pairs || node->opcode == KIR_tile_multiply;
+        if (node->kind == KIR_INSTRUCTION
+                ? product
+                : block_multiplies_pairs(&node->body) || block_multiplies_pairs(&node->otherwise))
+            return true;
+    }
+    return false;
+}
+
+bool kir_multiplies_pairs(const kir_kernel *kernel) {
+    return block_multiplies_pairs(&kernel->body);
+}

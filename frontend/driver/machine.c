@@ -8,6 +8,7 @@
 #include <string.h>
 
 enum { RUNS = 8, PEAK_STEPS = 1 << 16, ACCUMULATORS = 12 };
+enum { UNIT = 16, UNIT_SUMS = 4, PAIR_NUMBERS = UNIT * UNIT };
 enum { STREAM_FLOATS = 1 << 26, CHUNK_FLOATS = 1 << 17 }; /* 256 MB, in launches' iterations of 512 kB */
 
 const char *machine_processor(arena *memory) {
@@ -55,6 +56,36 @@ static kir_kernel *arithmetic_kernel(arena *memory, const kir_target *target) {
     return kernel;
 }
 
+/* Products of pairs: of tiles, two by two, where the target has matrix units, else of vectors. */
+static kir_kernel *pair_kernel(arena *memory, const kir_target *target) {
+    source_span nowhere = {0};
+    kir_kernel *kernel = kir_kernel_new(memory, "peak", nowhere);
+    int pairs = kir_argument_add(memory, kernel, "pairs", KIR_I32, PAIR_NUMBERS, true, false);
+    int sums = kir_argument_add(memory, kernel, "sums", KIR_F32, PAIR_NUMBERS, true, true);
+    kir_builder builder = {memory, kernel, &kernel->body, nowhere}, body;
+    kir_reg operands[2], results[ACCUMULATORS];
+    kir_type numbers = kir_tile_type(KIR_I32, UNIT, UNIT), totals = kir_tile_type(KIR_F32, UNIT, UNIT);
+    int count = target->matrix_units ? UNIT_SUMS : ACCUMULATORS;
+    for (int i = 0; i < 2; i++)
+        operands[i] = target->matrix_units ? kir_tile_load(&builder, pairs, kir_at(0), numbers, UNIT)
+                                           : kir_load(&builder, pairs, kir_at(0), target->lanes, target->lanes);
+    if (!target->matrix_units)
+        start_sums(&builder, kir_vector_type(KIR_F32, target->lanes), results);
+    for (int i = 0; target->matrix_units && i < count; i++)
+        results[i] = kir_tile_zero(&builder, totals);
+    kir_loop(&builder, kir_at(0), kir_at(PEAK_STEPS), 1, &body);
+    for (int i = 0; i < count; i++)
+        kir_into(&body, results[i], target->matrix_units ? KIR_tile_multiply : KIR_dot_pairs, operands[0], operands[1],
+                 results[i]);
+    if (!target->matrix_units) {
+        add_up(&builder, results);
+        kir_store(&builder, sums, kir_at(0), results[0], target->lanes);
+    }
+    for (int i = 0; target->matrix_units && i < count; i++)
+        kir_tile_store(&builder, sums, kir_at(0), results[i], UNIT);
+    return kernel;
+}
+
 /* Reads or writes chunk %g of a long vector. What was read is summed, and the sum written where the chunk begins. */
 static kir_kernel *stream_kernel(arena *memory, const kir_target *target, bool writes) {
     source_span nowhere = {0};
@@ -86,7 +117,7 @@ static double shortest_run(driver_session *work, kir_kernel *kernel, int64_t ext
     kir_buffer buffer = {.name = "memory", .region = KIR_ARENA, .element = KIR_F32, .fixed = true};
     buffer.bytes = 4 * kernel->arguments[0].elements;
     kir_launch launch = {
-        .extent = extent, .rounds = 1, .part_count = 1, .buffers = &(int){0}, .byte_offsets = &(int64_t){0}};
+        .extent = extent, .rounds = 1, .part_count = 1, .buffers = (int[]){0, 0}, .byte_offsets = (int64_t[]){0, 0}};
     kir_function function = {.name = "peak", .launches = &launch, .launch_count = 1, .arena_bytes = buffer.bytes};
     kir_program program = {.memory = work->memory, .module = ir_module_new(work->memory, &work->sources, "peak")};
     program.buffers = &buffer;
@@ -121,10 +152,23 @@ double machine_peak_flops(driver_session *work, int threads) {
     return seconds > 0 ? 2.0 * PEAK_STEPS * ACCUMULATORS * target->lanes * (double)extent / seconds : 0;
 }
 
+/* 0 where there are no instructions, and after an error. */
+static double peak_pair_flops(driver_session *work, int threads) {
+    const kir_target *target = &work->passes.target;
+    _Alignas(64) float memory[PAIR_NUMBERS] = {0};
+    if (!target->matrix_units && !target->pair_products)
+        return 0;
+    int64_t extent = (int64_t)threads * 8;
+    double seconds = shortest_run(work, pair_kernel(work->memory, target), extent, memory, threads);
+    double step = target->matrix_units ? 2.0 * UNIT_SUMS * UNIT * UNIT * 2 * UNIT : 4.0 * ACCUMULATORS * target->lanes;
+    return seconds > 0 ? step * PEAK_STEPS * (double)extent / seconds : 0;
+}
+
 bool machine_measure(driver_session *work, int threads, machine_peaks *peaks) {
     const kir_target *target = &work->passes.target;
     double bytes = 4.0 * STREAM_FLOATS, seconds[2] = {0};
     peaks->flops = machine_peak_flops(work, threads);
+    peaks->pair_flops = peak_pair_flops(work, threads);
     float *memory = aligned_alloc(64, (size_t)STREAM_FLOATS * sizeof *memory);
     for (int writes = 1; memory && writes >= 0; writes--) /* writing first: it makes the pages be there */
         seconds[writes] = shortest_run(work, stream_kernel(work->memory, target, writes), STREAM_FLOATS / CHUNK_FLOATS,
@@ -140,6 +184,9 @@ bool machine_measure(driver_session *work, int threads, machine_peaks *peaks) {
     return true;
 }
 
-double machine_shortest(const machine_peaks *peaks, double flops, double bytes_read, double bytes_written) {
-    return fmax(flops / peaks->flops, bytes_read / peaks->read + bytes_written / peaks->write);
+double machine_shortest(const machine_peaks *peaks, double flops, int products, double bytes_read,
+                        double bytes_written) {
+    bool pairs = products > 0 && peaks->pair_flops > 0;
+    double arithmetic = pairs ? flops * products / peaks->pair_flops : flops / peaks->flops;
+    return fmax(arithmetic, bytes_read / peaks->read + bytes_written / peaks->write);
 }

@@ -6,6 +6,7 @@
 
 typedef struct {
     double flops;       /* multiplications and additions a second, with vectors in registers */
+    double pair_flops;  /* of bf16 numbers in pairs, in registers; 0 where the target has no instructions for them */
     double read, write; /* bytes a second, of memory that no cache holds */
 } machine_peaks;
 
@@ -16,7 +17,9 @@ double machine_peak_flops(driver_session *work, int threads);
 /* That and the two directions of memory; false after an error. Takes half a second and 256 MB. */
 bool machine_measure(driver_session *work, int threads, machine_peaks *peaks);
 
-/* The shortest time, in seconds, in which the machine could do the work: whichever binds. */
-double machine_shortest(const machine_peaks *peaks, double flops, double bytes_read, double bytes_written);
+/* The shortest time, in seconds, in which the machine could do the work: whichever binds. Each multiplication takes
+ * `products` of bf16 numbers in pairs; 0: it is one of f32. */
+double machine_shortest(const machine_peaks *peaks, double flops, int products, double bytes_read,
+                        double bytes_written);
 
 #endif

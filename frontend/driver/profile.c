@@ -51,6 +51,7 @@ int driver_profile(driver_session *work) {
     profile_report report = {.memory = work->memory,
                              .sources = &work->sources,
                              .module = work->passes.module,
+                             .program = work->passes.program,
                              .processor = machine_processor(work->memory),
                              .threads = threads,
                              .steps = steps};

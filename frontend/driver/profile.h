@@ -28,6 +28,7 @@ typedef struct {
     arena *memory;
     const source_table *sources;
     const ir_module *module;
+    const kir_program *program;
     const char *processor;
     int threads, steps;
     machine_peaks peaks;

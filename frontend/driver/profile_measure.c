@@ -85,14 +85,23 @@ static void close_run(profile_run *run) {
 /* ---- summing up ----------------------------------------------------------------------------------------------------
  */
 
-static void add_launch(profile_row *row, const rt_launch_info *launch, double seconds, const machine_peaks *peaks) {
+/* The products of bf16 parts for each multiplication of the kernel; 0 where it multiplies f32. */
+static int products_of(const kir_program *program, const char *kernel) {
+    for (int i = 0; i < program->kernel_count; i++)
+        if (strcmp(program->kernels[i]->name, kernel) == 0 && kir_multiplies_pairs(program->kernels[i]))
+            return program->product_parts * (program->product_parts + 1) / 2;
+    return 0;
+}
+
+static void add_launch(profile_row *row, const rt_launch_info *launch, double seconds, int products,
+                       const machine_peaks *peaks) {
     row->launches++;
     row->seconds += seconds;
     row->flops += (double)launch->flops;
     row->bytes_read += (double)launch->bytes_read;
     row->bytes_written += (double)launch->bytes_written;
-    row->shortest +=
-        machine_shortest(peaks, (double)launch->flops, (double)launch->bytes_read, (double)launch->bytes_written);
+    row->shortest += machine_shortest(peaks, (double)launch->flops, products, (double)launch->bytes_read,
+                                      (double)launch->bytes_written);
 }
 
 /* The row of that name and component (NULL: of any), made when it is the first. */
@@ -142,6 +151,7 @@ static void sum_launches(const profile_run *run, profile_report *report) {
     for (int l = 0; l < step->launch_count; l++) {
         const rt_launch_info *launch = &step->launches[l];
         double time = median(all + (int64_t)l * steps, steps);
+        int products = products_of(report->program, launch->kernel);
         profile_row *rows[] = {
             &report->whole,
             find_row(report->memory, &report->components, launch->component, NULL, launch->place),
@@ -149,7 +159,7 @@ static void sum_launches(const profile_run *run, profile_report *report) {
             find_row(report->memory, &report->kernels, launch->kernel, launch->component, launch->place),
         };
         for (int i = 0; i < 4; i++)
-            add_launch(rows[i], launch, time, &report->peaks);
+            add_launch(rows[i], launch, time, products, &report->peaks);
     }
     report->step = median(seconds, collect(track, RT_SPAN_STEP, 0, seconds));
     report->copy = median(seconds, collect(track, RT_SPAN_INPUT, 0, seconds));

@@ -108,8 +108,11 @@ void profile_write_text(const profile_report *report, bool all, text_buffer *out
     text_append(out, "method %s, batch %lld: a step takes %s (median of %d), %d thread%s of %s\n", report->module->name,
                 (long long)report->batch, time_text(memory, report->step), report->steps, report->threads,
                 report->threads == 1 ? "" : "s", report->processor);
-    text_append(out, "measured peak %.0f GFLOP/s; memory read at %.1f, written at %.1f GB/s\n",
-                1e-9 * report->peaks.flops, 1e-9 * report->peaks.read, 1e-9 * report->peaks.write);
+    text_append(out, "measured peak %.0f GFLOP/s", 1e-9 * report->peaks.flops);
+    if (report->peaks.pair_flops > 0)
+        text_append(out, ", of bf16 products %.0f", 1e-9 * report->peaks.pair_flops);
+    text_append(out, "; memory read at %.1f, written at %.1f GB/s\n", 1e-9 * report->peaks.read,
+                1e-9 * report->peaks.write);
     write_head("component", out);
     for (int i = 0; i < report->components.count; i++)
         write_row(report, &report->components.rows[i], report->components.rows[i].name, "", out);
@@ -176,6 +179,8 @@ bool profile_write_json(const profile_report *report, text_buffer *out) {
     rt_json_text(&json, "machine", report->processor);
     rt_json_integer(&json, "threads", report->threads);
     rt_json_real(&json, "peak_gflops", 1e-9 * report->peaks.flops);
+    if (report->peaks.pair_flops > 0)
+        rt_json_real(&json, "peak_pair_gflops", 1e-9 * report->peaks.pair_flops);
     rt_json_real(&json, "peak_read_gb_per_s", 1e-9 * report->peaks.read);
     rt_json_real(&json, "peak_write_gb_per_s", 1e-9 * report->peaks.write);
     rt_json_real(&json, "step_seconds", report->step);
