@@ -83,11 +83,13 @@ static int64_t inner_rows(const panel_matrix *matrix) {
 static void find_rows(const kir_builder *builder, panel_copy *copy) {
     const panel_matrix *matrix = copy->matrix;
     int64_t rows = inner_rows(matrix);
-    kir_index batch = kir_at(0), outer;
+    kir_index batch = kir_at(0), outer = kir_at(0);
     copy->row = kir_plus(kir_at(0), copy->rows_at_once, 0);
     if (matrix->batch > 1)
         divide(builder, copy->row, copy->rows, &batch, &copy->row);
-    divide(builder, copy->row, rows, &outer, &copy->inner);
+    copy->inner = copy->row;
+    if (matrix->outer > 1)
+        divide(builder, copy->row, rows, &outer, &copy->inner);
     copy->second = rows * matrix->inner_stride;
     copy->end = -1;
     if (matrix->parts > 0 && matrix->inner % 2 != 0)
