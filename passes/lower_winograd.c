@@ -11,7 +11,7 @@
 
 enum {
     FEW_TILES = 32,           /* of a block whose patches share the second cache with a panel of products */
-    MANY_TILES = 64,          /* where reading the weights costs more than that, or patches are pairs */
+    MANY_TILES = 64,          /* where reading the weights costs more than that */
     SMALL_WEIGHTS = 4 << 20,  /* bytes at the points: patches are read again for every panel of weights */
     LARGE_WEIGHTS = 16 << 20, /* bytes at the points that the last cache does not keep from block to block */
     LEAST_CHANNELS = 32,      /* below, evaluating costs as much as multiplying saves */
