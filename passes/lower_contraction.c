@@ -28,11 +28,12 @@ int64_t lower_chunk_count(int64_t count, int64_t bytes) {
     return lower_divisor_below(count, limit > MOST_CHUNKS ? MOST_CHUNKS : limit);
 }
 
-kir_index lower_take_digit(const kir_builder *builder, kir_reg *number, int64_t values) {
+kir_index lower_take_digit(const kir_builder *builder, kir_index *number, int64_t values) {
     if (values == 1)
         return kir_at(0);
-    kir_reg count = kir_value(builder, kir_at(values)), digit = kir_op2(builder, KIR_rem, *number, count);
-    *number = kir_op2(builder, KIR_div, *number, count);
+    kir_reg whole = kir_value(builder, *number), count = kir_value(builder, kir_at(values));
+    kir_reg digit = kir_op2(builder, KIR_rem, whole, count);
+    *number = kir_plus(kir_at(0), 1, kir_op2(builder, KIR_div, whole, count));
     return kir_plus(kir_at(0), 1, digit);
 }
 

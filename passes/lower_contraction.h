@@ -17,7 +17,7 @@ int64_t lower_divisor_below(int64_t count, int64_t limit);
 int64_t lower_chunk_count(int64_t count, int64_t bytes);
 /* Emits the division of `number` by so many values: returns the remainder, and the quotient takes the number's place.
  */
-kir_index lower_take_digit(const kir_builder *builder, kir_reg *number, int64_t values);
+kir_index lower_take_digit(const kir_builder *builder, kir_index *number, int64_t values);
 
 /* lower_conv_weights.c: target = the partial sums of all chunks, `elements` each, in order. */
 void lower_join_chunks(lower_context *context, int partial, int target, int64_t chunks, int64_t elements,

@@ -24,7 +24,7 @@ typedef struct {
 
 /* What the best other way needs of a direct convolution's time in f32: measured of Winograd's method
  * (docs/performance.md), in f32 at both strides, and in pairs. */
-static double other_share(const pass_context *pass, const conv_shape *shape) {
+static double share_of_others(const pass_context *pass, const conv_shape *shape) {
     if (!winograd_pays(shape, &pass->target))
         return 1;
     if (shape->stride[0] > 1)
@@ -38,7 +38,7 @@ bool lower_conv_pairs_pay(const pass_context *pass, const conv_shape *shape) {
         return false;
     int64_t places = shape->n * shape->out[0] * shape->out[1], taps = shape->kernel[0] * shape->kernel[1];
     pair_work work = {.multiply_adds = (double)(places * taps) * (double)(shape->channels * shape->filters),
-                      .f32_share = other_share(pass, shape),
+                      .other_share = share_of_others(pass, shape),
                       .rows = shape->n,
                       .columns = shape->filters,
                       .summed = shape->channels,
@@ -251,10 +251,10 @@ static void launch(lower_context *context, pair_core *core, const int buffers[3]
     int64_t parts = conv->target_channels / core->channels, extent = core->source.blocks * core->bands * parts;
     kernel->flops = ir_cost(value) / (double)extent;
     kir_builder builder = {memory, kernel, &kernel->body, value->span};
-    kir_reg number = 0;
+    kir_index number = kir_plus(kir_at(0), 1, 0);
     core->channels_first = kir_plus_index(kir_at(0), core->channels, lower_take_digit(&builder, &number, parts));
     core->band = lower_take_digit(&builder, &number, core->bands);
-    core->block = kir_plus(kir_at(0), 1, number);
+    core->block = number;
     for (int64_t v = 0; v < conv->phase_counts[0]; v++)
         for (int64_t h = 0; h < conv->phase_counts[1]; h++) {
             core->phase[0] = &conv->phases[0][v];

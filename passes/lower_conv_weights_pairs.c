@@ -147,14 +147,14 @@ static void launch(lower_context *context, pair_weights *work, const int buffers
     int64_t channel_parts = shape->channels / work->channels, filter_parts = shape->filters / work->filters;
     int64_t extent = work->chunks * channel_parts * filter_parts;
     kernel->flops = ir_cost(value) / (double)extent;
-    kir_reg number = 0;
+    kir_index number = kir_plus(kir_at(0), 1, 0);
     work->filters_first = kir_plus_index(kir_at(0), work->filters, lower_take_digit(&builder, &number, filter_parts));
     work->channels_first =
         kir_plus_index(kir_at(0), work->channels, lower_take_digit(&builder, &number, channel_parts));
-    work->chunk = kir_plus(kir_at(0), 1, number);
+    work->chunk = number;
     kir_index part = lower_take_digit(&builder, &number, shape->out[0] / work->chunk_rows);
     work->chunk_row = kir_plus_index(kir_at(0), work->chunk_rows, part);
-    work->block = kir_plus(kir_at(0), chunk_blocks(work), number);
+    work->block = kir_plus_index(kir_at(0), chunk_blocks(work), number);
     if (!is_one_step(work))
         clear_sums(&builder, work);
     emit_steps(&builder, work);

@@ -14,7 +14,7 @@ typedef struct {
 
 bool lower_dot_pairs_pay(const pass_context *pass, const dot_sizes *sizes) {
     pair_work work = {.multiply_adds = (double)(sizes->batch * sizes->m) * (double)(sizes->n * sizes->k),
-                      .f32_share = 1,
+                      .other_share = 1,
                       .rows = sizes->m,
                       .columns = sizes->n,
                       .summed = sizes->k,

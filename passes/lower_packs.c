@@ -6,7 +6,7 @@
 #include "passes/pair_forms.h"
 #include "passes/transpose.h"
 
-enum { WAYS = 2, MOST_PACKS = 16, MOST_LANES = 16, WAITING_BYTES = 64 << 10 };
+enum { WAYS = 2, MOST_PACKS = 16, WAITING_BYTES = 64 << 10 };
 
 typedef struct {
     int value; /* number among the values */
@@ -208,16 +208,8 @@ static void turn(packing *work, const pack *to, kir_index first) {
     kir_index at = kir_plus_index(kir_plus_index(kir_at(0), maps->block, work->block), maps->row, work->row);
     at = kir_plus(kir_plus_index(kir_plus(at, maps->part, part), maps->place, first), maps->place, column);
     at = kir_plus(at, maps->number_to, channel);
-    kir_reg square[MOST_LANES];
-    for (int i = 0; i < lanes; i++) {
-        square[i] = kir_load(&body, to->waiting, from, lanes, lanes);
-        from.base += lanes;
-    }
-    transpose_vectors(&body, square, lanes);
-    for (int i = 0; i < lanes; i++) {
-        kir_store(&body, to->argument, at, square[i], lanes);
-        at.base += maps->number_to;
-    }
+    transpose_copy(&body, &(transpose_square){to->argument, at, maps->number_to},
+                   &(transpose_square){to->waiting, from, lanes}, lanes);
 }
 
 static void launch(packing *work) {

@@ -3,8 +3,8 @@
 #include <assert.h>
 
 /* Multiply-adds that units do while vectors do one of f32, and what splitting one number costs in multiply-adds of
- * f32. Measured of whole convolutions on matrix units, whose peak of 16 the caches do not feed; dot products of pairs
- * from their peak; splitting as one of several forms that a kernel of elements writes. */
+ * f32 (docs/precision.md): from whole convolutions on matrix units, whose peak of 16 the caches do not feed; dot
+ * products of pairs from their peak. */
 enum { UNITS_RATE = 10, DOTS_RATE = 2, SPLITTING = 4, HALF_TILE = PAIR_UNIT / 2 };
 
 bool lower_fills_tiles(int64_t rows, int64_t columns, int64_t summed) {
@@ -19,7 +19,7 @@ bool lower_pairs_pay(const pass_context *pass, const pair_work *work) {
     bool dots = pass->target.pair_products && !pass->target.matrix_units;
     double products = parts * (parts + 1) / 2;
     double time = work->multiply_adds * products / (dots ? DOTS_RATE : UNITS_RATE);
-    return time + (double)(SPLITTING * parts * work->numbers) < work->multiply_adds * work->f32_share;
+    return time + (double)(SPLITTING * parts * work->numbers) < work->multiply_adds * work->other_share;
 }
 
 static void set_strides(pair_maps *maps, const int64_t size[2]) {

@@ -11,7 +11,7 @@
 /* A contraction whose precision is to be chosen. */
 typedef struct {
     double multiply_adds;
-    double f32_share;              /* of them that f32 needs: less than 1 by Winograd's method */
+    double other_share;            /* of them that the best other way takes in f32's time: 1 by plain sums in f32 */
     int64_t rows, columns, summed; /* of the products of matrices that it is made of */
     int64_t numbers;               /* of both operands */
 } pair_work;

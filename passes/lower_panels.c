@@ -62,18 +62,6 @@ static void emit_panel(kir_builder *builder, kir_index first, int64_t size, void
     }
 }
 
-/* number = *quotient * divisor + *rest; a divisor of 1 needs no division. */
-static void divide(const kir_builder *builder, kir_index number, int64_t divisor, kir_index *quotient,
-                   kir_index *rest) {
-    *quotient = number;
-    *rest = kir_at(0);
-    if (divisor == 1)
-        return;
-    kir_reg value = kir_value(builder, number), by = kir_value(builder, kir_at(divisor));
-    *quotient = kir_plus(kir_at(0), 1, kir_op2(builder, KIR_div, value, by));
-    *rest = kir_plus(kir_at(0), 1, kir_op2(builder, KIR_rem, value, by));
-}
-
 /* Rows of a matrix's inner axis, pairs counting as one. */
 static int64_t inner_rows(const panel_matrix *matrix) {
     return matrix->parts > 0 ? (matrix->inner + 1) / 2 : matrix->inner;
@@ -85,11 +73,15 @@ static void find_rows(const kir_builder *builder, panel_copy *copy) {
     int64_t rows = inner_rows(matrix);
     kir_index batch = kir_at(0), outer = kir_at(0);
     copy->row = kir_plus(kir_at(0), copy->rows_at_once, 0);
-    if (matrix->batch > 1)
-        divide(builder, copy->row, copy->rows, &batch, &copy->row);
+    if (matrix->batch > 1) {
+        batch = copy->row;
+        copy->row = lower_take_digit(builder, &batch, copy->rows);
+    }
     copy->inner = copy->row;
-    if (matrix->outer > 1)
-        divide(builder, copy->row, rows, &outer, &copy->inner);
+    if (matrix->outer > 1) {
+        outer = copy->row;
+        copy->inner = lower_take_digit(builder, &outer, rows);
+    }
     copy->second = rows * matrix->inner_stride;
     copy->end = -1;
     if (matrix->parts > 0 && matrix->inner % 2 != 0)

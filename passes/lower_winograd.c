@@ -57,12 +57,13 @@ bool winograd_pays(const conv_shape *shape, const kir_target *cpu) {
            shape->channels >= LEAST_CHANNELS && shape->filters >= LEAST_CHANNELS && places >= LEAST_PLACES;
 }
 
+/* Not of single parts: their errors, which the transforms make grow, would no longer be those of bf16. */
 int winograd_parts(const pass_context *pass, const conv_shape *shape) {
     winograd_method method = winograd_stride_1();
     winograd_tiling tiling = winograd_tiling_new(shape->n, shape->out, method.outputs, MANY_TILES);
     int64_t numbers = (int64_t)method.points * method.points * tiling.tiles * tiling.extent;
     pair_work work = {.multiply_adds = (double)numbers * (double)(shape->channels * shape->filters),
-                      .f32_share = 1,
+                      .other_share = 1,
                       .rows = tiling.tiles,
                       .columns = shape->filters,
                       .summed = shape->channels,

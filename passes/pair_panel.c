@@ -28,30 +28,38 @@ int64_t pair_panel_rows(const kir_target *target, int64_t rows, int64_t columns)
 /* ---- splitting ----------------------------------------------------------------------------------------------------
  */
 
-static kir_reg bits_of(const kir_builder *builder, kir_reg a) {
-    return kir_op1(builder, KIR_bitcast, a);
+static kir_type words_of(const kir_builder *builder, kir_reg x) {
+    return kir_vector_type(KIR_I32, builder->kernel->registers[x].lanes);
 }
 
-/* The pair of two numbers, each rounded to bf16 as KIR_pair does but for halves, which go away from 0: where a rest
- * follows, it makes no difference, and takes less than half the time. */
-static kir_reg rounded_pair(const kir_builder *builder, kir_reg a, kir_reg b, kir_type words) {
-    kir_reg half = kir_number(builder, words, 1 << 15), bits = kir_number(builder, words, 16);
-    kir_reg low = kir_op2(builder, KIR_add, bits_of(builder, a), half);
-    kir_reg high = kir_op2(builder, KIR_add, bits_of(builder, b), half);
-    low = kir_op2(builder, KIR_and, kir_op2(builder, KIR_shift_right, low, bits), kir_number(builder, words, 65535));
-    high = kir_op2(builder, KIR_and, high, kir_number(builder, words, -65536));
-    return kir_op2(builder, KIR_or, low, high);
+kir_reg pair_rounded_bits(const kir_builder *builder, kir_reg x) {
+    kir_type words = words_of(builder, x);
+    return kir_op2(builder, KIR_add, kir_op1(builder, KIR_bitcast, x), kir_number(builder, words, 1 << 15));
+}
+
+kir_reg pair_upper_half(const kir_builder *builder, kir_reg bits) {
+    return kir_op2(builder, KIR_and, bits, kir_number(builder, words_of(builder, bits), -65536));
+}
+
+kir_reg pair_joined(const kir_builder *builder, kir_reg low, kir_reg high) {
+    kir_type words = words_of(builder, low);
+    kir_reg moved = kir_op2(builder, KIR_shift_right, low, kir_number(builder, words, 16));
+    moved = kir_op2(builder, KIR_and, moved, kir_number(builder, words, 65535));
+    return kir_op2(builder, KIR_or, moved, pair_upper_half(builder, high));
+}
+
+/* a less what its bits, rounded, hold in their upper half. */
+static kir_reg rest_of(const kir_builder *builder, kir_reg a, kir_reg rounded) {
+    return kir_op2(builder, KIR_sub, a, kir_op1(builder, KIR_bitcast, pair_upper_half(builder, rounded)));
 }
 
 /* The parts of two numbers, a pair each. */
 static void split(const kir_builder *builder, kir_reg a, kir_reg b, int parts, kir_reg out[PAIR_MOST_PARTS]) {
-    kir_type words = kir_vector_type(KIR_I32, builder->kernel->registers[a].lanes);
     for (int part = 0; part + 1 < parts; part++) {
-        out[part] = rounded_pair(builder, a, b, words);
-        kir_reg low = kir_op2(builder, KIR_shift_left, out[part], kir_number(builder, words, 16));
-        kir_reg high = kir_op2(builder, KIR_and, out[part], kir_number(builder, words, -65536));
-        a = kir_op2(builder, KIR_sub, a, bits_of(builder, low));
-        b = kir_op2(builder, KIR_sub, b, bits_of(builder, high));
+        kir_reg low = pair_rounded_bits(builder, a), high = pair_rounded_bits(builder, b);
+        out[part] = pair_joined(builder, low, high);
+        a = rest_of(builder, a, low);
+        b = rest_of(builder, b, high);
     }
     out[parts - 1] = kir_op2(builder, KIR_pair, a, b);
 }

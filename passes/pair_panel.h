@@ -75,6 +75,13 @@ void pair_panel_emit(const kir_builder *builder, const pair_panel *panel);
 void pair_panel_copy(const kir_builder *builder, const pair_panel *panel, int sums, kir_index from, kir_index first,
                      kir_index limit);
 
+/* The bits of an F32 number, in whose upper half stands its bf16: as KIR_pair rounds, but halves go away from 0. Where
+ * a rest follows it makes no difference, and takes less time. */
+kir_reg pair_rounded_bits(const kir_builder *builder, kir_reg x);
+/* The upper half alone; and the pair of both upper halves. */
+kir_reg pair_upper_half(const kir_builder *builder, kir_reg bits);
+kir_reg pair_joined(const kir_builder *builder, kir_reg low, kir_reg high);
+
 /* Splits two F32 numbers a and b and stores the first `count` lanes of each part, a pair each, `stride` elements apart.
  */
 void pair_store_parts(const kir_builder *builder, int parts, int to, kir_index at, int64_t stride, kir_reg a, kir_reg b,

@@ -394,6 +394,10 @@ static kir_index score_index(const lower_kernel *kernel, const score_plan *plan,
     return kir_plus(kir_plus(kernel->scores->origin, plan->tile_stride, row), 1, column);
 }
 
+static kir_reg largest_lane(const kir_builder *builder, kir_reg vector, int lanes) {
+    return lanes > 1 ? kir_op1(builder, KIR_max_lanes, vector) : vector;
+}
+
 /* Settles the scores, and finds the largest of each row and column; returns the least of those of rows. */
 static kir_reg settle_scores(lower_kernel *kernel, const score_plan *plan, const score_place *place,
                              const both_ways *work) {
@@ -414,15 +418,11 @@ static kir_reg settle_scores(lower_kernel *kernel, const score_plan *plan, const
     kir_into(&body, largest, KIR_max, largest, score, -1);
     kir_reg before = kir_load(&body, work->column_largest, at_column, plan->lanes, plan->lanes);
     kir_store(&body, work->column_largest, at_column, kir_op2(&body, KIR_max, before, score), plan->lanes);
-    kir_reg of_row = plan->lanes > 1 ? kir_op1(&over_rows, KIR_max_lanes, largest) : largest;
+    kir_reg of_row = largest_lane(&over_rows, largest, plan->lanes);
     kir_store(&over_rows, work->row_largest, kir_plus(kir_at(0), 1, row), of_row, 1);
     kir_into(&over_rows, least, KIR_min, least, of_row, -1);
     kernel->builder = outer;
     return least;
-}
-
-static kir_reg largest_lane(const kir_builder *builder, kir_reg vector, int lanes) {
-    return lanes > 1 ? kir_op1(builder, KIR_max_lanes, vector) : vector;
 }
 
 /* Finds the tile's largest score; BOOL: whether every row and column, the least of which is `least` or found here, has

@@ -245,21 +245,6 @@ static kir_reg inside(const kir_builder *builder, const score_plan *plan, const 
     return weights;
 }
 
-static kir_reg bits_of(const kir_builder *builder, kir_reg x) {
-    return kir_op1(builder, KIR_bitcast, x);
-}
-
-static kir_reg upper_half(const kir_builder *builder, kir_reg bits) {
-    return kir_op2(builder, KIR_and, bits, kir_number(builder, words(), -65536));
-}
-
-/* The upper halves of both: low's in the lower half of the words. */
-static kir_reg joined(const kir_builder *builder, kir_reg low, kir_reg high) {
-    kir_reg moved = kir_op2(builder, KIR_shift_right, low, kir_number(builder, words(), 16));
-    moved = kir_op2(builder, KIR_and, moved, kir_number(builder, words(), 65535));
-    return kir_op2(builder, KIR_or, moved, upper_half(builder, high));
-}
-
 /* Pairs of one part each: rows with rows, and columns with columns. */
 static void store_part(const kir_builder *builder, const score_plan *plan, const score_unit_weights *to,
                        kir_index by_row, kir_index by_column, kir_reg numbers[2][2]) {
@@ -268,20 +253,19 @@ static void store_part(const kir_builder *builder, const score_plan *plan, const
         if (to->by_row >= 0)
             kir_store(builder, to->by_row, by_row,
                       single ? kir_op2(builder, KIR_pair, numbers[i][0], numbers[i][1])
-                             : joined(builder, numbers[i][0], numbers[i][1]),
+                             : pair_joined(builder, numbers[i][0], numbers[i][1]),
                       PAIR_UNIT);
         if (to->by_column >= 0)
             kir_store(builder, to->by_column, by_column,
                       single ? kir_op2(builder, KIR_pair, numbers[0][i], numbers[1][i])
-                             : joined(builder, numbers[0][i], numbers[1][i]),
+                             : pair_joined(builder, numbers[0][i], numbers[1][i]),
                       PAIR_UNIT);
         by_row.base += row_tile(plan);
         by_column.base += column_tile(plan);
     }
 }
 
-/* A part is a number's upper half after half of the lower one's range is added: rounded to nearest, halves away from 0,
- * which splits both ways at once and needs fewer instructions than to nearest even. */
+/* Rounded bits serve the pairs of both ways. */
 void score_units_store(const kir_builder *builder, const score_plan *plan, const score_place *place,
                        const score_unit_weights *to, const score_square *at, kir_reg weights[2][2]) {
     int64_t each = plan->parts * PAIR_TILE;
@@ -296,14 +280,12 @@ void score_units_store(const kir_builder *builder, const score_plan *plan, const
                 inside(builder, plan, place, score_square_row(at, r), score_square_column(at, c), weights[r][c]);
     for (int part = 0; part < plan->parts; part++) {
         for (int r = 0; r < 2 && plan->parts > 1; r++)
-            for (int c = 0; c < 2; c++) {
-                kir_reg half = kir_number(builder, words(), 32768);
-                halves[r][c] = kir_op2(builder, KIR_add, bits_of(builder, numbers[r][c]), half);
-            }
+            for (int c = 0; c < 2; c++)
+                halves[r][c] = pair_rounded_bits(builder, numbers[r][c]);
         store_part(builder, plan, to, by_row, by_column, plan->parts > 1 ? halves : numbers);
         for (int r = 0; r < 2 && part + 1 < plan->parts; r++)
             for (int c = 0; c < 2; c++) {
-                kir_reg rounded = bits_of(builder, upper_half(builder, halves[r][c]));
+                kir_reg rounded = kir_op1(builder, KIR_bitcast, pair_upper_half(builder, halves[r][c]));
                 numbers[r][c] = kir_op2(builder, KIR_sub, numbers[r][c], rounded);
             }
         by_row.base += PAIR_TILE;

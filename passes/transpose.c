@@ -17,3 +17,18 @@ void transpose_vectors(const kir_builder *builder, kir_reg *vectors, int lanes) 
         memcpy(vectors, shuffled, (size_t)lanes * sizeof *vectors);
     }
 }
+
+static kir_index place_of(const transpose_square *square, int number) {
+    kir_index at = square->first;
+    at.base += number * square->stride;
+    return at;
+}
+
+void transpose_copy(const kir_builder *builder, const transpose_square *to, const transpose_square *from, int lanes) {
+    kir_reg vectors[MOST_LANES];
+    for (int i = 0; i < lanes; i++)
+        vectors[i] = kir_load(builder, from->argument, place_of(from, i), lanes, lanes);
+    transpose_vectors(builder, vectors, lanes);
+    for (int i = 0; i < lanes; i++)
+        kir_store(builder, to->argument, place_of(to, i), vectors[i], lanes);
+}

@@ -7,8 +7,6 @@
 #include "passes/pair_panel.h"
 #include "passes/transpose.h"
 
-enum { MOST_LANES = 16 };
-
 /* Where the sums of a channel with the filters at work are. */
 static kir_index sum_at(const winograd_sums *work, kir_index channel) {
     kir_index at = kir_plus_index(work->sum_base, work->sum_point, work->sum_number);
@@ -85,16 +83,8 @@ static void emit_turned(const kir_builder *builder, const winograd_sums *work) {
     from = kir_plus_index(kir_plus(from, maps->tiles, panel), lanes, kir_plus(work->first_tile, 1, tile));
     kir_index to = kir_plus(kir_plus(kir_at(0), work->tiles * channels, part), channels, tile);
     to = kir_plus(to, lanes, panel);
-    kir_reg square[MOST_LANES];
-    for (int i = 0; i < lanes; i++) {
-        square[i] = kir_load(&body, maps->points, from, lanes, lanes);
-        from.base += lanes;
-    }
-    transpose_vectors(&body, square, lanes);
-    for (int i = 0; i < lanes; i++) {
-        kir_store(&body, work->turned, to, square[i], lanes);
-        to.base += lanes;
-    }
+    transpose_copy(&body, &(transpose_square){work->turned, to, lanes}, &(transpose_square){maps->points, from, lanes},
+                   lanes);
 }
 
 /* A few channels with a panel of filters. */
