@@ -56,33 +56,43 @@ static kir_kernel *arithmetic_kernel(arena *memory, const kir_target *target) {
     return kernel;
 }
 
-/* Products of pairs: of tiles, two by two, where the target has matrix units, else of vectors. */
+/* Products of pairs by vectors, in chains. */
+static void multiply_vectors(const kir_builder *builder, const kir_target *target, int pairs, int sums) {
+    kir_builder body;
+    kir_reg results[ACCUMULATORS], operand = kir_load(builder, pairs, kir_at(0), target->lanes, target->lanes);
+    start_sums(builder, kir_vector_type(KIR_F32, target->lanes), results);
+    kir_loop(builder, kir_at(0), kir_at(PEAK_STEPS), 1, &body);
+    for (int i = 0; i < ACCUMULATORS; i++)
+        kir_into(&body, results[i], KIR_dot_pairs, operand, operand, results[i]);
+    add_up(builder, results);
+    kir_store(builder, sums, kir_at(0), results[0], target->lanes);
+}
+
+/* By tiles of the matrix units. */
+static void multiply_tiles(const kir_builder *builder, int pairs, int sums) {
+    kir_builder body;
+    kir_reg results[UNIT_SUMS], operands[2];
+    for (int i = 0; i < 2; i++)
+        operands[i] = kir_tile_load(builder, pairs, kir_at(0), kir_tile_type(KIR_I32, UNIT, UNIT), UNIT);
+    for (int i = 0; i < UNIT_SUMS; i++)
+        results[i] = kir_tile_zero(builder, kir_tile_type(KIR_F32, UNIT, UNIT));
+    kir_loop(builder, kir_at(0), kir_at(PEAK_STEPS), 1, &body);
+    for (int i = 0; i < UNIT_SUMS; i++)
+        kir_into(&body, results[i], KIR_tile_multiply, operands[0], operands[1], results[i]);
+    for (int i = 0; i < UNIT_SUMS; i++)
+        kir_tile_store(builder, sums, kir_at(0), results[i], UNIT);
+}
+
 static kir_kernel *pair_kernel(arena *memory, const kir_target *target) {
     source_span nowhere = {0};
     kir_kernel *kernel = kir_kernel_new(memory, "peak", nowhere);
     int pairs = kir_argument_add(memory, kernel, "pairs", KIR_I32, PAIR_NUMBERS, true, false);
     int sums = kir_argument_add(memory, kernel, "sums", KIR_F32, PAIR_NUMBERS, true, true);
-    kir_builder builder = {memory, kernel, &kernel->body, nowhere}, body;
-    kir_reg operands[2], results[ACCUMULATORS];
-    kir_type numbers = kir_tile_type(KIR_I32, UNIT, UNIT), totals = kir_tile_type(KIR_F32, UNIT, UNIT);
-    int count = target->matrix_units ? UNIT_SUMS : ACCUMULATORS;
-    for (int i = 0; i < 2; i++)
-        operands[i] = target->matrix_units ? kir_tile_load(&builder, pairs, kir_at(0), numbers, UNIT)
-                                           : kir_load(&builder, pairs, kir_at(0), target->lanes, target->lanes);
-    if (!target->matrix_units)
-        start_sums(&builder, kir_vector_type(KIR_F32, target->lanes), results);
-    for (int i = 0; target->matrix_units && i < count; i++)
-        results[i] = kir_tile_zero(&builder, totals);
-    kir_loop(&builder, kir_at(0), kir_at(PEAK_STEPS), 1, &body);
-    for (int i = 0; i < count; i++)
-        kir_into(&body, results[i], target->matrix_units ? KIR_tile_multiply : KIR_dot_pairs, operands[0], operands[1],
-                 results[i]);
-    if (!target->matrix_units) {
-        add_up(&builder, results);
-        kir_store(&builder, sums, kir_at(0), results[0], target->lanes);
-    }
-    for (int i = 0; target->matrix_units && i < count; i++)
-        kir_tile_store(&builder, sums, kir_at(0), results[i], UNIT);
+    kir_builder builder = {memory, kernel, &kernel->body, nowhere};
+    if (target->matrix_units)
+        multiply_tiles(&builder, pairs, sums);
+    else
+        multiply_vectors(&builder, target, pairs, sums);
     return kernel;
 }
 
