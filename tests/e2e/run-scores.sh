@@ -14,6 +14,7 @@ losses() {
     sed 's/.*"loss": \([^,]*\).*/\1/' "$work/$name/metrics.jsonl" >"$work/$name.losses"
 }
 
+tolerance=1e-4
 # alike SPEC DEFINITION…: with fuse-contrastive and without it, step by step to rounding; the pass must have found something
 alike() {
     spec=$1
@@ -22,20 +23,22 @@ alike() {
     grep -q 'never stored\|kept as products' "$work/remarks" || { echo "$spec: nothing was fused"; exit 1; }
     losses fused "$spec" "$@"
     losses stored "$spec" "$@" --disable-pass=fuse-contrastive
-    paste "$work/fused.losses" "$work/stored.losses" | awk -v name="$spec" '
-        { error = ($1 - $2) / $2; if (error < 0) error = -error; if (error > worst) worst = error; good += error <= 1e-4 }
+    paste "$work/fused.losses" "$work/stored.losses" | awk -v name="$spec" -v tolerance="$tolerance" '
+        { error = ($1 - $2) / $2; if (error < 0) error = -error; if (error > worst) worst = error; good += error <= tolerance }
         END { printf "%s: %d of 6 losses alike, worst relative difference %.2g\n", name, good, worst; exit good != 6 }'
     rm -rf "$work/fused" "$work/stored"
 }
 
-# In f32: of the parts of other precisions fused scores leave out more than stored ones, which Adam's first steps, of one
-# size whatever the gradient's, make 1e-3 of.
+# In f32: in other precisions fused scores are products of parts at any size, stored ones of this size are not.
 alike simclr --precision=f32 -D batch=32 -D width=4
 alike amdim --precision=f32 -D batch=16 -D width=8 -D "encoder=amdim_encoder(depth=2)"
 alike cpc --precision=f32 -D batch=8 -D width=8 -D encoder=cpc_resnet50 -D context=16 -D blocks=2
 # At its own rate, six steps of momentum make 1e-4 of a rounding that crosses the kink of a relu.
 alike moco --precision=f32 -D batch=32 -D width=4 -D negatives=320 -D lr=1e-3
 alike yadim --precision=f32 -D batch=16 -D width=4 -D encoder=resnet18
+# Adam's first steps, of one size whatever the gradient's, make 1e-3 of what two parts leave out.
+tolerance=5e-3
+alike simclr --precision=f32x2 -D batch=32 -D width=4
 
 # A kept product is read in the tiles in which it was written, however many results the passes have.
 cat >"$work/two.csl" <<'SPEC'

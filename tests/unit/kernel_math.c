@@ -126,6 +126,8 @@ static const struct {
     {exp_to_18, "exp", -INFINITY, 0},
     {exp_to_13, "exp", -INFINITY, 0},
     {exp_to_18, "exp", INFINITY, INFINITY},
+    {exp_to_18, "exp", 88.4f, INFINITY},
+    {exp_to_13, "exp", 88.4f, INFINITY},
     {exp_to_13, "exp", NAN, NAN},
     {exp_falling, "exp", -INFINITY, 0},
     {exp_falling, "exp", 0.0f, 1},
