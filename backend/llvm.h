@@ -35,6 +35,22 @@ typedef struct {
     LLVMMetadataRef *files; /* of the source table, made when first needed */
 } llvm_unit;
 
+/* Where a kernel's tiles are: each in a register of the matrix units, until after its last node. */
+enum { LLVM_TILE_UNITS = 8 };
+
+typedef struct {
+    kir_reg reg;
+    int unit;
+    const kir_node *last;
+} llvm_tile_place;
+
+typedef struct {
+    llvm_tile_place *places;
+    int count;
+    kir_type shapes[LLVM_TILE_UNITS]; /* of the registers that are used */
+    int unit_count;
+} llvm_tiles;
+
 /* A kernel while it is written. A register is a value, or, where it is assigned again, a slot on the stack. */
 typedef struct {
     llvm_unit *unit;
@@ -45,6 +61,7 @@ typedef struct {
     LLVMValueRef *values;    /* of those, once assigned */
     LLVMValueRef *slots;     /* of the others, once needed */
     int64_t *multiples;      /* by register: kir_find_multiples */
+    llvm_tiles tiles;        /* on matrix units */
     LLVMMetadataRef scope;
     LLVMBasicBlockRef entry;
 } llvm_kernel;
@@ -106,9 +123,20 @@ void llvm_find_plain_registers(const kir_kernel *kernel, arena *memory, bool *pl
 void llvm_write_instruction(const llvm_kernel *write, const kir_node *node);
 LLVMValueRef llvm_load(const llvm_kernel *write, const kir_node *node);
 void llvm_store(const llvm_kernel *write, const kir_node *node);
-/* What a tile is between its instructions: a value of the matrix units, or rows in memory. */
+/* What a tile is where there are no matrix units: its rows. */
 LLVMTypeRef llvm_tile_type(const llvm_unit *unit, kir_type type);
 void llvm_write_tile(const llvm_kernel *write, const kir_node *node);
+
+/* ---- llvm_tile_places.c */
+void llvm_find_tile_places(const kir_kernel *kernel, arena *memory, llvm_tiles *tiles);
+
+/* ---- llvm_tile_units.c: tiles in the registers of the matrix units, which are set up when a kernel's function begins
+ * and given back when it ends. */
+void llvm_write_tile_units_begin(const llvm_kernel *write);
+void llvm_write_tile_units_end(const llvm_kernel *write);
+void llvm_write_unit_tile(const llvm_kernel *write, const kir_node *node);
+/* Forgets the tiles that nothing needs after the node. */
+void llvm_write_tile_releases(const llvm_kernel *write, const kir_node *node);
 
 /* ---- llvm_program.c: the functions, the manifest and the table of entries, which make a unit the program's. */
 void llvm_declare_kernel(const llvm_unit *unit, const kir_kernel *kernel);

@@ -134,6 +134,7 @@ static void write_block(const llvm_kernel *write, const kir_block *block) {
         case KIR_LOOP: write_loop(write, node); break;
         case KIR_IF: write_if(write, node); break;
         }
+        llvm_write_tile_releases(write, node);
     }
 }
 
@@ -188,6 +189,7 @@ static void write_iterations(llvm_kernel *write) {
     LLVMBasicBlockRef start = new_block(write, "start"), head = new_block(write, "iterations");
     LLVMBasicBlockRef body = new_block(write, "iteration"), after = new_block(write, "done");
     LLVMPositionBuilderAtEnd(builder, start);
+    llvm_write_tile_units_begin(write);
     llvm_set(write, 0, LLVMGetParam(write->function, (unsigned)count));
     LLVMBuildBr(builder, head);
     LLVMPositionBuilderAtEnd(builder, head);
@@ -199,6 +201,7 @@ static void write_iterations(llvm_kernel *write) {
     llvm_set(write, 0, LLVMBuildNSWAdd(builder, llvm_get(write, 0), llvm_i64(unit, 1), ""));
     LLVMBuildBr(builder, head);
     LLVMPositionBuilderAtEnd(builder, after);
+    llvm_write_tile_units_end(write);
     LLVMBuildRetVoid(builder);
     LLVMPositionBuilderAtEnd(builder, write->entry);
     LLVMBuildBr(builder, start);
@@ -267,6 +270,8 @@ void llvm_write_kernel(llvm_unit *unit, const kir_kernel *kernel) {
     write.multiples = arena_alloc(memory, (size_t)kernel->register_count * sizeof *write.multiples);
     llvm_find_plain_registers(kernel, memory, write.plain);
     kir_find_multiples(kernel, write.multiples);
+    if (unit->target->matrix_units)
+        llvm_find_tile_places(kernel, memory, &write.tiles);
     write.function = body_function(&write);
     write.scope = llvm_debug_function(unit, write.function, kernel->name, kernel->span);
     llvm_debug_place(unit, write.scope, kernel->span);

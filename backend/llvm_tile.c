@@ -1,65 +1,14 @@
-/* Matrix tiles in LLVM: values of the matrix units where the target has them, else arrays on the stack whose rows are
- * worked on one after the other. */
+/* Matrix tiles in LLVM without matrix units: arrays whose rows are worked on one after the other. */
 #include "backend/llvm.h"
 
 static kir_type type_of(const llvm_kernel *write, kir_reg reg) {
     return write->kernel->registers[reg];
 }
 
-static LLVMValueRef i16(const llvm_unit *unit, int64_t number) {
-    return LLVMConstInt(unit->i16, (unsigned long long)number, false);
-}
-
-static int row_bytes(kir_type type) {
-    return type.lanes * (int)kir_element_bytes(type.element);
-}
-
-/* Neighbouring pairs of bf16 numbers lie in one row; AMX counts a row in bytes. */
 LLVMTypeRef llvm_tile_type(const llvm_unit *unit, kir_type type) {
-    if (unit->target->matrix_units)
-        return LLVMX86AMXTypeInContext(unit->context);
     return LLVMArrayType2(LLVMVectorType(llvm_element_type(unit, type.element), (unsigned)type.lanes),
                           (unsigned)type.rows);
 }
-
-/* ---- the matrix units
- * ------------------------------------------------------------------------------------------------ */
-
-static LLVMValueRef byte_stride(const llvm_kernel *write, const kir_node *node, kir_type type) {
-    return llvm_i64(write->unit, node->stride * kir_element_bytes(type.element));
-}
-
-static void unit_instruction(const llvm_kernel *write, const kir_node *node) {
-    llvm_unit *unit = write->unit;
-    kir_type type = type_of(write, node->opcode == KIR_tile_store ? node->operands[0] : node->result);
-    LLVMValueRef rows = i16(unit, type.rows), bytes = i16(unit, row_bytes(type));
-    if (node->opcode == KIR_move) {
-        llvm_set(write, node->result, llvm_get(write, node->operands[0]));
-    } else if (node->opcode == KIR_tile_zero) {
-        LLVMValueRef operands[] = {rows, bytes};
-        llvm_set(write, node->result, llvm_intrinsic(unit, "llvm.x86.tilezero.internal", NULL, 0, operands, 2));
-    } else if (node->opcode == KIR_tile_load || node->opcode == KIR_tile_load_past) {
-        LLVMValueRef operands[] = {rows, bytes, llvm_address(write, node), byte_stride(write, node, type)};
-        const char *load =
-            node->opcode == KIR_tile_load ? "llvm.x86.tileloadd64.internal" : "llvm.x86.tileloaddt164.internal";
-        llvm_set(write, node->result, llvm_intrinsic(unit, load, NULL, 0, operands, 4));
-    } else if (node->opcode == KIR_tile_store) {
-        LLVMValueRef operands[] = {rows, bytes, llvm_address(write, node), byte_stride(write, node, type),
-                                   llvm_get(write, node->operands[0])};
-        llvm_intrinsic(unit, "llvm.x86.tilestored64.internal", NULL, 0, operands, 5);
-    } else {
-        LLVMValueRef operands[] = {rows,
-                                   bytes,
-                                   i16(unit, row_bytes(type_of(write, node->operands[0]))),
-                                   llvm_get(write, node->operands[2]),
-                                   llvm_get(write, node->operands[0]),
-                                   llvm_get(write, node->operands[1])};
-        llvm_set(write, node->result, llvm_intrinsic(unit, "llvm.x86.tdpbf16ps.internal", NULL, 0, operands, 6));
-    }
-}
-
-/* ---- without them
- * ---------------------------------------------------------------------------------------------------- */
 
 static LLVMTypeRef row_type(const llvm_unit *unit, kir_type type) {
     return LLVMVectorType(llvm_element_type(unit, type.element), (unsigned)type.lanes);
@@ -158,7 +107,7 @@ static void row_instruction(const llvm_kernel *write, const kir_node *node) {
 
 void llvm_write_tile(const llvm_kernel *write, const kir_node *node) {
     if (write->unit->target->matrix_units)
-        unit_instruction(write, node);
+        llvm_write_unit_tile(write, node);
     else
         row_instruction(write, node);
 }

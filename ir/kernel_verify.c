@@ -177,15 +177,15 @@ typedef struct {
 static bool same_rule(const kir_node *node, const node_types *t) {
     int operands = kir_op_operands(node->opcode);
     kir_type type = operands ? t->a : t->result;
-    bool plain = type.rows == 0 || node->opcode == KIR_move;
-    return plain && type_equal(type, t->result) && (operands < 2 || type_equal(t->b, type)) &&
+    return type.rows == 0 && type_equal(type, t->result) && (operands < 2 || type_equal(t->b, type)) &&
            (operands < 3 || type_equal(t->c, type));
 }
 
-static bool multiply_rule(const node_types *t) {
+static bool multiply_rule(const kir_node *node, const node_types *t) {
     int each = t->a.element == KIR_BF16 ? 2 : 1; /* lanes that make a pair */
-    return t->b.element == t->a.element && t->c.element == KIR_F32 && type_equal(t->c, t->result) && t->a.rows > 0 &&
-           t->a.rows == t->c.rows && t->a.lanes == each * t->b.rows && t->b.lanes == each * t->c.lanes;
+    return node->result == node->operands[2] && t->b.element == t->a.element && t->c.element == KIR_F32 &&
+           type_equal(t->c, t->result) && t->a.rows > 0 && t->a.rows == t->c.rows && t->a.lanes == each * t->b.rows &&
+           t->b.lanes == each * t->c.lanes;
 }
 
 static bool dot_rule(const node_types *t) {
@@ -217,7 +217,7 @@ static bool rule_holds(const kir_node *node, const node_types *t) {
     case RULE_LOAD_INDEXED: return t->a.rows == 0 && type_is(t->result, t->result.element, t->a.lanes);
     case RULE_STORE: return t->a.rows == 0;
     case RULE_TILE: return tile_rule(node, t);
-    case RULE_TILE_MULTIPLY: return multiply_rule(t);
+    case RULE_TILE_MULTIPLY: return multiply_rule(node, t);
     }
     return false;
 }
