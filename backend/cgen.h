@@ -24,6 +24,6 @@ const char *cgen_prefix(kir_element element);
 /* An argument's pointer: "p2_weights", whose number keeps it apart from all other names. */
 void cgen_argument(const kir_kernel *kernel, int argument, text_buffer *out);
 /* An affine index: "r1 * 64 + r2 + 3". */
-void cgen_index(const kir_index *index, text_buffer *out);
+void cgen_index(const kir_node_index *index, text_buffer *out);
 
 #endif

@@ -50,7 +50,7 @@ static void note_use(writer *write, kir_reg reg) {
         place->home = common_scope(write, place->home, write->current);
 }
 
-static void note_index(writer *write, const kir_index *index) {
+static void note_index(writer *write, const kir_node_index *index) {
     for (int i = 0; i < index->term_count; i++)
         note_use(write, index->terms[i].reg);
 }
@@ -102,10 +102,6 @@ static void write_block(writer *write, const kir_block *block);
 
 static void write_loop(writer *write, const kir_node *node) {
     text_buffer *out = write->out;
-    if (node->unroll > 1) {
-        text_append(out, "#pragma GCC unroll %d\n", node->unroll);
-        indent(write);
-    }
     text_append(out, "for (int64_t r%d = ", node->result);
     cgen_index(&node->from, out);
     text_append(out, "; r%d < ", node->result);

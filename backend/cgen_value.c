@@ -39,7 +39,7 @@ void cgen_type(kir_type type, text_buffer *out) {
         text_append(out, "%s", cgen_memory_type(type.element == KIR_BOOL ? KIR_I32 : type.element));
 }
 
-void cgen_index(const kir_index *index, text_buffer *out) {
+void cgen_index(const kir_node_index *index, text_buffer *out) {
     for (int i = 0; i < index->term_count; i++) {
         text_append(out, i ? " + r%d" : "r%d", index->terms[i].reg);
         if (index->terms[i].coefficient != 1)

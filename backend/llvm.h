@@ -70,7 +70,7 @@ typedef struct {
  */
 void llvm_start(void);
 llvm_source llvm_source_of(const kir_program *program, const kir_target *target, bool with_main);
-bool llvm_unit_begin(llvm_unit *unit, const llvm_source *source);
+bool llvm_unit_begin(llvm_unit *unit, const llvm_source *source, LLVMCodeGenOptLevel level);
 bool llvm_unit_optimize(llvm_unit *unit);
 LLVMMemoryBufferRef llvm_unit_code(llvm_unit *unit, LLVMCodeGenFileType kind);
 void llvm_unit_end(llvm_unit *unit);
@@ -110,7 +110,7 @@ void llvm_write_kernel(llvm_unit *unit, const kir_kernel *kernel);
 LLVMValueRef llvm_get(const llvm_kernel *write, kir_reg reg);
 void llvm_set(const llvm_kernel *write, kir_reg reg, LLVMValueRef value);
 /* The value of an affine index. */
-LLVMValueRef llvm_index(const llvm_kernel *write, const kir_index *index);
+LLVMValueRef llvm_index(const llvm_kernel *write, const kir_node_index *index);
 /* Where an instruction's memory begins. */
 LLVMValueRef llvm_address(const llvm_kernel *write, const kir_node *node);
 /* A place on the stack, allocated at the function's start. */

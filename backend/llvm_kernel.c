@@ -46,7 +46,7 @@ void llvm_set(const llvm_kernel *write, kir_reg reg, LLVMValueRef value) {
         LLVMBuildStore(write->unit->builder, value, register_slot(write, reg));
 }
 
-LLVMValueRef llvm_index(const llvm_kernel *write, const kir_index *index) {
+LLVMValueRef llvm_index(const llvm_kernel *write, const kir_node_index *index) {
     LLVMBuilderRef builder = write->unit->builder;
     LLVMValueRef sum = NULL;
     for (int i = 0; i < index->term_count; i++) {
@@ -74,20 +74,6 @@ static LLVMBasicBlockRef new_block(const llvm_kernel *write, const char *name) {
     return LLVMAppendBasicBlockInContext(write->unit->context, write->function, name);
 }
 
-/* "llvm.loop" wants a node that names itself first. */
-static void hint_unrolling(const llvm_unit *unit, LLVMValueRef branch, int times) {
-    LLVMContextRef context = unit->context;
-    const char *what = times == 1 ? "llvm.loop.unroll.disable" : "llvm.loop.unroll.count";
-    LLVMMetadataRef hint[] = {LLVMMDStringInContext2(context, what, strlen(what)),
-                              LLVMValueAsMetadata(llvm_i32(unit, times))};
-    LLVMMetadataRef self = LLVMTemporaryMDNode(context, NULL, 0);
-    LLVMMetadataRef parts[] = {self, LLVMMDNodeInContext2(context, hint, times == 1 ? 1 : 2)};
-    LLVMMetadataRef node = LLVMMDNodeInContext2(context, parts, 2);
-    LLVMMetadataReplaceAllUsesWith(self, node);
-    LLVMSetMetadata(branch, LLVMGetMDKindIDInContext(context, "llvm.loop", strlen("llvm.loop")),
-                    LLVMMetadataAsValue(context, node));
-}
-
 static void write_loop(const llvm_kernel *write, const kir_node *node) {
     llvm_unit *unit = write->unit;
     LLVMBuilderRef builder = unit->builder;
@@ -104,9 +90,7 @@ static void write_loop(const llvm_kernel *write, const kir_node *node) {
     LLVMValueRef next =
         LLVMBuildNSWAdd(builder, llvm_get(write, node->result), llvm_i64(unit, node->step ? node->step : 1), "");
     llvm_set(write, node->result, next);
-    LLVMValueRef branch = LLVMBuildBr(builder, head);
-    if (node->unroll > 0)
-        hint_unrolling(unit, branch, node->unroll);
+    LLVMBuildBr(builder, head);
     LLVMPositionBuilderAtEnd(builder, after);
 }
 

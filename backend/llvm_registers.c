@@ -13,7 +13,7 @@ static void see_use(survey *s, kir_reg reg) {
     s->plain[reg] &= s->in_sight[reg];
 }
 
-static void see_index(survey *s, const kir_index *index) {
+static void see_index(survey *s, const kir_node_index *index) {
     for (int i = 0; i < index->term_count; i++)
         see_use(s, index->terms[i].reg);
 }

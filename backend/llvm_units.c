@@ -89,7 +89,8 @@ static void look_up(unit_queue *queue, backend_cache *cache) {
 
 static bool compile(const llvm_source *source, unit_job *job) {
     llvm_unit *unit = &job->unit;
-    if (!llvm_unit_begin(unit, source))
+    /* The program's functions are calls in a row, of which no optimisation makes less. */
+    if (!llvm_unit_begin(unit, source, job->count > 0 ? LLVMCodeGenLevelDefault : LLVMCodeGenLevelNone))
         return false;
     for (int i = 0; i < job->count; i++)
         llvm_write_kernel(unit, source->program->kernels[job->first + i]);

@@ -25,13 +25,22 @@ typedef int32_t kir_reg; /* index into the kernel's registers; 0 is the loop ind
 /* base + sum of coefficient * register, in elements; registers are i64 scalars. */
 #define KIR_MAX_TERMS 12
 typedef struct {
+    int64_t coefficient;
+    kir_reg reg;
+} kir_term;
+
+typedef struct {
     int64_t base;
     int term_count;
-    struct {
-        int64_t coefficient;
-        kir_reg reg;
-    } terms[KIR_MAX_TERMS];
+    kir_term terms[KIR_MAX_TERMS];
 } kir_index;
+
+/* The same in a node, with memory for the terms that it has: most have few, and programs have a million nodes. */
+typedef struct {
+    int64_t base;
+    int term_count;
+    const kir_term *terms;
+} kir_node_index;
 
 typedef enum {
 #define KIR_OP(name, operands, doc) KIR_##name,
@@ -60,16 +69,15 @@ struct kir_node {
     kir_opcode opcode;
     kir_reg result; /* -1 for stores */
     kir_reg operands[3];
-    double number;     /* constant */
-    int argument;      /* load, store: which buffer */
-    kir_index index;   /* load, store: first element; index (KIR_affine): the value itself */
-    int32_t count;     /* load, store: lanes present, from the first; the others load as 0 and are not stored */
-    int64_t stride;    /* tile load and store: elements between rows; strided vector load, store: between lanes */
-    int32_t attribute; /* lane number, random stream, … as kernel_ops.def says */
+    double number;        /* constant */
+    int argument;         /* load, store: which buffer */
+    kir_node_index index; /* load, store: first element; index (KIR_affine): the value itself */
+    int32_t count;        /* load, store: lanes present, from the first; the others load as 0 and are not stored */
+    int64_t stride;       /* tile load and store: elements between rows; strided vector load, store: between lanes */
+    int32_t attribute;    /* lane number, random stream, … as kernel_ops.def says */
     /* loop: result is the index register */
-    kir_index from, limit;
+    kir_node_index from, limit;
     int64_t step;
-    int unroll; /* hint: unroll this many times, 0 leaves it to the back end */
     /* loop body; if: taken when operands[0] holds */
     kir_block body, otherwise;
 };
@@ -281,7 +289,7 @@ int64_t kir_common_divisor(int64_t a, int64_t b);
  * The caller's array, one for each register. */
 void kir_find_multiples(const kir_kernel *kernel, int64_t *multiples);
 /* The same of an index, from those of its registers. */
-int64_t kir_index_multiple(const kir_index *index, const int64_t *multiples);
+int64_t kir_index_multiple(const kir_node_index *index, const int64_t *multiples);
 /* Adds a kernel, or finds an equal one (all but names and spans) and returns its index, so that layers of one shape
  * share code. A new kernel's name becomes a unique identifier: other characters turn into "_", a number follows a name
  * that is taken. */

@@ -2,6 +2,7 @@
 #include "ir/kernel.h"
 
 #include <assert.h>
+#include <string.h>
 
 kir_kernel *kir_kernel_new(arena *memory, const char *name, source_span span) {
     kir_kernel *kernel = arena_alloc(memory, sizeof *kernel);
@@ -184,9 +185,18 @@ kir_reg kir_number(const kir_builder *builder, kir_type type, double number) {
     return node->result;
 }
 
+static kir_node_index kept(const kir_builder *builder, kir_index index) {
+    kir_node_index result = {.base = index.base, .term_count = index.term_count};
+    if (index.term_count == 0)
+        return result;
+    size_t size = (size_t)index.term_count * sizeof *index.terms;
+    result.terms = memcpy(arena_alloc(builder->memory, size), index.terms, size);
+    return result;
+}
+
 kir_reg kir_value(const kir_builder *builder, kir_index index) {
     kir_node *node = instruction(builder, KIR_affine, kir_register(builder, kir_scalar_type(KIR_I64)));
-    node->index = index;
+    node->index = kept(builder, index);
     return node->result;
 }
 
@@ -240,7 +250,7 @@ static kir_node *memory_instruction(const kir_builder *builder, kir_opcode opcod
                                     kir_index index) {
     kir_node *node = instruction(builder, opcode, result);
     node->argument = argument;
-    node->index = index;
+    node->index = kept(builder, index);
     node->count = 1;
     node->stride = 1;
     return node;
@@ -324,8 +334,8 @@ void kir_tile_store(const kir_builder *builder, int argument, kir_index index, k
 kir_reg kir_loop(const kir_builder *builder, kir_index from, kir_index limit, int64_t step, kir_builder *body) {
     kir_node *node = node_append(builder, KIR_LOOP);
     node->result = kir_register(builder, kir_scalar_type(KIR_I64));
-    node->from = from;
-    node->limit = limit;
+    node->from = kept(builder, from);
+    node->limit = kept(builder, limit);
     node->step = step;
     *body = *builder;
     body->block = &node->body;

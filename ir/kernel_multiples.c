@@ -13,7 +13,7 @@ int64_t kir_common_divisor(int64_t a, int64_t b) {
     return a;
 }
 
-int64_t kir_index_multiple(const kir_index *index, const int64_t *multiples) {
+int64_t kir_index_multiple(const kir_node_index *index, const int64_t *multiples) {
     int64_t multiple = index->base;
     for (int i = 0; i < index->term_count; i++)
         multiple = kir_common_divisor(multiple, index->terms[i].coefficient * multiples[index->terms[i].reg]);

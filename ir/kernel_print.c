@@ -29,7 +29,7 @@ static void print_type(text_buffer *out, kir_type type) {
         text_append(out, "x%d", type.lanes);
 }
 
-static void print_index(const printer *p, const kir_index *index) {
+static void print_index(const printer *p, const kir_node_index *index) {
     for (int i = 0; i < index->term_count; i++) {
         int64_t coefficient = index->terms[i].coefficient;
         text_append(p->out, "%s", i ? " + " : "");
@@ -127,8 +127,6 @@ static void print_loop(printer *p, const kir_node *node) {
     print_index(p, &node->limit);
     if (node->step != 1)
         text_append(p->out, " step %" PRId64, node->step);
-    if (node->unroll)
-        text_append(p->out, " unroll %d", node->unroll);
     text_append(p->out, " {\n");
     print_block(p, &node->body);
     print_indent(p);

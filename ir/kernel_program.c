@@ -89,7 +89,7 @@ static int64_t type_word(kir_type type) {
 }
 
 /* Writes an index; returns the number of words. */
-static int index_words(const kir_index *index, int64_t *words) {
+static int index_words(const kir_node_index *index, int64_t *words) {
     int count = 0;
     words[count++] = index->base;
     words[count++] = index->term_count;
@@ -106,7 +106,7 @@ static void key_words(text_buffer *key, const int64_t *words, int count) {
 
 /* A node at once: kernels have tens of thousands. */
 static void key_node(text_buffer *key, const kir_node *node) {
-    enum { FIELDS = 11, INDEX_WORDS = 2 + 2 * KIR_MAX_TERMS };
+    enum { FIELDS = 10, INDEX_WORDS = 2 + 2 * KIR_MAX_TERMS };
     int64_t words[FIELDS + 3 * INDEX_WORDS];
     int count = 0;
     words[count++] = (int64_t)node->kind << 32 | (int64_t)node->opcode;
@@ -118,7 +118,6 @@ static void key_node(text_buffer *key, const kir_node *node) {
     words[count++] = (int64_t)node->count << 32 | (uint32_t)node->attribute;
     words[count++] = node->stride;
     words[count++] = node->step;
-    words[count++] = node->unroll;
     count += index_words(&node->index, words + count);
     count += index_words(&node->from, words + count);
     count += index_words(&node->limit, words + count);

@@ -64,7 +64,7 @@ static bool check_target(verifier *v, const kir_node *node) {
     return true;
 }
 
-static void check_index(verifier *v, const kir_node *node, const kir_index *index) {
+static void check_index(verifier *v, const kir_node *node, const kir_node_index *index) {
     if (index->term_count < 0 || index->term_count > KIR_MAX_TERMS) {
         complain(v, node->span, "an index with %d terms", index->term_count);
         return;

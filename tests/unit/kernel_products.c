@@ -15,7 +15,6 @@ static kernel_case *product_build(int lanes) {
         sums[i] = kir_number(b, kir_vector_type(KIR_F32, lanes), 0);
     kir_builder body;
     kir_reg k = kir_loop(b, kir_at(0), kir_at(5), 1, &body);
-    this->kernel->body.last->unroll = 5;
     for (int i = 0; i < 4; i++) {
         kir_reg a = kir_load(&body, left, kir_plus(kir_plus(kir_at(i / 2 * 5), 10, 0), 1, k), 1, 1);
         kir_reg vector = kir_load(&body, right, kir_plus(kir_at(i % 2 * lanes), 2 * lanes, k), lanes, lanes);
