@@ -72,6 +72,25 @@ bool ir_layout_equal(const ir_layout *a, const ir_layout *b, int rank) {
     return memcmp(a->axis, b->axis, (size_t)rank) == 0;
 }
 
+int ir_long_axes(const ir_type *type, int8_t axes[IR_MAX_RANK]) {
+    int count = 0;
+    for (int axis = 0; axis < type->rank; axis++)
+        if (type->dims[axis] > 1)
+            axes[count++] = (int8_t)axis;
+    return count;
+}
+
+bool ir_same_long_axes(const ir_type *a, const ir_type *b) {
+    int8_t axes_a[IR_MAX_RANK], axes_b[IR_MAX_RANK];
+    int count = ir_long_axes(a, axes_a);
+    if (ir_long_axes(b, axes_b) != count)
+        return false;
+    for (int i = 0; i < count; i++)
+        if (a->dims[axes_a[i]] != b->dims[axes_b[i]])
+            return false;
+    return true;
+}
+
 void ir_strides(const ir_type *type, const ir_layout *layout, int64_t strides[IR_MAX_RANK]) {
     int64_t stride = 1;
     for (int i = type->rank - 1; i >= 0; i--) {

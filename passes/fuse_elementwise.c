@@ -28,20 +28,7 @@ static bool is_computed_in_place(const ir_value *value) {
     case IR_OP_broadcast:
     case IR_OP_transpose:
     case IR_OP_slice: return true;
-    case IR_OP_reshape: {
-        /* Only axes of size 1 come or go: the others keep their order. */
-        const ir_type *from = &value->operands[0]->type, *to = &value->type;
-        int j = 0;
-        for (int i = 0; i < from->rank; i++) {
-            if (from->dims[i] == 1)
-                continue;
-            while (j < to->rank && to->dims[j] == 1)
-                j++;
-            if (j == to->rank || to->dims[j++] != from->dims[i])
-                return false;
-        }
-        return true;
-    }
+    case IR_OP_reshape: return ir_same_long_axes(&value->operands[0]->type, &value->type);
     default: return ir_op(value->opcode)->class_ == IR_CLASS_ELEMENTWISE;
     }
 }

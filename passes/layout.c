@@ -1,8 +1,8 @@
 /* layout: the physical order of every tensor's axes.
  *
  * Feature maps lie channels-last and convolution weights with their output channels innermost, which is what the
- * convolution kernels read in whole vectors. The choice spreads from the convolutions along elementwise operations in
- * both directions; everything else keeps its logical order. */
+ * convolution kernels read in whole vectors. The choice spreads from the convolutions along elementwise operations and
+ * reshapes that move nothing, in both directions; everything else keeps its logical order. */
 #include "passes/lower.h"
 
 #include <string.h>
@@ -69,6 +69,34 @@ static void choose_transpose(layouts *work, ir_value *value) {
     }
 }
 
+/* The layout of `to` in which its elements lie as those of `from`: axes of length 1 first, where they change nothing.
+ */
+static ir_layout carried(const ir_value *from, const ir_type *to) {
+    int8_t axes_from[IR_MAX_RANK], axes_to[IR_MAX_RANK];
+    int count = ir_long_axes(&from->type, axes_from), filled = 0;
+    ir_long_axes(to, axes_to);
+    ir_layout layout = ir_layout_identity();
+    for (int axis = 0; axis < to->rank; axis++)
+        if (to->dims[axis] == 1)
+            layout.axis[filled++] = (int8_t)axis;
+    for (int place = 0; place < from->type.rank; place++)
+        for (int i = 0; i < count; i++)
+            if (axes_from[i] == from->layout.axis[place])
+                layout.axis[filled++] = axes_to[i];
+    return layout;
+}
+
+/* A reshape that adds or drops axes of length 1 moves nothing, in whatever order the others lie. */
+static void choose_reshape(layouts *work, ir_value *value) {
+    ir_value *operand = value->operands[0];
+    if (!ir_same_long_axes(&operand->type, &value->type))
+        return;
+    if (is_chosen(work, operand))
+        choose(work, value, carried(operand, &value->type));
+    else if (is_chosen(work, value))
+        choose(work, operand, carried(value, &operand->type));
+}
+
 /* A state has one layout in all functions: the choice of one function is copied to the others. */
 static void share_state_layout(layouts *work, ir_value *value, bool *state_chosen) {
     ir_module *module = work->function->module;
@@ -95,6 +123,7 @@ static void choose_for(layouts *work, ir_value *value, bool *state_chosen) {
     case IR_OP_conv2d_input_grad:
     case IR_OP_conv2d_weight_grad: choose_around_convolution(work, value); return;
     case IR_OP_transpose: choose_transpose(work, value); return;
+    case IR_OP_reshape: choose_reshape(work, value); return;
     case IR_OP_concat:
     case IR_OP_slice:
     case IR_OP_pad: choose_elementwise(work, value); return;

@@ -130,14 +130,23 @@ static void lower_reshape(lower_context *context, const ir_value *value) {
                value->span);
 }
 
-/* The element order in memory of the operand, seen through the transpose: equal orders share the buffer. */
+/* The element order in memory of the operand, seen through the transpose or reshape: equal orders share the buffer. */
 static bool is_alias(const ir_value *value) {
-    if (value->opcode != IR_OP_transpose)
+    if (value->opcode != IR_OP_reshape && value->opcode != IR_OP_transpose)
         return false;
     const ir_value *operand = value->operands[0];
     int64_t from[IR_MAX_RANK], to[IR_MAX_RANK];
     ir_strides(&operand->type, &operand->layout, from);
     ir_strides(&value->type, &value->layout, to);
+    if (value->opcode == IR_OP_reshape) {
+        int8_t axes_from[IR_MAX_RANK], axes_to[IR_MAX_RANK];
+        int count = ir_long_axes(&operand->type, axes_from);
+        ir_long_axes(&value->type, axes_to);
+        bool same = ir_same_long_axes(&operand->type, &value->type);
+        for (int i = 0; i < count && same; i++)
+            same = from[axes_from[i]] == to[axes_to[i]];
+        return same;
+    }
     for (int i = 0; i < value->type.rank; i++)
         if (value->type.dims[i] > 1 && to[i] != from[ir_ints(value, IR_ATTR_axes)[i]])
             return false;
@@ -145,17 +154,16 @@ static bool is_alias(const ir_value *value) {
 }
 
 bool lower_shape(lower_context *context, const ir_value *value) {
+    if (is_alias(value)) {
+        context->buffer_of[value->id] = lower_buffer(context, value->operands[0]);
+        return true;
+    }
     switch (value->opcode) {
     case IR_OP_concat: lower_concat(context, value); return true;
     case IR_OP_pad: lower_pad(context, value); return true;
     case IR_OP_gather: lower_gather(context, value); return true;
     case IR_OP_scatter_add: lower_scatter_add(context, value); return true;
     case IR_OP_reshape: lower_reshape(context, value); return true;
-    default: break;
+    default: return lower_element_alone(context, value);
     }
-    if (is_alias(value)) {
-        context->buffer_of[value->id] = lower_buffer(context, value->operands[0]);
-        return true;
-    }
-    return lower_element_alone(context, value);
 }
