@@ -1,8 +1,7 @@
 /* Maps convolved with taps (conv_maps.h) by products in pairs of bf16 parts. The source lies in blocks of images, so
  * that the rows of a panel are the same place of several images: taps and strides only move the whole panel, and a tap
  * that falls beside the map does so for all of it and is left out. */
-#include "passes/conv_maps.h"
-#include "passes/pair_forms.h"
+#include "passes/conv_points.h"
 #include "passes/winograd.h"
 
 /* WEIGHTS_BYTES stay in the second cache beside the rows of the source that taps reach. */
@@ -288,14 +287,19 @@ bool lower_conv_pairs(lower_context *context, const ir_value *value, const conv_
                               .tile = pair_tile_for(maps->shape.n, maps->target_channels, core.pairs),
                               .fresh = true};
     core.panel.past[0] = true;
-    cut_blocks(&core);
     ir_layout map = lower_channels_last();
     int buffers[] = {from,
                      lower_pack_panels(context, &conv.weights,
                                        lower_buffer_in_layout(context, weight, lower_conv_weight()),
                                        ir_type_elements(&weight->type), value->span),
                      lower_result_buffer_in_layout(context, value, map)};
-    launch(context, &core, buffers, value);
+    conv_points points = {&conv, &core.source, core.panel, core.pairs};
+    if (lower_conv_points_pay(&points)) {
+        lower_conv_points(context, &points, buffers, value);
+    } else {
+        cut_blocks(&core);
+        launch(context, &core, buffers, value);
+    }
     lower_finish_result(context, value, map, buffers[2]);
     return true;
 }

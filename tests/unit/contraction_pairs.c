@@ -14,12 +14,15 @@ static const shape shapes[] = {
     /* of whose weights an iteration takes half, on matrix units */
     {16, 448, 128, {3, 4}, {2, 3}, {1, 1}, {1, 0, 1, 1}, {1, 1}, 1},
     {64, 64, 64, {8, 9}, {3, 3}, {2, 2}, SAME(1), {1, 1}, 1},
+    /* of points: in slices, for runs of places and of blocks of images */
+    {32, 640, 576, {3, 2}, {1, 1}, {1, 1}, SAME(0), {1, 1}, 1},
+    {64, 576, 640, {1, 1}, {1, 1}, {1, 1}, SAME(0), {1, 1}, 1},
     /* by Winograd's method: in f32; in 2 parts, with partial tiles; with launches of their own for large weights */
     {64, 64, 48, {8, 8}, {3, 3}, {1, 1}, SAME(1), {1, 1}, 1},
     {32, 64, 96, {7, 8}, {3, 3}, {1, 1}, {1, 0, 1, 1}, {1, 1}, 1},
     {32, 192, 160, {4, 4}, {3, 3}, {1, 1}, SAME(1), {1, 1}, 1},
 };
-enum { SHAPES = sizeof shapes / sizeof *shapes, F32_SHAPE = 7 };
+enum { SHAPES = sizeof shapes / sizeof *shapes, F32_SHAPE = 9 };
 
 static const product_case products[] = {
     {3, 60, 40, 17, false, false}, {2, 64, 130, 31, true, true},   {1, 200, 96, 130, false, true},
