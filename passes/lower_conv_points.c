@@ -1,6 +1,6 @@
 /* Convolutions of points in pairs, where the weights are more than a cache holds. The summed channels are cut into
- * slices: a slice of one place's rows stays in the first cache while the weights of all panels meet it, those stay in the
- * second one for all places of a run, and sums wait there for the next slice. */
+ * slices: a slice of one place's rows stays in the first cache while the weights of all panels meet it, those stay in
+ * the second one for all places of a run, and sums wait there for the next slice. */
 #include "passes/conv_points.h"
 
 enum {
@@ -75,8 +75,7 @@ static pair_panel panel_at(const point_core *core, kir_reg place, kir_reg column
 static void emit_slice(const kir_builder *builder, const point_core *core, kir_index pair, bool fresh) {
     kir_builder over_places, body;
     kir_reg place = kir_loop(builder, kir_at(0), kir_at(core->run), 1, &over_places);
-    kir_reg column =
-        kir_loop(&over_places, kir_at(0), kir_at(core->columns), core->points->conv->weights.panel, &body);
+    kir_reg column = kir_loop(&over_places, kir_at(0), kir_at(core->columns), core->points->conv->weights.panel, &body);
     pair_panel panel = panel_at(core, place, column, pair, fresh);
     pair_panel_emit(&body, &panel);
 }
@@ -110,7 +109,8 @@ void lower_conv_points(lower_context *context, const conv_points *points, const 
     kir_stream(kernel, core.target_argument);
     core.sums = kir_scratch_add(memory, kernel, "sums", KIR_F32, core.run * panel->rows * core.columns);
     int64_t places = source->size[0] * source->size[1], groups = conv->target_channels / core.columns;
-    int64_t runs = places == 1 ? 1 : places / core.run, blocks = places == 1 ? source->blocks / core.run : source->blocks;
+    int64_t runs = places == 1 ? 1 : places / core.run,
+            blocks = places == 1 ? source->blocks / core.run : source->blocks;
     int64_t images = panel->rows * (places == 1 ? core.run : 1);
     kernel->flops = ir_cost(value) / (double)(groups * runs * blocks);
     kir_builder builder = {memory, kernel, &kernel->body, value->span};

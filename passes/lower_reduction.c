@@ -135,9 +135,14 @@ static void reduce_kept_vectors(lower_kernel *kernel, const reduction *work, low
     }
 }
 
+/* Neighbouring results that a pass over the reduced axes computes. */
+static int64_t block_size(const reduction *work) {
+    return (int64_t)work->rows * work->lanes;
+}
+
 static void reduce_kept(lower_kernel *kernel, const reduction *work, lower_coordinate *at) {
     int64_t size = work->type->dims[innermost_axis(work)];
-    int64_t block = (int64_t)work->rows * work->lanes, whole = size / block * block;
+    int64_t block = block_size(work), whole = size / block * block;
     kir_builder outer = kernel->builder;
     if (whole > 0) {
         kir_builder body;
@@ -195,7 +200,8 @@ static void reduce_innermost(lower_kernel *kernel, const reduction *work, lower_
     store_results(kernel, work, at, totals, 1);
 }
 
-/* One launch: an iteration for each index of the kept axes, the innermost one excepted where it is kept. */
+/* One launch: an iteration for each index of the kept axes, the innermost one excepted where it is kept. If that makes
+ * one iteration, each block of the innermost axis is one. */
 static void emit_reduction(lower_context *context, const reduction *work, const char *name) {
     lower_kernel kernel = lower_kernel_begin(context, name, work->items[0].root);
     lower_coordinate at[IR_MAX_RANK];
@@ -211,10 +217,15 @@ static void emit_reduction(lower_context *context, const reduction *work, const 
         extent *= work->type->dims[axis];
     }
     lower_split_iteration(&kernel, work->type, outer, outer_count, at);
-    if (kept)
+    int64_t size = work->type->dims[innermost_axis(work)], block = block_size(work);
+    if (kept && extent == 1 && size % block == 0) {
+        reduce_kept_vectors(&kernel, work, at, kir_plus(kir_at(0), block, 0), work->rows, work->lanes);
+        extent = size / block;
+    } else if (kept) {
         reduce_kept(&kernel, work, at);
-    else
+    } else {
         reduce_innermost(&kernel, work, at);
+    }
     lower_kernel_launch(&kernel, extent);
 }
 
