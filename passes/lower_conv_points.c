@@ -13,7 +13,7 @@ enum {
 typedef struct {
     const conv_points *points;
     int64_t slice, slices;              /* pairs of one, and how many */
-    int64_t run;                        /* places, or blocks of maps of one place */
+    int64_t run_places, run_blocks;     /* of a run: places of a block of maps, or blocks of maps of one place */
     int64_t source_step, target_step;   /* from one to the next */
     int64_t columns;                    /* of the group */
     kir_index source, target, channels; /* where this iteration begins */
@@ -41,11 +41,16 @@ static void choose_sizes(point_core *core) {
     core->slices = points->pairs / core->slice;
     int64_t places = source->size[0] * source->size[1];
     bool single = places == 1;
-    core->run = lower_divisor_below(single ? source->blocks : places, RUN_PLACES);
+    core->run_places = lower_divisor_below(places, RUN_PLACES);
+    core->run_blocks = single ? lower_divisor_below(source->blocks, RUN_PLACES) : 1;
     core->source_step = single ? source->block : source->place;
     core->target_step = conv->target_channels * (single ? points->panel.rows : 1);
     core->columns =
         conv->weights.panel * lower_divisor_below(conv->target_channels / conv->weights.panel, GROUP_PANELS);
+}
+
+static int64_t run_length(const point_core *core) {
+    return core->run_places * core->run_blocks;
 }
 
 /* One place's rows by the panel of columns from `column` on, over the slice that begins at `pair`. */
@@ -74,7 +79,7 @@ static pair_panel panel_at(const point_core *core, kir_reg place, kir_reg column
 /* A slice of all places and panels. */
 static void emit_slice(const kir_builder *builder, const point_core *core, kir_index pair, bool fresh) {
     kir_builder over_places, body;
-    kir_reg place = kir_loop(builder, kir_at(0), kir_at(core->run), 1, &over_places);
+    kir_reg place = kir_loop(builder, kir_at(0), kir_at(run_length(core)), 1, &over_places);
     kir_reg column = kir_loop(&over_places, kir_at(0), kir_at(core->columns), core->points->conv->weights.panel, &body);
     pair_panel panel = panel_at(core, place, column, pair, fresh);
     pair_panel_emit(&body, &panel);
@@ -83,7 +88,7 @@ static void emit_slice(const kir_builder *builder, const point_core *core, kir_i
 static void emit_results(const kir_builder *builder, const point_core *core) {
     const pair_panel *shape = &core->points->panel;
     kir_builder body;
-    kir_reg place = kir_loop(builder, kir_at(0), kir_at(core->run), 1, &body);
+    kir_reg place = kir_loop(builder, kir_at(0), kir_at(run_length(core)), 1, &body);
     pair_panel panel = *shape;
     panel.target = core->target_argument;
     panel.columns = core->columns;
@@ -107,20 +112,19 @@ void lower_conv_points(lower_context *context, const conv_points *points, const 
     core.target_argument =
         kir_argument_add(memory, kernel, "result", KIR_F32, ir_type_elements(&value->type), false, true);
     kir_stream(kernel, core.target_argument);
-    core.sums = kir_scratch_add(memory, kernel, "sums", KIR_F32, core.run * panel->rows * core.columns);
+    core.sums = kir_scratch_add(memory, kernel, "sums", KIR_F32, run_length(&core) * panel->rows * core.columns);
     int64_t places = source->size[0] * source->size[1], groups = conv->target_channels / core.columns;
-    int64_t runs = places == 1 ? 1 : places / core.run,
-            blocks = places == 1 ? source->blocks / core.run : source->blocks;
-    int64_t images = panel->rows * (places == 1 ? core.run : 1);
+    int64_t runs = places / core.run_places, blocks = source->blocks / core.run_blocks;
     kernel->flops = ir_cost(value) / (double)(groups * runs * blocks);
     kir_builder builder = {memory, kernel, &kernel->body, value->span};
     kir_index number = kir_plus(kir_at(0), 1, 0);
     core.channels = kir_plus_index(kir_at(0), core.columns, lower_take_digit(&builder, &number, groups));
     kir_index run = lower_take_digit(&builder, &number, runs);
-    core.source = kir_plus_index(kir_at(0), source->block * (places == 1 ? core.run : 1), number);
-    core.source = kir_plus_index(core.source, source->place * core.run, run);
-    core.target = kir_plus_index(kir_at(0), images * places * conv->target_channels, number);
-    core.target = kir_plus_index(core.target, conv->target_channels * core.run, run);
+    core.source = kir_plus_index(kir_at(0), source->block * core.run_blocks, number);
+    core.source = kir_plus_index(core.source, source->place * core.run_places, run);
+    int64_t block = panel->rows * places * conv->target_channels; /* of the target */
+    core.target = kir_plus_index(kir_at(0), block * core.run_blocks, number);
+    core.target = kir_plus_index(core.target, conv->target_channels * core.run_places, run);
     emit_slice(&builder, &core, kir_at(0), true);
     if (core.slices > 1) {
         kir_builder body;

@@ -61,30 +61,80 @@ static void copy_element(char *to, const char *from, size_t size) {
         *to = *from;
 }
 
-/* Walks the axes from `axis` on; the dense side advances one element at a time. Returns its next element. */
-static char *copy_axes(const rt_tensor *tensor, int axis, char *strided, char *dense, int gather) {
-    size_t size = rt_dtype_size(tensor->dtype);
-    if (axis == tensor->rank) {
-        copy_element(gather ? dense : strided, gather ? strided : dense, size);
-        return dense + size;
+/* A copy between a strided and a dense tensor. Neighbours of the strided side are taken some at a time, so that either
+ * side's cache lines are used whole before they are gone. */
+typedef struct {
+    const rt_tensor *tensor;
+    int64_t dense[RT_MAX_RANK]; /* strides of the dense side */
+    size_t size;                /* of an element */
+    int gather;                 /* from the strided side to the dense one */
+    int near;                   /* the axis of neighbours */
+    int64_t count;              /* of them, at a time */
+} axes_copy;
+
+enum { NEIGHBOURS = 16 };
+
+static void copy_neighbours(const axes_copy *copy, char *strided, char *dense) {
+    size_t steps[2] = {(size_t)copy->tensor->strides[copy->near] * copy->size,
+                       (size_t)copy->dense[copy->near] * copy->size};
+    for (int64_t i = 0; i < copy->count; i++, strided += steps[0], dense += steps[1])
+        copy_element(copy->gather ? dense : strided, copy->gather ? strided : dense, copy->size);
+}
+
+/* Walks the axes from `axis` on, all but that of neighbours. */
+static void copy_axes(const axes_copy *copy, int axis, char *strided, char *dense) {
+    const rt_tensor *tensor = copy->tensor;
+    if (axis == copy->near)
+        axis++;
+    if (axis >= tensor->rank) {
+        copy_neighbours(copy, strided, dense);
+        return;
     }
-    int64_t count = tensor->dims[axis];
-    int64_t step = tensor->strides[axis] * (int64_t)size;
-    if (axis == tensor->rank - 1 && step == (int64_t)size) {
-        memcpy(gather ? dense : strided, gather ? strided : dense, (size_t)count * size);
-        return dense + (size_t)count * size;
+    int64_t size = (int64_t)copy->size;
+    for (int64_t i = 0; i < tensor->dims[axis]; i++)
+        copy_axes(copy, axis + 1, strided + i * tensor->strides[axis] * size, dense + i * copy->dense[axis] * size);
+}
+
+static int is_dense(const rt_tensor *tensor, const rt_tensor *dense) {
+    for (int axis = 0; axis < tensor->rank; axis++)
+        if (tensor->dims[axis] > 1 && tensor->strides[axis] != dense->strides[axis])
+            return 0;
+    return 1;
+}
+
+/* The axis whose elements lie closest together. */
+static int nearest_axis(const rt_tensor *tensor) {
+    int near = tensor->rank - 1;
+    for (int axis = 0; axis < tensor->rank; axis++)
+        if (tensor->dims[axis] > 1 && (tensor->dims[near] <= 1 || tensor->strides[axis] < tensor->strides[near]))
+            near = axis;
+    return near;
+}
+
+static void copy_tensor(const rt_tensor *tensor, char *strided, char *dense, int gather) {
+    rt_tensor other = *tensor;
+    rt_tensor_make_dense(&other);
+    axes_copy copy = {.tensor = tensor, .size = rt_dtype_size(tensor->dtype), .gather = gather};
+    if (is_dense(tensor, &other)) {
+        memcpy(gather ? dense : strided, gather ? strided : dense, (size_t)rt_tensor_count(tensor) * copy.size);
+        return;
     }
-    for (int64_t i = 0; i < count; i++)
-        dense = copy_axes(tensor, axis + 1, strided + i * step, dense, gather);
-    return dense;
+    memcpy(copy.dense, other.strides, sizeof copy.dense);
+    copy.near = nearest_axis(tensor);
+    int64_t count = tensor->dims[copy.near], size = (int64_t)copy.size;
+    for (int64_t first = 0; first < count; first += NEIGHBOURS) {
+        copy.count = count - first < NEIGHBOURS ? count - first : NEIGHBOURS;
+        copy_axes(&copy, 0, strided + first * tensor->strides[copy.near] * size,
+                  dense + first * copy.dense[copy.near] * size);
+    }
 }
 
 void rt_tensor_gather(const rt_tensor *tensor, const char *region, void *dense) {
-    copy_axes(tensor, 0, (char *)region + tensor->offset, dense, 1);
+    copy_tensor(tensor, (char *)region + tensor->offset, dense, 1);
 }
 
 void rt_tensor_scatter(const rt_tensor *tensor, char *region, const void *dense) {
-    copy_axes(tensor, 0, region + tensor->offset, (char *)dense, 0);
+    copy_tensor(tensor, region + tensor->offset, (char *)dense, 0);
 }
 
 double rt_tensor_scalar(const rt_tensor *tensor, const char *region) {
