@@ -212,18 +212,18 @@ static void load_operand(const kir_builder *builder, const pair_panel *panel, un
                                                 : kir_tile_load(builder, argument, at, type, stride);
 }
 
-/* Operands are loaded just before their first product, and rows of tiles go there and back, so that few tiles live at a
- * time: matrix units may have no register to spare for renaming. */
+/* Left operands are loaded just before their first product, and rows of tiles go there and back, so that few tiles live
+ * at a time: matrix units may have no register to spare for renaming. */
 static void unit_product(const kir_builder *builder, const pair_panel *panel, const part_product *product, void *user) {
     unit_tiles *work = user;
     int columns = work->tiles[1];
     for (int r = 0; r < work->tiles[0]; r++) {
         if (!product->same_left)
             load_operand(builder, panel, work, 0, r, product->left);
+        for (int c = 0; c < columns && r == 0 && !product->same_right; c++)
+            load_operand(builder, panel, work, 1, c, product->right);
         for (int i = 0; i < columns; i++) {
             int c = r % 2 == 0 ? i : columns - 1 - i;
-            if (r == 0 && !product->same_right)
-                load_operand(builder, panel, work, 1, c, product->right);
             kir_into(builder, work->sums[r][c], KIR_tile_multiply, work->operands[0][r], work->operands[1][c],
                      work->sums[r][c]);
         }
