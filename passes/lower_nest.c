@@ -251,15 +251,13 @@ static void operand_coordinates(const ir_value *value, const lower_coordinate *a
             inner[i].lane = at[i].lane * stride;
         }
     } else {
-        int axis = 0;
-        for (int i = 0; i < operand->type.rank; i++) {
+        int8_t axes[IR_MAX_RANK], axes_inner[IR_MAX_RANK];
+        int count = ir_long_axes(&operand->type, axes_inner);
+        ir_long_axes(&value->type, axes);
+        for (int i = 0; i < operand->type.rank; i++)
             inner[i] = origin;
-            if (operand->type.dims[i] == 1)
-                continue;
-            while (value->type.dims[axis] == 1)
-                axis++;
-            inner[i] = at[axis++];
-        }
+        for (int i = 0; i < count; i++)
+            inner[axes_inner[i]] = at[axes[i]];
     }
 }
 

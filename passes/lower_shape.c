@@ -138,17 +138,14 @@ static bool is_alias(const ir_value *value) {
     int64_t from[IR_MAX_RANK], to[IR_MAX_RANK];
     ir_strides(&operand->type, &operand->layout, from);
     ir_strides(&value->type, &value->layout, to);
-    if (value->opcode == IR_OP_reshape) {
-        int8_t axes_from[IR_MAX_RANK], axes_to[IR_MAX_RANK];
-        int count = ir_long_axes(&operand->type, axes_from);
-        ir_long_axes(&value->type, axes_to);
-        bool same = ir_same_long_axes(&operand->type, &value->type);
-        for (int i = 0; i < count && same; i++)
-            same = from[axes_from[i]] == to[axes_to[i]];
-        return same;
-    }
-    for (int i = 0; i < value->type.rank; i++)
-        if (value->type.dims[i] > 1 && to[i] != from[ir_ints(value, IR_ATTR_axes)[i]])
+    bool reshape = value->opcode == IR_OP_reshape;
+    if (reshape && !ir_same_long_axes(&operand->type, &value->type))
+        return false;
+    int8_t axes_from[IR_MAX_RANK], axes_to[IR_MAX_RANK];
+    int count = ir_long_axes(&value->type, axes_to);
+    ir_long_axes(&operand->type, axes_from);
+    for (int i = 0; i < count; i++)
+        if (to[axes_to[i]] != from[reshape ? axes_from[i] : ir_ints(value, IR_ATTR_axes)[axes_to[i]]])
             return false;
     return true;
 }

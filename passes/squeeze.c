@@ -14,9 +14,8 @@ static bool has_unit_axis(const ir_type *type) {
 
 /* Whether the value has axes of size 1 and at most two others. */
 static bool is_squeezable(const ir_type *type) {
-    int larger = 0;
-    for (int i = 0; i < type->rank; i++)
-        larger += type->dims[i] > 1;
+    int8_t axes[IR_MAX_RANK];
+    int larger = ir_long_axes(type, axes);
     return larger <= 2 && larger < type->rank;
 }
 
