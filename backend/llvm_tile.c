@@ -97,7 +97,6 @@ static void row_instruction(const llvm_kernel *write, const kir_node *node) {
     }
     kir_type type = type_of(write, node->result);
     switch (node->opcode) {
-    case KIR_move: llvm_set(write, node->result, llvm_get(write, node->operands[0])); break;
     case KIR_tile_zero: llvm_set(write, node->result, LLVMConstNull(llvm_tile_type(write->unit, type))); break;
     case KIR_tile_load:
     case KIR_tile_load_past: llvm_set(write, node->result, load_rows(write, node, type)); break;

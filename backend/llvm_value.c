@@ -390,15 +390,13 @@ static LLVMValueRef write_value(const llvm_kernel *write, const kir_node *node) 
     }
 }
 
-static bool is_tile(const llvm_kernel *write, const kir_node *node) {
-    if (node->opcode == KIR_move)
-        return type_of(write, node->result).rows > 0;
+static bool is_tile(const kir_node *node) {
     return node->opcode == KIR_tile_zero || node->opcode == KIR_tile_load || node->opcode == KIR_tile_load_past ||
            node->opcode == KIR_tile_store || node->opcode == KIR_tile_multiply;
 }
 
 void llvm_write_instruction(const llvm_kernel *write, const kir_node *node) {
-    if (is_tile(write, node))
+    if (is_tile(node))
         llvm_write_tile(write, node);
     else if (node->opcode == KIR_store || node->opcode == KIR_store_strided)
         llvm_store(write, node);

@@ -5,6 +5,9 @@
 #include "passes/conv_maps.h"
 #include "passes/pair_forms.h"
 
+/* Weights of so many bytes stay in the second cache beside the rows of the source that meet them. */
+enum { CONV_WEIGHTS_BYTES = 640 << 10 };
+
 typedef struct {
     const conv_maps *conv;
     const pair_maps *source;

@@ -4,8 +4,7 @@
 #include "passes/conv_points.h"
 #include "passes/winograd.h"
 
-/* WEIGHTS_BYTES stay in the second cache beside the rows of the source that taps reach. */
-enum { ENOUGH_ITERATIONS = 16, WEIGHTS_BYTES = 640 << 10 };
+enum { ENOUGH_ITERATIONS = 16 };
 
 typedef struct {
     const conv_maps *conv;
@@ -206,7 +205,7 @@ static int64_t weight_bytes(const pair_core *core, int64_t channels) {
 /* Target channels whose weights stay in the cache: whole panels. */
 static int64_t group_size(const pair_core *core) {
     int64_t panel = core->conv->weights.panel, panels = (core->channels + panel - 1) / panel;
-    int64_t limit = WEIGHTS_BYTES / weight_bytes(core, panel);
+    int64_t limit = CONV_WEIGHTS_BYTES / weight_bytes(core, panel);
     return limit > 1 ? tile_even_size(panels, limit) * panel : panel;
 }
 
@@ -227,7 +226,7 @@ static int64_t more_bands(const pair_core *core) {
 static void cut_blocks(pair_core *core) {
     const conv_maps *conv = core->conv;
     int64_t panel = conv->weights.panel, half = core->channels / 2, count = core->source.blocks;
-    if (weight_bytes(core, core->channels) > WEIGHTS_BYTES && half % panel == 0 && count < ENOUGH_ITERATIONS) {
+    if (weight_bytes(core, core->channels) > CONV_WEIGHTS_BYTES && half % panel == 0 && count < ENOUGH_ITERATIONS) {
         core->channels = half;
         count *= 2;
     }

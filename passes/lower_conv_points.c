@@ -4,15 +4,14 @@
 #include "passes/conv_points.h"
 
 enum {
-    WEIGHTS_BYTES = 640 << 10, /* more are cut into slices */
-    SLICE_BYTES = 32 << 10,    /* of a place's rows */
-    RUN_PLACES = 8,            /* most of a run */
-    GROUP_PANELS = 16          /* most of a group of target channels */
+    SLICE_BYTES = 32 << 10, /* of a place's rows */
+    RUN_PLACES = 8,         /* most of a run */
+    GROUP_PANELS = 16       /* most of a group of target channels */
 };
 
 typedef struct {
     const conv_points *points;
-    int64_t slice, slices;              /* pairs of one, and how many */
+    int64_t slice;                      /* pairs of one */
     int64_t run_places, run_blocks;     /* of a run: places of a block of maps, or blocks of maps of one place */
     int64_t source_step, target_step;   /* from one to the next */
     int64_t columns;                    /* of the group */
@@ -28,8 +27,8 @@ bool lower_conv_points_pay(const conv_points *points) {
         margin |= shape->padding[i] != 0;
     int64_t weights = 4 * points->panel.parts * points->pairs * conv->target_channels;
     return points->panel.cpu->matrix_units && !margin && shape->kernel[0] * shape->kernel[1] == 1 &&
-           shape->stride[0] * shape->stride[1] == 1 && shape->groups == 1 && weights > WEIGHTS_BYTES &&
-           points->pairs % PAIR_UNIT == 0 && conv->target_channels % conv->weights.panel == 0;
+           shape->stride[0] * shape->stride[1] == 1 && weights > CONV_WEIGHTS_BYTES && points->pairs % PAIR_UNIT == 0 &&
+           conv->target_channels % conv->weights.panel == 0;
 }
 
 static void choose_sizes(point_core *core) {
@@ -38,7 +37,6 @@ static void choose_sizes(point_core *core) {
     const pair_maps *source = points->source;
     int64_t tile = 4 * points->panel.parts * points->panel.rows * PAIR_UNIT;
     core->slice = PAIR_UNIT * lower_divisor_below(points->pairs / PAIR_UNIT, SLICE_BYTES / tile);
-    core->slices = points->pairs / core->slice;
     int64_t places = source->size[0] * source->size[1];
     bool single = places == 1;
     core->run_places = lower_divisor_below(places, RUN_PLACES);
@@ -126,7 +124,7 @@ void lower_conv_points(lower_context *context, const conv_points *points, const 
     core.target = kir_plus_index(kir_at(0), block * core.run_blocks, number);
     core.target = kir_plus_index(core.target, conv->target_channels * core.run_places, run);
     emit_slice(&builder, &core, kir_at(0), true);
-    if (core.slices > 1) {
+    if (core.slice < points->pairs) {
         kir_builder body;
         kir_reg pair = kir_loop(&builder, kir_at(core.slice), kir_at(points->pairs), core.slice, &body);
         emit_slice(&body, &core, kir_plus(kir_at(0), 1, pair), false);

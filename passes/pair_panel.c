@@ -217,11 +217,11 @@ static void load_operand(const kir_builder *builder, const pair_panel *panel, un
 static void unit_product(const kir_builder *builder, const pair_panel *panel, const part_product *product, void *user) {
     unit_tiles *work = user;
     int columns = work->tiles[1];
+    for (int c = 0; c < columns && !product->same_right; c++)
+        load_operand(builder, panel, work, 1, c, product->right);
     for (int r = 0; r < work->tiles[0]; r++) {
         if (!product->same_left)
             load_operand(builder, panel, work, 0, r, product->left);
-        for (int c = 0; c < columns && r == 0 && !product->same_right; c++)
-            load_operand(builder, panel, work, 1, c, product->right);
         for (int i = 0; i < columns; i++) {
             int c = r % 2 == 0 ? i : columns - 1 - i;
             kir_into(builder, work->sums[r][c], KIR_tile_multiply, work->operands[0][r], work->operands[1][c],
