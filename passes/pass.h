@@ -16,7 +16,7 @@ typedef struct {
     kir_program *program;     /* NULL until `lower` has run */
     bool library_products;    /* `lower` has products of matrices computed by the runtime's library */
     int product_parts;        /* bf16 parts of each number in products: 1 to 3, or 0 for plain f32 (kir_precisions) */
-    int64_t memory_limit;     /* of the arena of each function, in bytes; 0: none */
+    int64_t memory_limit;     /* of the arena of each function, in bytes; 0: what `recompute` finds cheap */
     int64_t streamed_bytes;   /* results of so many and more are written past the caches; 0: STREAMED_BYTES */
     int recomputed_values;    /* what `recompute` added to train_step to keep it */
     bool recompute_exhausted; /* it found nothing more to compute anew, and train_step keeps no limit */

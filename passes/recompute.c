@@ -1,4 +1,5 @@
-/* recompute: under a memory limit, values that wait long for a later user are computed anew where it needs them.
+/* recompute: values that wait long for a later user are computed anew where it needs them: those that are cheap always,
+ * others where a memory limit asks for it.
  *
  * It looks at the function as `lower` will see it: which values are stored, from where to where each is alive, and
  * where most bytes are. There it takes, of the values that wait, the one that frees most bytes for the arithmetic that
@@ -15,6 +16,9 @@ enum {
     PATIENCE = 200,    /* rounds without a lower peak */
     MOST_MEMBERS = 64, /* values computed anew for one */
     SMALL_PART = 16,   /* what is that much smaller than the value that it helps to free is kept for it */
+    /* without a limit */
+    LIGHT_OPERATIONS = 16, /* for an element, at most */
+    LARGE_PART = 512,      /* of the peak: smaller values are not worth a launch */
 };
 
 typedef struct {
@@ -39,6 +43,7 @@ typedef struct {
     int64_t peak;
     int peak_at;
     int copies;
+    bool light; /* takes only what is cheap */
 } recomputation;
 
 static int64_t stored_bytes(const ir_value *value) {
@@ -207,6 +212,18 @@ static bool look_at(recomputation *work, ir_value *value, candidate *choice) {
            choice->freed > 0;
 }
 
+/* Whether it is worth its time where memory is not short. */
+static bool is_light(const recomputation *work, const candidate *choice) {
+    for (int i = 0; i < choice->member_count; i++) {
+        const ir_value *member = choice->members[i];
+        ir_class class_ = ir_op(member->opcode)->class_;
+        if (class_ != IR_CLASS_ELEMENTWISE && class_ != IR_CLASS_SHAPE && ir_cost(member) > 0)
+            return false;
+    }
+    return choice->freed * LARGE_PART >= work->peak &&
+           choice->flops <= LIGHT_OPERATIONS * (double)ir_type_elements(&choice->value->type);
+}
+
 /* Bytes for the arithmetic, and for writing and reading the value once more. */
 static double worth(const candidate *choice) {
     return (double)choice->freed / (choice->flops + (double)ir_type_elements(&choice->value->type));
@@ -216,7 +233,8 @@ static bool choose(recomputation *work, candidate *best) {
     candidate choice;
     bool found = false;
     for (int i = 0; i < work->peak_at; i++)
-        if (look_at(work, work->values[i], &choice) && (!found || worth(&choice) > worth(best))) {
+        if (look_at(work, work->values[i], &choice) && (!work->light || is_light(work, &choice)) &&
+            (!found || worth(&choice) > worth(best))) {
             *best = choice;
             found = true;
         }
@@ -330,9 +348,10 @@ static bool reduce_peak(recomputation *work, int64_t limit) {
 }
 
 bool pass_recompute(pass_context *context) {
-    for (int i = 0; context->memory_limit > 0 && i < context->module->function_count; i++) {
+    for (int i = 0; i < context->module->function_count; i++) {
         ir_function *function = context->module->functions[i];
         recomputation work = begin(context, function);
+        work.light = context->memory_limit == 0;
         ir_sort_groups(function);
         bool kept = reduce_peak(&work, context->memory_limit);
         if (strcmp(function->name, "train_step") == 0) {

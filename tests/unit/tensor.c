@@ -24,8 +24,8 @@ static const case_shape shapes[] = {
     {1, {37}, {0}, 1},
     {1, {5}, {0}, 3},
     {2, {20, 7}, {0, 1}, 1},
-    {2, {20, 7}, {1, 0}, 1},            /* a whole line of neighbours, and what is left of one */
-    {2, {3, 40}, {1, 0}, 1},            /* less than a line */
+    {2, {20, 7}, {1, 0}, 1},             /* a whole line of neighbours, and what is left of one */
+    {2, {3, 40}, {1, 0}, 1},             /* less than a line */
     {4, {33, 5, 3, 2}, {2, 3, 1, 0}, 1}, /* weights of convolutions */
     {4, {18, 6, 1, 1}, {2, 3, 1, 0}, 1},
     {4, {2, 19, 4, 5}, {0, 2, 3, 1}, 1}, /* maps */
