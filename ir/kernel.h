@@ -249,12 +249,16 @@ void kir_assign(const kir_builder *builder, kir_reg target, kir_reg value); /* e
 void kir_into(const kir_builder *builder, kir_reg target, kir_opcode opcode, kir_reg a, kir_reg b, kir_reg c);
 kir_reg kir_convert(const kir_builder *builder, kir_reg a, kir_element element);
 kir_reg kir_load(const kir_builder *builder, int argument, kir_index index, int lanes, int count);
+/* The same as F32, from an argument of F32 or BF16. */
+kir_reg kir_load_f32(const kir_builder *builder, int argument, kir_index index, int lanes, int count);
 /* Lane i from index + i * stride. */
 kir_reg kir_load_strided(const kir_builder *builder, int argument, kir_index index, int lanes, int count,
                          int64_t stride);
 /* Lane i from index + offsets[i]; as many lanes as `offsets` (I32 or I64) has. */
 kir_reg kir_load_indexed(const kir_builder *builder, int argument, kir_index index, kir_reg offsets, int count);
 void kir_store(const kir_builder *builder, int argument, kir_index index, kir_reg value, int count);
+/* F32 lanes to an argument of F32 or BF16. */
+void kir_store_f32(const kir_builder *builder, int argument, kir_index index, kir_reg value, int count);
 /* Lane i to index + i * stride. */
 void kir_store_strided(const kir_builder *builder, int argument, kir_index index, kir_reg value, int count,
                        int64_t stride);

@@ -267,6 +267,15 @@ kir_reg kir_load(const kir_builder *builder, int argument, kir_index index, int 
     return result;
 }
 
+static bool is_narrow(const kir_builder *builder, int argument) {
+    return builder->kernel->arguments[argument].element == KIR_BF16;
+}
+
+kir_reg kir_load_f32(const kir_builder *builder, int argument, kir_index index, int lanes, int count) {
+    kir_reg value = kir_load(builder, argument, index, lanes, count);
+    return is_narrow(builder, argument) ? kir_convert(builder, value, KIR_F32) : value;
+}
+
 kir_reg kir_load_strided(const kir_builder *builder, int argument, kir_index index, int lanes, int count,
                          int64_t stride) {
     kir_reg result = argument_register(builder, argument, lanes);
@@ -288,6 +297,11 @@ void kir_store(const kir_builder *builder, int argument, kir_index index, kir_re
     kir_node *node = memory_instruction(builder, KIR_store, -1, argument, index);
     node->operands[0] = value;
     node->count = count;
+}
+
+void kir_store_f32(const kir_builder *builder, int argument, kir_index index, kir_reg value, int count) {
+    kir_store(builder, argument, index, is_narrow(builder, argument) ? kir_convert(builder, value, KIR_BF16) : value,
+              count);
 }
 
 void kir_store_strided(const kir_builder *builder, int argument, kir_index index, kir_reg value, int count,

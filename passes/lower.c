@@ -2,6 +2,7 @@
  *
  * Groups and lone values become buffers and launches in order. States are written last of all, but for those whose new
  * value is computed straight into their memory. */
+#include "passes/narrow_maps.h"
 #include "passes/pair_forms.h"
 
 static void place_states(kir_program *program) {
@@ -193,6 +194,7 @@ static bool lower_function(pass_context *pass, ir_function *source) {
         return false;
     work.straight = lower_straight_find(pass->memory, source, &work.units);
     lower_pair_operands_find(&context, &work.units, &work.straight);
+    lower_narrow_maps_find(&context, &work.units);
     place_straight_values(&work);
     if (!lower_units_of(&work, false))
         return false;

@@ -37,11 +37,12 @@ static int buffer_add(lower_context *context, kir_buffer buffer) {
 }
 
 int lower_value_buffer(lower_context *context, const ir_value *value) {
+    kir_element element = context->narrow[value->id] ? KIR_BF16 : lower_element(value->type.dtype);
     return buffer_add(context, (kir_buffer){.name = arena_printf(context->memory, "%%%d", value->id),
                                             .type = value->type,
                                             .region = KIR_ARENA,
-                                            .element = lower_element(value->type.dtype),
-                                            .bytes = ir_type_bytes(&value->type),
+                                            .element = element,
+                                            .bytes = ir_type_elements(&value->type) * lower_element_bytes(element),
                                             .offset = -1,
                                             .span = value->span});
 }

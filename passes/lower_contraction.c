@@ -37,18 +37,26 @@ kir_index lower_take_digit(const kir_builder *builder, kir_index *number, int64_
     return kir_plus(kir_at(0), 1, digit);
 }
 
-conv_shape lower_conv_shape(const ir_value *value, const ir_type *x, const ir_type *w, const ir_type *y) {
+conv_shape lower_conv_shape(const ir_value *conv) {
+    const ir_type *x = &conv->operands[0]->type, *w = &conv->operands[1]->type, *y = &conv->type;
+    if (conv->opcode == IR_OP_conv2d_input_grad) {
+        x = &conv->type;
+        y = &conv->operands[0]->type;
+    } else if (conv->opcode == IR_OP_conv2d_weight_grad) {
+        w = &conv->type;
+        y = &conv->operands[1]->type;
+    }
     conv_shape shape = {
-        .n = x->dims[0], .channels = x->dims[1], .filters = w->dims[0], .groups = ir_int(value, IR_ATTR_groups)};
+        .n = x->dims[0], .channels = x->dims[1], .filters = w->dims[0], .groups = ir_int(conv, IR_ATTR_groups)};
     for (int i = 0; i < 2; i++) {
         shape.size[i] = x->dims[2 + i];
         shape.out[i] = y->dims[2 + i];
         shape.kernel[i] = w->dims[2 + i];
-        shape.stride[i] = ir_ints(value, IR_ATTR_stride)[i];
-        shape.dilation[i] = ir_ints(value, IR_ATTR_dilation)[i];
+        shape.stride[i] = ir_ints(conv, IR_ATTR_stride)[i];
+        shape.dilation[i] = ir_ints(conv, IR_ATTR_dilation)[i];
     }
     for (int i = 0; i < 4; i++)
-        shape.padding[i] = ir_ints(value, IR_ATTR_padding)[i];
+        shape.padding[i] = ir_ints(conv, IR_ATTR_padding)[i];
     return shape;
 }
 
@@ -79,13 +87,13 @@ void lower_move_elements(kir_builder *builder, int to, kir_index target, int fro
         kir_builder body;
         kir_reg index = kir_loop(builder, kir_at(0), kir_at(whole), lanes, &body);
         kir_store(&body, to, kir_plus(target, 1, index),
-                  kir_load(&body, from, kir_plus(source, 1, index), lanes, lanes), lanes);
+                  kir_load_f32(&body, from, kir_plus(source, 1, index), lanes, lanes), lanes);
     }
     if (whole < length) {
         int count = (int)(length - whole);
         source.base += whole;
         target.base += whole;
-        kir_store(builder, to, target, kir_load(builder, from, source, lanes, count), count);
+        kir_store(builder, to, target, kir_load_f32(builder, from, source, lanes, count), count);
     }
 }
 

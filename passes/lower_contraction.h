@@ -29,7 +29,10 @@ typedef struct {
     int64_t size[2], out[2], kernel[2], stride[2], padding[4], dilation[2];
 } conv_shape;
 
-conv_shape lower_conv_shape(const ir_value *value, const ir_type *x, const ir_type *w, const ir_type *y);
+/* Of a conv2d, conv2d_input_grad or conv2d_weight_grad. */
+conv_shape lower_conv_shape(const ir_value *conv);
+/* lower_conv_maps.c: whether plain sums of products compute it: neither pairs nor Winograd's method. */
+bool lower_conv_is_direct(const pass_context *pass, const conv_shape *shape);
 
 /* Copies of `images` maps with a margin of zeros, in the worker's own memory: taps never leave them. */
 typedef struct {
@@ -49,7 +52,7 @@ padded_maps lower_padded_maps(arena *memory, kir_kernel *kernel, int source, int
 kir_index lower_copy_padded(kir_builder *builder, const padded_maps *maps, int source, const int64_t size[2],
                             kir_index first, int lanes);
 
-/* Emits the copy, or the clearing, of `length` elements in a row: copies are of f32. */
+/* Emits the copy, or the clearing, of `length` elements in a row: copies are of f32, or of bf16 as f32. */
 void lower_move_elements(kir_builder *builder, int to, kir_index target, int from, kir_index source, int64_t length,
                          int lanes);
 void lower_clear_elements(kir_builder *builder, int to, kir_index target, int64_t length, int lanes);

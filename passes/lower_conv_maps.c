@@ -42,8 +42,7 @@ static void complete(conv_maps *maps) {
 }
 
 static conv_maps forward_maps(lower_context *context, const ir_value *value) {
-    const ir_value *x = value->operands[0], *w = value->operands[1];
-    conv_maps maps = {.shape = lower_conv_shape(value, &x->type, &w->type, &value->type)};
+    conv_maps maps = {.shape = lower_conv_shape(value)};
     const conv_shape *shape = &maps.shape;
     phase_axis *axes = arena_alloc(context->memory, 2 * sizeof *axes);
     for (int i = 0; i < 2; i++) {
@@ -92,8 +91,7 @@ static phase_axis gradient_phase(const conv_shape *shape, int axis, int64_t p) {
 }
 
 static conv_maps input_grad_maps(lower_context *context, const ir_value *value) {
-    const ir_value *y = value->operands[0], *w = value->operands[1];
-    conv_maps maps = {.shape = lower_conv_shape(value, &value->type, &w->type, &y->type)};
+    conv_maps maps = {.shape = lower_conv_shape(value)};
     const conv_shape *shape = &maps.shape;
     for (int i = 0; i < 2; i++) {
         phase_axis *axis = arena_alloc(context->memory, (size_t)shape->stride[i] * sizeof *axis);
@@ -122,13 +120,17 @@ static conv_maps input_grad_maps(lower_context *context, const ir_value *value) 
 /* ---- the choice ---------------------------------------------------------------------------------------------------
  */
 
+bool lower_conv_is_direct(const pass_context *pass, const conv_shape *shape) {
+    return !lower_conv_pairs_pay(pass, shape) && !winograd_pays(shape, &pass->target);
+}
+
 typedef bool (*by_winograd)(lower_context *context, const ir_value *value, const conv_shape *shape);
 
 static bool lower_maps(lower_context *context, const ir_value *value, const conv_maps *maps, by_winograd winograd) {
     if (lower_conv_pairs_pay(context->pass, &maps->shape))
         return lower_conv_pairs(context, value, maps);
-    return winograd_pays(&maps->shape, &context->pass->target) ? winograd(context, value, &maps->shape)
-                                                               : lower_conv_sums(context, value, maps);
+    return lower_conv_is_direct(context->pass, &maps->shape) ? lower_conv_sums(context, value, maps)
+                                                             : winograd(context, value, &maps->shape);
 }
 
 bool lower_conv_forward(lower_context *context, const ir_value *value) {
@@ -152,7 +154,7 @@ bool lower_conv_form(lower_context *context, const ir_value *conv, int operand, 
     if (context->pass->product_parts == 0)
         return false;
     if (conv->opcode == IR_OP_conv2d_weight_grad) {
-        conv_shape shape = lower_conv_shape(conv, &conv->operands[0]->type, &conv->type, &conv->operands[1]->type);
+        conv_shape shape = lower_conv_shape(conv);
         pair_form forms[2];
         if (!lower_conv_pairs_pay(context->pass, &shape))
             return false;

@@ -242,9 +242,10 @@ static void launch(lower_context *context, pair_core *core, const int buffers[3]
     panel->left =
         kir_argument_add(memory, kernel, "source", KIR_I32, core->source.parts * core->source.part, true, false);
     panel->right = kir_argument_add(memory, kernel, "weights", KIR_I32, panel->parts * panel->right_part, true, false);
-    panel->target = kir_argument_add(memory, kernel, "result", KIR_F32, ir_type_elements(&value->type), false, true);
+    kir_element element = context->program->buffers[buffers[2]].element;
+    panel->target = kir_argument_add(memory, kernel, "result", element, ir_type_elements(&value->type), false, true);
     kir_stream(kernel, panel->target);
-    if (panel->cpu->matrix_units)
+    if (panel->cpu->matrix_units || element == KIR_BF16)
         core->sums = kir_scratch_add(memory, kernel, "sums", KIR_F32, 2 * panel->rows * conv->weights.panel);
     int64_t parts = conv->target_channels / core->channels, extent = core->source.blocks * core->bands * parts;
     kernel->flops = ir_cost(value) / (double)extent;

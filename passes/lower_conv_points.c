@@ -107,8 +107,8 @@ void lower_conv_points(lower_context *context, const conv_points *points, const 
     kir_kernel *kernel = kir_kernel_new(memory, arena_printf(memory, "%s_pairs", conv->name), value->span);
     core.left = kir_argument_add(memory, kernel, "source", KIR_I32, source->parts * source->part, true, false);
     core.right = kir_argument_add(memory, kernel, "weights", KIR_I32, panel->parts * panel->right_part, true, false);
-    core.target_argument =
-        kir_argument_add(memory, kernel, "result", KIR_F32, ir_type_elements(&value->type), false, true);
+    core.target_argument = kir_argument_add(memory, kernel, "result", context->program->buffers[buffers[2]].element,
+                                            ir_type_elements(&value->type), false, true);
     kir_stream(kernel, core.target_argument);
     core.sums = kir_scratch_add(memory, kernel, "sums", KIR_F32, run_length(&core) * panel->rows * core.columns);
     int64_t places = source->size[0] * source->size[1], groups = conv->target_channels / core.columns;

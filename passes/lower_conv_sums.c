@@ -121,11 +121,12 @@ static void launch_core(lower_context *context, conv_core *core, const int buffe
     const conv_maps *conv = core->conv;
     kir_kernel *kernel = kir_kernel_new(memory, conv->name, value->span);
     int64_t n = conv->shape.n;
-    core->source =
-        kir_argument_add(memory, kernel, "source", KIR_F32, ir_type_elements(&value->operands[0]->type), true, false);
+    core->source = kir_argument_add(memory, kernel, "source", context->program->buffers[buffers[0]].element,
+                                    ir_type_elements(&value->operands[0]->type), true, false);
     core->weights =
         kir_argument_add(memory, kernel, "weights", KIR_F32, ir_type_elements(&value->operands[1]->type), true, false);
-    core->target = kir_argument_add(memory, kernel, "result", KIR_F32, ir_type_elements(&value->type), false, true);
+    core->target = kir_argument_add(memory, kernel, "result", context->program->buffers[buffers[2]].element,
+                                    ir_type_elements(&value->type), false, true);
     kir_stream(kernel, core->target);
     core->maps =
         lower_padded_maps(memory, kernel, core->source, n, conv->source_size, conv->source_channels, conv->margin);

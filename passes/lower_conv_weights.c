@@ -51,8 +51,8 @@ static void emit_copied_panel(kir_builder *builder, kir_index first, int64_t siz
     kir_index from = kir_plus_index(copy->from, 1, channel);
     for (int64_t at = 0; at < size; at += copy->lanes) {
         int count = (int)(size - at < copy->lanes ? size - at : copy->lanes);
-        kir_store(builder, copy->maps->argument, to, kir_load(builder, copy->maps->source, from, copy->lanes, count),
-                  count);
+        kir_store(builder, copy->maps->argument, to,
+                  kir_load_f32(builder, copy->maps->source, from, copy->lanes, count), count);
         from.base += copy->lanes;
         to.base += copy->lanes;
     }
@@ -272,8 +272,10 @@ static void launch_weights(lower_context *context, weight_core *core, const int 
         arena_printf(memory, "conv2d_weight_grad_%lldx%lld_%lldx%lld", (long long)shape->channels,
                      (long long)shape->filters, (long long)shape->kernel[0], (long long)shape->kernel[1]);
     kir_kernel *kernel = kir_kernel_new(memory, name, value->span);
-    int x = kir_argument_add(memory, kernel, "x", KIR_F32, ir_type_elements(&value->operands[0]->type), true, false);
-    int dy = kir_argument_add(memory, kernel, "dy", KIR_F32, ir_type_elements(&value->operands[1]->type), true, false);
+    int x = kir_argument_add(memory, kernel, "x", context->program->buffers[buffers[0]].element,
+                             ir_type_elements(&value->operands[0]->type), true, false);
+    int dy = kir_argument_add(memory, kernel, "dy", context->program->buffers[buffers[1]].element,
+                              ir_type_elements(&value->operands[1]->type), true, false);
     core->target = kir_argument_add(memory, kernel, "dw", KIR_F32, chunks * elements, true, true);
     add_maps(core, memory, kernel, x, dy, shape->n / chunks);
     core->split_taps = elements * 4 > LARGE_WEIGHTS && shape->kernel[0] > 1;
@@ -303,11 +305,10 @@ static void launch_weights(lower_context *context, weight_core *core, const int 
 
 bool lower_conv_weight_grad(lower_context *context, const ir_value *value) {
     const ir_value *x = value->operands[0], *y = value->operands[1];
-    weight_core core = {.cpu = &context->pass->target,
-                        .shape = lower_conv_shape(value, &x->type, &value->type, &y->type)};
+    weight_core core = {.cpu = &context->pass->target, .shape = lower_conv_shape(value)};
     if (lower_conv_pairs_pay(context->pass, &core.shape))
         return lower_conv_weight_grad_pairs(context, value, &core.shape);
-    if (winograd_pays(&core.shape, core.cpu))
+    if (!lower_conv_is_direct(context->pass, &core.shape))
         return lower_winograd_weight_grad(context, value, &core.shape);
     core.group_in = core.shape.channels / core.shape.groups;
     core.group_out = core.shape.filters / core.shape.groups;

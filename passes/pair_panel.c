@@ -270,7 +270,7 @@ void pair_panel_copy(const kir_builder *builder, const pair_panel *panel, int su
         int count = (int)(panel->columns - column < lanes ? panel->columns - column : lanes);
         kir_index to = kir_plus(moved(panel->target_at, column), panel->target_row, row);
         kir_reg values = kir_load(&body, sums, kir_plus(moved(from, column), panel->columns, row), lanes, count);
-        kir_store(&body, panel->target, to, values, count);
+        kir_store_f32(&body, panel->target, to, values, count);
     }
 }
 

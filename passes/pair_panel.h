@@ -70,8 +70,8 @@ int64_t pair_panel_columns(const kir_target *target, int64_t columns);
 
 /* Emits the sums of a panel. */
 void pair_panel_emit(const kir_builder *builder, const pair_panel *panel);
-/* Emits the copy of rows of a panel's sums, [rows, columns] from `from` on in the argument `sums`, to its target in
- * vectors: those, unlike tiles, can go past the caches. */
+/* Emits the copy of rows of a panel's sums, [rows, columns] from `from` on in the argument `sums`, to its target, whose
+ * elements may be bf16, in vectors: those, unlike tiles, can go past the caches. */
 void pair_panel_copy(const kir_builder *builder, const pair_panel *panel, int sums, kir_index from, kir_index first,
                      kir_index limit);
 

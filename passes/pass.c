@@ -25,9 +25,9 @@ static const pass_info one_pass_variance = {"one-pass-variance",
                                             "sums of squares about a mean, in the pass over memory that gives the mean",
                                             false, pass_one_pass_variance};
 static const pass_info layout = {"layout", "chooses the physical order of every tensor's axes", false, pass_layout};
-static const pass_info recompute = {
-    "recompute", "computes anew what would wait long in memory: what is cheap, and more under a memory limit", false,
-    pass_recompute};
+static const pass_info recompute = {"recompute",
+                                    "computes anew what would wait long in memory, if cheap or under a memory limit",
+                                    false, pass_recompute};
 static const pass_info fuse_elementwise = {
     "fuse-elementwise", "groups elementwise chains and the reductions that they feed", false, pass_fuse_elementwise};
 static const pass_info lower = {"lower", "turns groups into kernels and launches", true, pass_lower};

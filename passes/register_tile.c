@@ -44,11 +44,11 @@ void tile_multiply(const kir_builder *builder, register_tile *tile, int left, co
                    kir_index columns) {
     kir_reg vectors[TILE_MAX_VECTORS];
     for (int v = 0; v < tile->vectors; v++) {
-        vectors[v] = kir_load(builder, right, columns, tile->lanes, count_of(tile, v));
+        vectors[v] = kir_load_f32(builder, right, columns, tile->lanes, count_of(tile, v));
         columns.base += tile->lanes;
     }
     for (int r = 0; r < tile->rows; r++) {
-        kir_reg scalar = kir_splat(builder, kir_load(builder, left, rows[r], 1, 1), tile->lanes);
+        kir_reg scalar = kir_splat(builder, kir_load_f32(builder, left, rows[r], 1, 1), tile->lanes);
         for (int v = 0; v < tile->vectors; v++)
             kir_into(builder, tile->sums[r][v], KIR_fma, scalar, vectors[v], tile->sums[r][v]);
     }
@@ -68,7 +68,7 @@ void tile_store(const kir_builder *builder, const register_tile *tile, int argum
     for (int r = 0; r < tile->rows; r++) {
         kir_index at = rows[r];
         for (int v = 0; v < tile->vectors; v++) {
-            kir_store(builder, argument, at, tile->sums[r][v], count_of(tile, v));
+            kir_store_f32(builder, argument, at, tile->sums[r][v], count_of(tile, v));
             at.base += tile->lanes;
         }
     }

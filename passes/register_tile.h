@@ -24,7 +24,8 @@ int64_t tile_even_size(int64_t count, int64_t limit);
 /* New accumulators for columns first .. first + columns - 1 of at most `vectors` vectors. */
 register_tile tile_new(const kir_builder *builder, const kir_target *target, int rows, int64_t columns);
 void tile_clear(const kir_builder *builder, register_tile *tile);
-/* sums[r][v] += left[rows[r]] * right[columns + v * lanes …]: one step of the summation. */
+/* sums[r][v] += left[rows[r]] * right[columns + v * lanes …]: one step of the summation. Operands, and what sums are
+ * stored to, may be bf16. */
 void tile_multiply(const kir_builder *builder, register_tile *tile, int left, const kir_index *rows, int right,
                    kir_index columns);
 /* Row r from or to `argument` at rows[r]. */

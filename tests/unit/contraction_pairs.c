@@ -254,8 +254,88 @@ static void shared_maps_keep_their_bound(void **state) {
     text_free(&text);
 }
 
+/* What lies between convolutions in one part is kept as bf16 numbers: written by plain sums, in pairs and by
+ * elementwise kernels, read by all of these, by reductions and pools; weights' gradients stay f32. */
+static const char narrow_maps[] =
+    "module @narrow\n"
+    "func @forward {\n"
+    "  %0 = input @a : f32[32,3,8,6]\n"
+    "  %1 = input @w : f32[32,3,3,3]\n"
+    "  %2 = input @v : f32[48,32,3,3]\n"
+    "  %3 = input @u : f32[32,48,1,1]\n"
+    "  %4 = conv2d %0, %1 {" STEPS ", padding=[1,1,1,1]} : f32[32,32,8,6]\n"
+    "  %5 = relu %4 : f32[32,32,8,6]\n"
+    "  %6 = conv2d %5, %2 {" STEPS ", padding=[1,1,1,1]} : f32[32,48,8,6]\n"
+    "  %7 = max_pool2d %6 {kernel=[2,2], stride=[2,2], padding=[0,0,0,0]} : f32[32,48,4,3]\n"
+    "  %8 = conv2d %7, %3 {" STEPS ", padding=[0,0,0,0]} : f32[32,32,4,3]\n"
+    "  %9 = mul %8, %8 : f32[32,32,4,3]\n"
+    "  %10 = reduce_sum %9 {axes=[0,2,3]} : f32[32]\n"
+    "  output @r, %10\n}\n"
+    "func @gradients {\n"
+    "  %0 = input @a : f32[32,3,8,6]\n"
+    "  %1 = input @dy : f32[32,48,8,6]\n"
+    "  %2 = input @v : f32[48,32,3,3]\n"
+    "  %3 = input @x : f32[32,32,8,6]\n"
+    "  %4 = add %1, %1 : f32[32,48,8,6]\n"
+    "  %5 = conv2d_input_grad %4, %2 {" STEPS ", padding=[1,1,1,1]} : f32[32,32,8,6]\n"
+    "  %6 = mul %5, %3 : f32[32,32,8,6]\n"
+    "  %7 = conv2d_weight_grad %0, %6 {" STEPS ", padding=[1,1,1,1]} : f32[32,3,3,3]\n"
+    "  %8 = conv2d_weight_grad %3, %4 {" STEPS ", padding=[1,1,1,1]} : f32[48,32,3,3]\n"
+    "  %9 = reshape %7 : f32[864]\n"
+    "  %10 = reshape %8 : f32[13824]\n"
+    "  %11 = concat %9, %10 {axis=0} : f32[14688]\n"
+    "  output @r, %11\n}\n";
+
+/* Maps of bf16 numbers, and what else is: nothing should be. */
+static int count_narrow(const kir_program *program) {
+    int maps = 0;
+    for (int i = 0; i < program->buffer_count; i++) {
+        const kir_buffer *buffer = &program->buffers[i];
+        if (buffer->element != KIR_BF16)
+            continue;
+        assert_int_equal(buffer->type.rank, 4);
+        assert_int_equal(buffer->type.dims[0], 32); /* images */
+        assert_false(buffer->fixed);
+        maps++;
+    }
+    return maps;
+}
+
+static void check_narrow(const text_buffer *text, const char *target_name, int parts, int most) {
+    kir_target target;
+    assert_true(kir_target_named(target_name, &target));
+    ir_case *this = ir_case_parse("narrow maps", text);
+    pass_context context = ir_case_context(this, &target);
+    context.product_parts = parts;
+    pass_options options = {.verify = true};
+    pass_run_pipeline(&context, &options);
+    int maps = count_narrow(context.program);
+    if (parts == 1 ? maps < most : maps > 0)
+        fail_msg("%d narrow maps in %d parts for %s", maps, parts, target_name);
+    ir_case_free(this);
+}
+
+static void maps_between_kernels_are_narrow(void **state) {
+    (void)state;
+    enum { MAPS = 4 }; /* of the seven, what is not written as pairs alone */
+    static const bounds chain = {0x1p-5, {0, 8e-3}};
+    text_buffer text = {0};
+    text_append(&text, "%s", narrow_maps);
+    for (int parts = 0; parts <= 3; parts++)
+        check_narrow(&text, "amx", parts, MAPS);
+    ir_case *this = ir_case_parse("narrow maps", &text);
+    expectation of = {.text = &text, .name = "narrow maps", .most = &chain, .given = {.memory = this->memory}};
+    give_inputs(this, SHAPES, &of.given);
+    interpret(this, &of);
+    for (int w = 0; w < WAYS; w++)
+        check_way(&of, &ways[w], 1);
+    ir_case_free(this);
+    text_free(&text);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(maps_between_kernels_are_narrow),
         cmocka_unit_test(shared_maps_keep_their_bound),
         cmocka_unit_test(convolutions_keep_their_bound),
         cmocka_unit_test(products_keep_their_bound),
