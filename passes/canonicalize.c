@@ -101,6 +101,14 @@ static bool is_identity_permutation(const ir_value *value, ir_attr_key key) {
     return true;
 }
 
+/* Whether the indices are 0, 1, 2, … of all rows. */
+static bool names_every_row(const ir_value *value) {
+    const ir_value *indices = value->operands[1];
+    int64_t batch = ir_int(value, IR_ATTR_batch);
+    return indices->opcode == IR_OP_iota && indices->type.rank == batch + 1 && ir_int(indices, IR_ATTR_axis) == batch &&
+           ir_int(value, IR_ATTR_axis) == batch;
+}
+
 static ir_value *simplify_moves(rewriter *rewrite, ir_value *value) {
     ir_value *operand = value->operands[0];
     ir_builder builder = {rewrite->function, value, value->span};
@@ -123,6 +131,8 @@ static ir_value *simplify_moves(rewriter *rewrite, ir_value *value) {
         return same ? operand : NULL;
     case IR_OP_pad: return same ? operand : NULL;
     case IR_OP_concat: return value->operand_count == 1 ? operand : NULL;
+    case IR_OP_gather:
+    case IR_OP_scatter_add: return same && names_every_row(value) ? operand : NULL;
     default: return NULL;
     }
 }
