@@ -3,7 +3,10 @@
 #include "passes/pair_panel.h"
 #include "passes/register_tile.h"
 
-enum { BLOCK = 2 * PAIR_UNIT }; /* neighbours of the summation that make a tile's pairs */
+enum {
+    BLOCK = 2 * PAIR_UNIT,  /* neighbours of the summation that make a tile's pairs */
+    SLICE_BYTES = 256 << 10 /* of a tile's left vectors */
+};
 
 static int64_t tiles_of(int64_t count) {
     return (count + PAIR_UNIT - 1) / PAIR_UNIT;
@@ -173,24 +176,55 @@ static pair_panel new_panel(const score_plan *plan) {
                         .columns = BLOCK};
 }
 
+/* Blocks of the vectors that are multiplied at once: what a tile reads of them again and again stays in the cache. */
+static int64_t slice_of(const score_plan *plan, int64_t blocks) {
+    int64_t bytes = plan->tile_rows * BLOCK * plan->parts * 2, most = SLICE_BYTES / bytes;
+    int64_t slices = (blocks + most - 1) / most;
+    return (blocks + slices - 1) / slices;
+}
+
+/* The sums of the tile over blocks first .. first + count - 1 of the vectors. */
+static void emit_slice(const kir_builder *builder, const pair_panel *panel, const score_plan *plan,
+                       const score_place *place, const kir_index origins[3], int64_t vector) {
+    kir_builder over_rows, over_columns;
+    pair_panel work = *panel;
+    kir_reg column = kir_loop(builder, kir_at(0), place->column_end, BLOCK, &over_columns);
+    kir_reg row = kir_loop(&over_columns, kir_at(0), place->row_end, BLOCK, &over_rows);
+    work.left_at = kir_plus(origins[0], vector, row);
+    work.right_at = kir_plus(origins[1], vector, column);
+    work.target_at = kir_plus(kir_plus(origins[2], plan->tile_stride, row), 1, column);
+    pair_panel_emit(&over_rows, &work);
+}
+
 void score_units_product(lower_kernel *kernel, const score_plan *plan, const score_place *place, int number) {
     const score_product *product = &plan->products[number];
     int64_t blocks = blocks_of(product->length), vector = blocks * plan->parts * PAIR_UNIT;
-    kir_builder over_rows, over_columns;
+    int64_t slice = slice_of(plan, blocks), block = plan->parts * PAIR_TILE;
     pair_panel work = new_panel(plan);
-    work.fresh = true;
     work.left = lower_argument(kernel, product->left, false);
     work.right = lower_argument(kernel, product->packed, false);
     work.target = kernel->scores->tiles[number];
     work.left_tile = work.right_tile = PAIR_UNIT * vector;
     work.target_row = plan->tile_stride;
-    work.pairs = kir_at(blocks * PAIR_UNIT);
-    kir_reg column = kir_loop(&kernel->builder, kir_at(0), place->column_end, BLOCK, &over_columns);
-    kir_reg row = kir_loop(&over_columns, kir_at(0), place->row_end, BLOCK, &over_rows);
-    work.left_at = kir_plus_index(kir_at(0), vector, kir_plus(place->row, 1, row));
-    work.right_at = kir_plus_index(kir_at(0), vector, kir_plus(place->column, 1, column));
-    work.target_at = kir_plus(kir_plus(kernel->scores->origin, plan->tile_stride, row), 1, column);
-    pair_panel_emit(&over_rows, &work);
+    kir_index origins[3] = {kir_plus_index(kir_at(0), vector, place->row),
+                            kir_plus_index(kir_at(0), vector, place->column), kernel->scores->origin};
+    work.fresh = true;
+    work.pairs = kir_at(slice * PAIR_UNIT);
+    emit_slice(&kernel->builder, &work, plan, place, origins, vector);
+    work.fresh = false;
+    int64_t whole = blocks / slice * slice;
+    if (whole > slice) {
+        kir_builder body;
+        kir_reg first = kir_loop(&kernel->builder, kir_at(slice), kir_at(whole), slice, &body);
+        kir_index later[3] = {kir_plus(origins[0], block, first), kir_plus(origins[1], block, first), origins[2]};
+        emit_slice(&body, &work, plan, place, later, vector);
+    }
+    if (whole < blocks) {
+        work.pairs = kir_at((blocks - whole) * PAIR_UNIT);
+        origins[0].base += whole * block;
+        origins[1].base += whole * block;
+        emit_slice(&kernel->builder, &work, plan, place, origins, vector);
+    }
 }
 
 /* ---- weights -------------------------------------------------------------------------------------------------------
