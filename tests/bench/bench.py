@@ -32,15 +32,29 @@ def output_of(command, **settings):
     return done.stdout
 
 
-# ---- contestants: functions that run once and give a list of seconds
+def output_and_memory(command):
+    """What it prints, and the most bytes that it had in memory."""
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
+        child = subprocess.Popen(command, stdout=out, stderr=errors)
+        _, status, usage = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+        out.seek(0)
+        errors.seek(0)
+        if child.returncode:
+            fail(f"{' '.join(command)} ended with status {child.returncode}:\n{errors.read().strip()}")
+        return out.read(), 1024 * usage.ru_maxrss
+
+
+# ---- contestants: functions that run once and give a list of seconds, and the bytes of the whole process or None
 
 
 def timed_steps(command):
     """The seconds that a program prints of its steps, without the warm-up."""
 
     def run():
-        steps = [json.loads(line) for line in output_of(command).splitlines()]
-        return [step["seconds"] for step in steps if not step["warm_up"]]
+        printed, memory = output_and_memory(command)
+        steps = [json.loads(line) for line in printed.splitlines()]
+        return [step["seconds"] for step in steps if not step["warm_up"]], memory
 
     return run
 
@@ -49,7 +63,7 @@ def timed_command(command):
     def run():
         begin = time.perf_counter()
         output_of(command)
-        return [time.perf_counter() - begin]
+        return [time.perf_counter() - begin], None
 
     return run
 
@@ -129,7 +143,7 @@ def timed_views(command, **variables):
     def run():
         lines = output_of(["taskset", "-c", "0"] + command, env=dict(os.environ, **variables)).splitlines()
         steps = [json.loads(line) for line in lines]
-        return [1e6 * step["seconds"] / step["views"] for step in steps if not step["warm_up"]]
+        return [1e6 * step["seconds"] / step["views"] for step in steps if not step["warm_up"]], None
 
     return run
 
@@ -199,7 +213,7 @@ def compile_time(bench):
 
 def conv(bench):
     """convolutions layer by layer, forward and both gradients, beside PyTorch's"""
-    return convolutions.table(bench.build, bench.rounds, THREADS)
+    return convolutions.table(bench.build, bench.rounds, THREADS, bench.precisions)
 
 
 BENCHMARKS = {
@@ -279,18 +293,22 @@ def machine(source):
 
 
 def measure(name, contestants, rounds):
-    seconds = {contestant: [] for contestant in contestants}
+    """Of each contestant, all seconds and the most bytes."""
+    seconds, memory = {contestant: [] for contestant in contestants}, {}
     for number in range(rounds):
         for contestant, run in contestants.items():
-            taken = run()
+            taken, used = run()
             seconds[contestant] += taken
+            if used:
+                memory[contestant] = max(used, memory.get(contestant, 0))
             print(f"  {name} {number + 1}/{rounds}  {contestant}: " + " ".join(f"{value:.3f}" for value in taken),
                   file=sys.stderr, flush=True)
-    return seconds
+    return seconds, memory
 
 
-def summary(seconds):
-    return {"median": statistics.median(seconds), "least": min(seconds), "most": max(seconds), "seconds": seconds}
+def summary(seconds, memory):
+    figure = {"median": statistics.median(seconds), "least": min(seconds), "most": max(seconds), "seconds": seconds}
+    return dict(figure, peak_bytes=memory) if memory else figure
 
 
 def compare(name, figures):
@@ -311,10 +329,12 @@ def compare(name, figures):
 
 def print_result(result):
     print(f"\n{result['name']}: {result['what']}")
-    print(f"  {'':26} {'median':>9} {'least':>9} {'most':>9} {'runs':>5}")
+    with_memory = any("peak_bytes" in figure for figure in result["figures"].values())
+    print(f"  {'':26} {'median':>9} {'least':>9} {'most':>9} {'runs':>5}{'  peak MB' if with_memory else ''}")
     for contestant, figure in result["figures"].items():
+        memory = f"{figure['peak_bytes'] / 1e6:9.0f}" if "peak_bytes" in figure else ""
         print(f"  {contestant:26} {figure['median']:9.3f} {figure['least']:9.3f} {figure['most']:9.3f} "
-              f"{len(figure['seconds']):5d}")
+              f"{len(figure['seconds']):5d}{memory}")
     for ratio in result["comparison"]:
         print(f"  {ratio['rival']} takes {ratio['times']:.3g} times as long as {ratio['of']}")
 
@@ -350,7 +370,7 @@ def parse_options():
     options.add_argument("--steps", type=int, metavar="N", default=2, help="timed steps a turn, after one warm-up step (default 2)")
     options.add_argument("--batch", type=int, metavar="N", help="pictures a step (default: the benchmark's)")
     options.add_argument("--width", type=int, metavar="N", help="channels of the encoder's first layer (default: the benchmark's)")
-    options.add_argument("--precisions", type=precision_list, metavar="A,B", help="of cslc's steps (default: f32, on matrix units "
+    options.add_argument("--precisions", type=precision_list, metavar="A,B", help="of cslc's steps and convolutions (default: f32, on matrix units "
                          "f32x2 and bf16, too)")
     options.add_argument("--json", metavar="FILE", help="also write everything there")
     chosen = options.parse_args()
@@ -384,8 +404,8 @@ def main():
             if name in TABLES:
                 results += TABLES[name](bench)
                 continue
-            seconds = measure(name, BENCHMARKS[name](bench), chosen.rounds)
-            figures = {contestant: summary(values) for contestant, values in seconds.items()}
+            seconds, memory = measure(name, BENCHMARKS[name](bench), chosen.rounds)
+            figures = {contestant: summary(values, memory.get(contestant)) for contestant, values in seconds.items()}
             settings = {"batch": chosen.batch, "width": chosen.width, "rounds": chosen.rounds, "steps": chosen.steps}
             results.append({"name": name, "what": BENCHMARKS[name].__doc__, "settings": settings, "figures": figures,
                             "comparison": compare(name, figures)})

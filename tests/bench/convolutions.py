@@ -56,9 +56,9 @@ class Rival:
         self.process = subprocess.Popen([sys.executable, worker, "--threads", str(threads)], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, text=True)
 
-    def seconds(self, at):
+    def seconds(self, at, bf16):
         """The faster memory format's seconds, and which it is, by direction."""
-        print(json.dumps(at), file=self.process.stdin, flush=True)
+        print(json.dumps(dict(at, bf16=bf16)), file=self.process.stdin, flush=True)
         line = self.process.stdout.readline()
         if not line:
             fail("PyTorch's worker has ended")
@@ -70,12 +70,12 @@ class Rival:
         self.process.wait()
 
 
-def own_seconds(build, at, threads):
-    """cslc's lines by direction, and the peak of the vector units at that moment."""
+def own_seconds(build, at, threads, precision):
+    """cslc's lines by direction, and the peak of the units at that moment."""
     with tempfile.NamedTemporaryFile("w", suffix=".ir") as file:
         file.write("module @convolutions\n" + "".join(function_text(at, d) for d in DIRECTIONS))
         file.flush()
-        command = [os.path.join(build, "tests/time_functions"), file.name, str(threads), "0.1"]
+        command = [os.path.join(build, "tests/time_functions"), file.name, str(threads), "0.1", precision]
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
         if done.returncode:
             fail(f"{' '.join(command)} ended with status {done.returncode}", done.stderr)
@@ -83,18 +83,20 @@ def own_seconds(build, at, threads):
     return {line["function"].rsplit(".", 1)[1]: line for line in lines[1:]}, lines[0]["peak"]
 
 
-def measure_round(build, layers, threads):
-    """One measurement of every layer and direction. The contestants take turns layer by layer: clocks and neighbours
-    change within seconds, so only what was measured side by side is compared."""
-    rival, rows = Rival(threads), []
+def measure_round(build, layers, threads, precisions):
+    """One measurement of every layer and direction, by precision. The contestants take turns layer by layer: clocks and
+    neighbours change within seconds, so only what was measured side by side is compared. The rival has bf16 tensors where
+    cslc multiplies in bf16, else f32."""
+    rival, rows = Rival(threads), {precision: [] for precision in precisions}
     for at in layers:
-        own, peak = own_seconds(build, at, threads)
-        other = rival.seconds(at)
-        for direction in DIRECTIONS:
-            seconds, work = own[direction]["seconds"], own[direction]["operations"]
-            rows.append({"function": f"{at['name']}.{direction}", "operations": work, "cslc": seconds,
-                         "PyTorch": other[direction][0], "format": other[direction][1], "peak": peak,
-                         "ratio": other[direction][0] / seconds})
+        others = {bf16: rival.seconds(at, bf16) for bf16 in {precision == "bf16" for precision in precisions}}
+        for precision in precisions:
+            own, peak = own_seconds(build, at, threads, precision)
+            for direction in DIRECTIONS:
+                seconds, work = own[direction]["seconds"], own[direction]["operations"]
+                taken, layout = others[precision == "bf16"][direction]
+                rows[precision].append({"function": f"{at['name']}.{direction}", "operations": work, "cslc": seconds,
+                                        "PyTorch": taken, "format": layout, "peak": peak, "ratio": taken / seconds})
     rival.end()
     return rows
 
@@ -109,23 +111,25 @@ def medians(rounds):
     return rows
 
 
-def print_rows(network, rows):
-    print(f"\nconv: {network}. Peak of the vector units: {rows[0]['peak'] / 1e9:.0f} GFLOP/s. Shares count the operations of plain "
-          "sums of products, so that Winograd's method can pass it.")
+def print_rows(network, precision, rows):
+    print(f"\nconv: {network}, {precision}. Peak of the units it is meant for: {rows[0]['peak'] / 1e9:.0f} GFLOP/s. Shares count the "
+          "operations of plain sums of products, so that Winograd's method can pass it.")
     print("| layer | GFLOP | cslc ms | of peak | PyTorch ms | its format | PyTorch / cslc |\n|---|---|---|---|---|---|---|")
     for row in rows:
         print(f"| {row['function']} | {row['operations'] / 1e9:.2f} | {1e3 * row['cslc']:.1f} | {100 * row['share']:.0f} % "
               f"| {1e3 * row['PyTorch']:.1f} | {row['format']} | {row['ratio']:.2f} |")
 
 
-def table(build, rounds, threads):
+def table(build, rounds, threads, precisions):
     results = []
     for network, layers in NETWORKS.items():
         measured = []
         for number in range(rounds):
-            measured.append(measure_round(build, layers, threads))
+            measured.append(measure_round(build, layers, threads, precisions))
             print(f"  conv {network}: {number + 1}/{rounds}", file=sys.stderr, flush=True)
-        rows = medians(measured)
-        print_rows(network, rows)
-        results.append({"name": "conv", "network": network, "rows": rows, "rounds": measured})
+        for precision in precisions:
+            own = [rows[precision] for rows in measured]
+            rows = medians(own)
+            print_rows(network, precision, rows)
+            results.append({"name": "conv", "network": network, "precision": precision, "rows": rows, "rounds": own})
     return results

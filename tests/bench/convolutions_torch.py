@@ -1,7 +1,7 @@
 """Times convolutions in PyTorch: convolutions_torch.py [--threads N] [--runs N], the worker of `bench.py conv`.
 
 Reads layers as convolutions.py has them, a JSON object a line, and answers each with one: seconds by memory format and
-direction."""
+direction. A layer whose `bf16` holds has tensors of bf16."""
 
 import argparse
 import json
@@ -17,8 +17,9 @@ FORMATS = {"nchw": torch.contiguous_format, "channels_last": torch.channels_last
 def directions(layer, memory_format):
     """Functions by direction, each computing that result alone."""
     size, kernel, stride, padding = layer["size"], layer["kernel"], [layer["stride"]] * 2, [layer["padding"]] * 2
-    x = torch.randn(layer["images"], layer["channels"], size, size).to(memory_format=memory_format)
-    w = torch.randn(layer["filters"], layer["channels"], kernel, kernel).to(memory_format=memory_format)
+    element = torch.bfloat16 if layer["bf16"] else torch.float32
+    x = torch.randn(layer["images"], layer["channels"], size, size).to(element, memory_format=memory_format)
+    w = torch.randn(layer["filters"], layer["channels"], kernel, kernel).to(element, memory_format=memory_format)
     gradient = torch.randn_like(torch.nn.functional.conv2d(x, w, None, stride, padding))
 
     def backward(*wanted):

@@ -1,7 +1,7 @@
-/* Times the functions of a module of the tensor IR, each by itself: time_functions FILE.ir THREADS SECONDS
+/* Times the functions of a module of the tensor IR, each by itself: time_functions FILE.ir THREADS SECONDS PRECISION
  *
  * Prints one JSON object a function: the median of its runs, for SECONDS each, and the arithmetic it stands for; and
- * one of the processor's peak. */
+ * one of the processor's peak, in plain products by the units that the precision is meant for. */
 #include "frontend/driver/machine.h"
 #include "runtime/progress.h"
 #include "runtime/random.h"
@@ -86,9 +86,18 @@ static bool time_functions(pass_context *passes, rt_pool *pool, double enough) {
     return true;
 }
 
+/* What a product of the precision counts in bf16 products of parts. */
+static double peak_of(driver_session *work, int threads, int parts) {
+    machine_peaks peaks;
+    if (parts == 0)
+        return machine_peak_flops(work, threads);
+    return machine_measure(work, threads, &peaks) ? peaks.pair_flops / (parts * (parts + 1) / 2) : 0;
+}
+
 int main(int argc, char **argv) {
-    if (argc != 4) {
-        fprintf(stderr, "usage: time_functions FILE.ir THREADS SECONDS\n");
+    int parts = argc == 5 ? kir_precision_parts(argv[4]) : -1;
+    if (parts < 0) {
+        fprintf(stderr, "usage: time_functions FILE.ir THREADS SECONDS PRECISION\n");
         return 2;
     }
     size_t length;
@@ -102,11 +111,12 @@ int main(int argc, char **argv) {
     driver_session work = {.memory = memory, .sources = {.memory = memory}};
     work.diags = (diag_list){.memory = memory, .sources = &work.sources};
     work.passes = (pass_context){.memory = memory, .diags = &work.diags, .target = backend_target_host()};
-    work.passes.target.matrix_units = false;
+    work.passes.target.matrix_units &= parts > 0;
+    work.passes.product_parts = parts;
     work.passes.module = ir_parse(memory, &work.diags, argv[1], text, length);
     bool good = work.passes.module != NULL;
     if (good) {
-        printf("{\"peak\": %.6g}\n", machine_peak_flops(&work, atoi(argv[2])));
+        printf("{\"peak\": %.6g}\n", peak_of(&work, atoi(argv[2]), parts));
         good = time_functions(&work.passes, pool, atof(argv[3]));
     }
     text_buffer errors = {0};
