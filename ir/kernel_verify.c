@@ -382,6 +382,12 @@ static bool verify_bytes(const kir_program *program, const kir_launch *launch, i
         diag_error(diags, launch->span, "launch of %s: there is no buffer %d", kernel->name, buffer);
         return false;
     }
+    if (program->buffers[buffer].element != argument->element) {
+        diag_error(diags, launch->span, "launch of %s: argument %s is of %s, %s of %s", kernel->name, argument->name,
+                   kir_element_name(argument->element), program->buffers[buffer].name,
+                   kir_element_name(program->buffers[buffer].element));
+        return false;
+    }
     int64_t offset = launch->byte_offsets ? launch->byte_offsets[position] : 0;
     int64_t needed = needed_bytes(launch, part, argument), room = argument->each ? KIR_ALIGNMENT - 1 : 0;
     if (offset >= 0 && offset + needed <= program->buffers[buffer].bytes + room)

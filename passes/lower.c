@@ -139,7 +139,7 @@ static void place_straight_values(function_lowering *work) {
  */
 
 static bool is_straight(const function_lowering *work, const ir_value *write) {
-    return work->straight.value[state_index(work, write)] == write->operands[0];
+    return work->straight.value[state_index(work, write)] != NULL;
 }
 
 /* What is written from another state's memory must be read before that one changes. */

@@ -101,6 +101,11 @@ bool lower_argmax(lower_context *context, const ir_value *value);
 /* The same for a value on its own. */
 bool lower_element_alone(lower_context *context, const ir_value *value);
 bool lower_shape(lower_context *context, const ir_value *value);
+/* Whether the value is a transpose or reshape whose operand has the same elements in the same order in memory: they
+ * share a buffer. */
+bool lower_is_alias(const ir_value *value);
+/* Whether two values are equal but for axes of size 1, and their elements lie alike in memory. */
+bool lower_same_places(const ir_value *x, const ir_value *y);
 bool lower_window(lower_context *context, const ir_value *value);
 /* lower_scores.c: a group of scores, all its results at once. */
 bool lower_scores(lower_context *context, int group);

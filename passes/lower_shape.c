@@ -130,28 +130,31 @@ static void lower_reshape(lower_context *context, const ir_value *value) {
                value->span);
 }
 
-/* The element order in memory of the operand, seen through the transpose or reshape: equal orders share the buffer. */
-static bool is_alias(const ir_value *value) {
-    if (value->opcode != IR_OP_reshape && value->opcode != IR_OP_transpose)
-        return false;
-    const ir_value *operand = value->operands[0];
+static bool same_strides(const ir_value *x, const ir_value *y, const int64_t *order) {
     int64_t from[IR_MAX_RANK], to[IR_MAX_RANK];
-    ir_strides(&operand->type, &operand->layout, from);
-    ir_strides(&value->type, &value->layout, to);
-    bool reshape = value->opcode == IR_OP_reshape;
-    if (reshape && !ir_same_long_axes(&operand->type, &value->type))
-        return false;
     int8_t axes_from[IR_MAX_RANK], axes_to[IR_MAX_RANK];
-    int count = ir_long_axes(&value->type, axes_to);
-    ir_long_axes(&operand->type, axes_from);
+    ir_strides(&x->type, &x->layout, from);
+    ir_strides(&y->type, &y->layout, to);
+    int count = ir_long_axes(&y->type, axes_to);
+    ir_long_axes(&x->type, axes_from);
     for (int i = 0; i < count; i++)
-        if (to[axes_to[i]] != from[reshape ? axes_from[i] : ir_ints(value, IR_ATTR_axes)[axes_to[i]]])
+        if (to[axes_to[i]] != from[order ? order[axes_to[i]] : axes_from[i]])
             return false;
     return true;
 }
 
+bool lower_same_places(const ir_value *x, const ir_value *y) {
+    return ir_same_long_axes(&x->type, &y->type) && same_strides(x, y, NULL);
+}
+
+bool lower_is_alias(const ir_value *value) {
+    if (value->opcode == IR_OP_reshape)
+        return lower_same_places(value->operands[0], value);
+    return value->opcode == IR_OP_transpose && same_strides(value->operands[0], value, ir_ints(value, IR_ATTR_axes));
+}
+
 bool lower_shape(lower_context *context, const ir_value *value) {
-    if (is_alias(value)) {
+    if (lower_is_alias(value)) {
         context->buffer_of[value->id] = lower_buffer(context, value->operands[0]);
         return true;
     }

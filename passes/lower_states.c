@@ -83,20 +83,25 @@ static bool unit_reads(const search *work, int unit, int state) {
     return false;
 }
 
-/* Whether the unit reads the state at other indices than those that it computes. */
-static bool unit_reads_moved(const search *work, int unit, int state) {
+/* Whether the state's elements lie as those of `value` do, which are computed in its place. */
+static bool lies_alike(const ir_value *state, const ir_value *value) {
+    return state->opcode == IR_OP_read && lower_same_places(state, value);
+}
+
+/* Whether the unit, which computes `result`, reads the state at other indices than those that it computes. */
+static bool unit_reads_moved(const search *work, int unit, const ir_value *result, int state) {
     const lower_group *group = &work->units->items[unit];
     bool reads = false, moves = false;
     for (int m = 0; m < group->member_count; m++) {
         const ir_value *value = group->members[m];
-        bool shape = ir_op(value->opcode)->class_ == IR_CLASS_SHAPE;
+        bool shape = ir_op(value->opcode)->class_ == IR_CLASS_SHAPE && !lower_is_alias(value);
         for (int i = 0; i < value->operand_count; i++) {
             const ir_value *operand = value->operands[i];
             if (work->units->of[operand->id] == unit) {
                 moves |= shape && ir_op(operand->opcode)->class_ != IR_CLASS_SOURCE;
             } else if (reads_state(work, operand, state)) {
                 reads = true;
-                moves |= shape || operand->opcode != IR_OP_read;
+                moves |= shape || !lies_alike(operand, result);
             }
         }
     }
@@ -107,9 +112,10 @@ static bool unit_reads_moved(const search *work, int unit, int state) {
 static bool is_candidate(const search *work, const ir_value *write) {
     const ir_value *value = write->operands[0];
     int state = state_index(work, write), unit = work->units->of[value->id];
-    return ir_op(value->opcode)->class_ == IR_CLASS_ELEMENTWISE && work->units->outside[value->id] == 1 &&
+    bool elements = ir_op(value->opcode)->class_ == IR_CLASS_ELEMENTWISE || (value->group && lower_is_alias(value));
+    return elements && work->units->outside[value->id] == 1 &&
            ir_layout_equal(&value->layout, &work->module->states[state].layout, value->type.rank) &&
-           !unit_reads_moved(work, unit, state);
+           !unit_reads_moved(work, unit, value, state);
 }
 
 static void find_candidates(search *work) {
