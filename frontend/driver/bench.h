@@ -32,8 +32,8 @@ typedef struct {
     const source_table *sources;
     const char *machine; /* the processor's name */
     int threads;
-    const char *precision; /* of the fused sides' products */
-    double peak;           /* floating-point operations a second of all threads, measured */
+    const char *precision;     /* of the fused sides' products */
+    double peaks[BENCH_SIDES]; /* operations a second of all threads, measured, of what multiplies: a side each */
     bench_group *groups;
     int count, capacity;
 } bench_report;

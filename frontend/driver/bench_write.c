@@ -2,6 +2,8 @@
 #include "frontend/driver/bench.h"
 #include "frontend/driver/explain.h"
 
+#include <string.h>
+
 static const char *place_of(const bench_report *report, const bench_group *group) {
     const source_table *sources = report->sources;
     if (group->span.line <= 0 || group->span.file >= sources->count)
@@ -55,7 +57,7 @@ static void write_group(const bench_report *report, const bench_group *group, te
     text_append(out, "\n  %-10s", "of peak");
     for (int side = 0; side < BENCH_SIDES; side++)
         if (group->sides[side].measured)
-            text_append(out, " %10.1f %%", 100 * flops_of(&group->sides[side]) / report->peak);
+            text_append(out, " %10.1f %%", 100 * flops_of(&group->sides[side]) / report->peaks[side]);
         else
             text_append(out, " %12s", "");
     text_append(out, "\n");
@@ -67,8 +69,11 @@ static void write_group(const bench_report *report, const bench_group *group, te
 }
 
 void bench_write_text(const bench_report *report, text_buffer *out) {
-    text_append(out, "%s, %d thread%s, measured peak %.0f GFLOP/s; medians\n", report->machine, report->threads,
-                report->threads == 1 ? "" : "s", 1e-9 * report->peak);
+    text_append(out, "%s, %d thread%s, measured peak %.0f GFLOP/s", report->machine, report->threads,
+                report->threads == 1 ? "" : "s", 1e-9 * report->peaks[BENCH_UNFUSED]);
+    if (strcmp(report->precision, kir_precisions[0]) != 0)
+        text_append(out, ", %.0f in %s", 1e-9 * report->peaks[BENCH_FUSED], report->precision);
+    text_append(out, "; medians\n");
     for (int i = 0; i < report->count; i++)
         write_group(report, &report->groups[i], out);
 }
@@ -102,7 +107,7 @@ static void write_json_group(const bench_report *report, const bench_group *grou
         rt_json_real(json, "pytorch_compiled_forward_seconds", group->compiled_forward);
     }
     rt_json_real(json, "gflops", 1e-9 * flops_of(shown));
-    rt_json_real(json, "peak_share", flops_of(shown) / report->peak);
+    rt_json_real(json, "peak_share", flops_of(shown) / report->peaks[shown == fused ? BENCH_FUSED : BENCH_UNFUSED]);
     rt_json_text(json, "precision", report->precision);
     if (group->difference >= 0)
         rt_json_real(json, "difference", group->difference);
@@ -121,7 +126,7 @@ bool bench_write_json(const bench_report *report, text_buffer *out) {
         return false;
     rt_json_writer json = rt_json_to(stream.stream);
     bench_open_json(&json, report);
-    rt_json_real(&json, "peak_gflops", 1e-9 * report->peak);
+    rt_json_real(&json, "peak_gflops", 1e-9 * report->peaks[BENCH_UNFUSED]);
     rt_json_open(&json, "groups", '[');
     for (int i = 0; i < report->count; i++)
         write_json_group(report, &report->groups[i], &json);

@@ -174,6 +174,11 @@ static double peak_pair_flops(driver_session *work, int threads) {
     return seconds > 0 ? step * PEAK_STEPS * (double)extent / seconds : 0;
 }
 
+double machine_peak_products(driver_session *work, int threads, int parts) {
+    double pairs = parts > 0 ? peak_pair_flops(work, threads) : 0;
+    return pairs > 0 ? pairs / (parts * (parts + 1) / 2) : machine_peak_flops(work, threads);
+}
+
 bool machine_measure(driver_session *work, int threads, machine_peaks *peaks) {
     const kir_target *target = &work->passes.target;
     double bytes = 4.0 * STREAM_FLOATS, seconds[2] = {0};

@@ -86,14 +86,6 @@ static bool time_functions(pass_context *passes, rt_pool *pool, double enough) {
     return true;
 }
 
-/* What a product of the precision counts in bf16 products of parts. */
-static double peak_of(driver_session *work, int threads, int parts) {
-    machine_peaks peaks;
-    if (parts == 0)
-        return machine_peak_flops(work, threads);
-    return machine_measure(work, threads, &peaks) ? peaks.pair_flops / (parts * (parts + 1) / 2) : 0;
-}
-
 int main(int argc, char **argv) {
     int parts = argc == 5 ? kir_precision_parts(argv[4]) : -1;
     if (parts < 0) {
@@ -116,7 +108,7 @@ int main(int argc, char **argv) {
     work.passes.module = ir_parse(memory, &work.diags, argv[1], text, length);
     bool good = work.passes.module != NULL;
     if (good) {
-        printf("{\"peak\": %.6g}\n", peak_of(&work, atoi(argv[2]), parts));
+        printf("{\"peak\": %.6g}\n", machine_peak_products(&work, atoi(argv[2]), parts));
         good = time_functions(&work.passes, pool, atof(argv[3]));
     }
     text_buffer errors = {0};
