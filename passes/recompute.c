@@ -201,10 +201,14 @@ static bool add_member(recomputation *work, candidate *choice, const ir_value *v
     return true;
 }
 
+static bool is_large(const recomputation *work, int64_t bytes) {
+    return bytes * LARGE_PART >= work->peak;
+}
+
 static bool look_at(recomputation *work, ir_value *value, candidate *choice) {
     int at = work->peak_at;
-    if (!value->mark || work->fixed[value->id] || work->position[value->id] >= at || work->last[value->id] <= at ||
-        !may_compute(work, value))
+    if (!value->mark || (work->light && !is_large(work, stored_bytes(value))) || work->fixed[value->id] ||
+        work->position[value->id] >= at || work->last[value->id] <= at || !may_compute(work, value))
         return false;
     *choice = (candidate){.value = value, .site = work->next[value->id], .freed = stored_bytes(value)};
     work->stamp++;
@@ -220,7 +224,7 @@ static bool is_light(const recomputation *work, const candidate *choice) {
         if (class_ != IR_CLASS_ELEMENTWISE && class_ != IR_CLASS_SHAPE && ir_cost(member) > 0)
             return false;
     }
-    return choice->freed * LARGE_PART >= work->peak &&
+    return is_large(work, choice->freed) &&
            choice->flops <= LIGHT_OPERATIONS * (double)ir_type_elements(&choice->value->type);
 }
 
