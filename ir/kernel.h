@@ -182,6 +182,9 @@ enum { KIR_PRECISIONS = 4 };
 extern const char *const kir_precisions[KIR_PRECISIONS];
 /* The parts that a precision's name means, "f32x" being "f32x2"; -1 for another name. */
 int kir_precision_parts(const char *name);
+/* The products of parts that a product of numbers in so many parts takes: those of part i with part j, i + j < parts.
+ */
+int kir_products_of_parts(int parts);
 /* The parts where nothing is chosen: 2 on matrix units, which multiply them faster than vectors multiply f32. */
 int kir_default_parts(const kir_target *target);
 
@@ -249,7 +252,9 @@ void kir_assign(const kir_builder *builder, kir_reg target, kir_reg value); /* e
 void kir_into(const kir_builder *builder, kir_reg target, kir_opcode opcode, kir_reg a, kir_reg b, kir_reg c);
 kir_reg kir_convert(const kir_builder *builder, kir_reg a, kir_element element);
 kir_reg kir_load(const kir_builder *builder, int argument, kir_index index, int lanes, int count);
-/* The same as F32, from an argument of F32 or BF16. */
+/* The value, or F32 for BF16: narrow numbers are calculated with as F32. */
+kir_reg kir_widened(const kir_builder *builder, kir_reg a);
+/* kir_load, widened. */
 kir_reg kir_load_f32(const kir_builder *builder, int argument, kir_index index, int lanes, int count);
 /* Lane i from index + i * stride. */
 kir_reg kir_load_strided(const kir_builder *builder, int argument, kir_index index, int lanes, int count,
@@ -257,7 +262,7 @@ kir_reg kir_load_strided(const kir_builder *builder, int argument, kir_index ind
 /* Lane i from index + offsets[i]; as many lanes as `offsets` (I32 or I64) has. */
 kir_reg kir_load_indexed(const kir_builder *builder, int argument, kir_index index, kir_reg offsets, int count);
 void kir_store(const kir_builder *builder, int argument, kir_index index, kir_reg value, int count);
-/* F32 lanes to an argument of F32 or BF16. */
+/* kir_store; F32 lanes become BF16 where the argument has those. */
 void kir_store_f32(const kir_builder *builder, int argument, kir_index index, kir_reg value, int count);
 /* Lane i to index + i * stride. */
 void kir_store_strided(const kir_builder *builder, int argument, kir_index index, kir_reg value, int count,

@@ -267,13 +267,12 @@ kir_reg kir_load(const kir_builder *builder, int argument, kir_index index, int 
     return result;
 }
 
-static bool is_narrow(const kir_builder *builder, int argument) {
-    return builder->kernel->arguments[argument].element == KIR_BF16;
+kir_reg kir_widened(const kir_builder *builder, kir_reg a) {
+    return type_of(builder, a).element == KIR_BF16 ? kir_convert(builder, a, KIR_F32) : a;
 }
 
 kir_reg kir_load_f32(const kir_builder *builder, int argument, kir_index index, int lanes, int count) {
-    kir_reg value = kir_load(builder, argument, index, lanes, count);
-    return is_narrow(builder, argument) ? kir_convert(builder, value, KIR_F32) : value;
+    return kir_widened(builder, kir_load(builder, argument, index, lanes, count));
 }
 
 kir_reg kir_load_strided(const kir_builder *builder, int argument, kir_index index, int lanes, int count,
@@ -300,8 +299,8 @@ void kir_store(const kir_builder *builder, int argument, kir_index index, kir_re
 }
 
 void kir_store_f32(const kir_builder *builder, int argument, kir_index index, kir_reg value, int count) {
-    kir_store(builder, argument, index, is_narrow(builder, argument) ? kir_convert(builder, value, KIR_BF16) : value,
-              count);
+    bool narrow = builder->kernel->arguments[argument].element == KIR_BF16;
+    kir_store(builder, argument, index, narrow ? kir_convert(builder, value, KIR_BF16) : value, count);
 }
 
 void kir_store_strided(const kir_builder *builder, int argument, kir_index index, kir_reg value, int count,

@@ -48,3 +48,7 @@ int kir_precision_parts(const char *name) {
 int kir_default_parts(const kir_target *target) {
     return target->matrix_units ? 2 : 0;
 }
+
+int kir_products_of_parts(int parts) {
+    return parts * (parts + 1) / 2;
+}

@@ -374,8 +374,8 @@ static int64_t needed_bytes(const kir_launch *launch, int part, const kir_argume
     return elements * kir_element_bytes(argument->element);
 }
 
-static bool verify_bytes(const kir_program *program, const kir_launch *launch, int part, const kir_argument *argument,
-                         int position, diag_list *diags) {
+static bool verify_buffer(const kir_program *program, const kir_launch *launch, int part, const kir_argument *argument,
+                          int position, diag_list *diags) {
     const kir_kernel *kernel = program->kernels[launch->kernel];
     int buffer = launch->buffers[position];
     if (buffer < 0 || buffer >= program->buffer_count) {
@@ -424,7 +424,7 @@ static bool verify_launch(const kir_program *program, const kir_launch *launch, 
     for (int part = 0; part < launch->part_count; part++)
         for (int i = 0; i < kernel->argument_count; i++)
             if (!kernel->arguments[i].scratch)
-                good &= verify_bytes(program, launch, part, &kernel->arguments[i], position++, diags);
+                good &= verify_buffer(program, launch, part, &kernel->arguments[i], position++, diags);
     return good;
 }
 

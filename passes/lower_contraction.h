@@ -31,8 +31,6 @@ typedef struct {
 
 /* Of a conv2d, conv2d_input_grad or conv2d_weight_grad. */
 conv_shape lower_conv_shape(const ir_value *conv);
-/* lower_conv_maps.c: whether plain sums of products compute it: neither pairs nor Winograd's method. */
-bool lower_conv_is_direct(const pass_context *pass, const conv_shape *shape);
 
 /* Copies of `images` maps with a margin of zeros, in the worker's own memory: taps never leave them. */
 typedef struct {

@@ -120,17 +120,13 @@ static conv_maps input_grad_maps(lower_context *context, const ir_value *value) 
 /* ---- the choice ---------------------------------------------------------------------------------------------------
  */
 
-bool lower_conv_is_direct(const pass_context *pass, const conv_shape *shape) {
-    return !lower_conv_pairs_pay(pass, shape) && !winograd_pays(shape, &pass->target);
-}
-
 typedef bool (*by_winograd)(lower_context *context, const ir_value *value, const conv_shape *shape);
 
 static bool lower_maps(lower_context *context, const ir_value *value, const conv_maps *maps, by_winograd winograd) {
     if (lower_conv_pairs_pay(context->pass, &maps->shape))
         return lower_conv_pairs(context, value, maps);
-    return lower_conv_is_direct(context->pass, &maps->shape) ? lower_conv_sums(context, value, maps)
-                                                             : winograd(context, value, &maps->shape);
+    return winograd_pays(&maps->shape, &context->pass->target) ? winograd(context, value, &maps->shape)
+                                                               : lower_conv_sums(context, value, maps);
 }
 
 bool lower_conv_forward(lower_context *context, const ir_value *value) {

@@ -308,7 +308,7 @@ bool lower_conv_weight_grad(lower_context *context, const ir_value *value) {
     weight_core core = {.cpu = &context->pass->target, .shape = lower_conv_shape(value)};
     if (lower_conv_pairs_pay(context->pass, &core.shape))
         return lower_conv_weight_grad_pairs(context, value, &core.shape);
-    if (!lower_conv_is_direct(context->pass, &core.shape))
+    if (winograd_pays(&core.shape, core.cpu))
         return lower_winograd_weight_grad(context, value, &core.shape);
     core.group_in = core.shape.channels / core.shape.groups;
     core.group_out = core.shape.filters / core.shape.groups;

@@ -65,27 +65,16 @@ static address address_of(const ir_type *type, const ir_layout *layout, const lo
     return place;
 }
 
-/* Numbers of narrow maps are f32 in registers. */
-static kir_reg widened(lower_kernel *kernel, int argument, kir_reg value) {
-    bool narrow = kernel->kernel->arguments[argument].element == KIR_BF16;
-    return narrow ? kir_convert(&kernel->builder, value, KIR_F32) : value;
-}
-
-static kir_reg load_from(lower_kernel *kernel, int argument, const address *place, int lanes, int count) {
-    const kir_builder *builder = &kernel->builder;
-    if (place->lane_stride == 1 || lanes == 1)
-        return kir_load(builder, argument, place->index, lanes, count);
-    return kir_load_strided(builder, argument, place->index, lanes, count, place->lane_stride);
-}
-
 kir_reg lower_load_at(lower_kernel *kernel, int buffer, const ir_type *type, const ir_layout *layout,
                       const lower_coordinate *at, int lanes, int count) {
     int argument = lower_argument(kernel, buffer, false);
     address place = address_of(type, layout, at);
-    if (lanes > 1 && place.lane_stride != 0)
-        return widened(kernel, argument, load_from(kernel, argument, &place, lanes, count));
-    kir_reg scalar = widened(kernel, argument, load_from(kernel, argument, &place, 1, 1));
-    return kir_splat(&kernel->builder, scalar, lanes);
+    const kir_builder *builder = &kernel->builder;
+    if (lanes == 1 || place.lane_stride == 0)
+        return kir_splat(builder, kir_load_f32(builder, argument, place.index, 1, 1), lanes);
+    if (place.lane_stride == 1)
+        return kir_load_f32(builder, argument, place.index, lanes, count);
+    return kir_widened(builder, kir_load_strided(builder, argument, place.index, lanes, count, place.lane_stride));
 }
 
 void lower_store_at(lower_kernel *kernel, int buffer, const ir_type *type, const ir_layout *layout,
@@ -94,9 +83,7 @@ void lower_store_at(lower_kernel *kernel, int buffer, const ir_type *type, const
     address place = address_of(type, layout, at);
     int lanes = kernel->kernel->registers[value].lanes;
     assert(lanes == 1 || place.lane_stride == 1);
-    if (kernel->kernel->arguments[argument].element == KIR_BF16)
-        value = kir_convert(&kernel->builder, value, KIR_BF16);
-    kir_store(&kernel->builder, argument, place.index, value, lanes == 1 ? 1 : count);
+    kir_store_f32(&kernel->builder, argument, place.index, value, lanes == 1 ? 1 : count);
 }
 
 /* ---- one element

@@ -17,7 +17,7 @@ bool lower_pairs_pay(const pass_context *pass, const pair_work *work) {
     if (parts == 0 || !lower_fills_tiles(work->rows, work->columns, work->summed))
         return false;
     bool dots = pass->target.pair_products && !pass->target.matrix_units;
-    double products = parts * (parts + 1) / 2;
+    double products = kir_products_of_parts(parts);
     double time = work->multiply_adds * products / (dots ? DOTS_RATE : UNITS_RATE);
     return time + (double)(SPLITTING * parts * work->numbers) < work->multiply_adds * work->other_share;
 }

@@ -1,12 +1,14 @@
 #include "passes/narrow_maps.h"
 
 #include "passes/conv_maps.h"
+#include "passes/winograd.h"
 
 static ir_class class_of(const ir_value *value) {
     return ir_op(value->opcode)->class_;
 }
 
-static bool is_wide_map(const ir_value *value) {
+/* Statistics have one place; they stay f32. */
+static bool has_places(const ir_value *value) {
     return value->type.dtype == IR_F32 && value->type.rank == 4 && value->type.dims[2] * value->type.dims[3] > 1;
 }
 
@@ -19,7 +21,7 @@ static bool is_convolved(const lower_context *context, const ir_value *user, int
     if (class_of(user) != IR_CLASS_CONTRACTION || user->opcode == IR_OP_dot || weights)
         return false;
     conv_shape shape = lower_conv_shape(user);
-    return lower_conv_pairs_pay(context->pass, &shape) || lower_conv_is_direct(context->pass, &shape);
+    return lower_conv_pairs_pay(context->pass, &shape) || !winograd_pays(&shape, &context->pass->target);
 }
 
 static bool is_convolution(const lower_context *context, const ir_value *value) {
@@ -28,14 +30,10 @@ static bool is_convolution(const lower_context *context, const ir_value *value) 
 
 /* Whether it is made, place by place or window by window, of such a map. */
 static bool comes_of_map(const ir_value *value, const bool *maps) {
-    bool elements = class_of(value) == IR_CLASS_ELEMENTWISE;
-    for (int i = 0; i < value->operand_count; i++) {
-        const ir_value *operand = value->operands[i];
-        if (maps[operand->id] && (class_of(value) == IR_CLASS_WINDOW ||
-                                  (elements && ir_type_elements(&operand->type) == ir_type_elements(&value->type))))
-            return true;
-    }
-    return false;
+    bool of_map = false;
+    for (int i = 0; i < value->operand_count; i++)
+        of_map |= maps[value->operands[i]->id];
+    return of_map && (class_of(value) == IR_CLASS_ELEMENTWISE || class_of(value) == IR_CLASS_WINDOW);
 }
 
 static void find_maps(const lower_context *context, bool *maps) {
@@ -72,7 +70,7 @@ void lower_narrow_maps_find(lower_context *context, const lower_units *units) {
     bool *maps = arena_alloc(context->memory, count * sizeof *maps);
     find_maps(context, maps);
     for (const ir_value *value = function->first; value; value = value->next)
-        narrow[value->id] = maps[value->id] && is_wide_map(value) && is_written_narrow(context, value);
+        narrow[value->id] = maps[value->id] && has_places(value) && is_written_narrow(context, value);
     for (const ir_value *user = function->first; user; user = user->next)
         for (int i = 0; i < user->operand_count; i++)
             narrow[user->operands[i]->id] &= is_read_narrow(context, units, user, i);

@@ -4,8 +4,9 @@
  * It looks at the function as `lower` will see it: which values are stored, from where to where each is alive, and
  * where most bytes are. There it takes, of the values that wait, the one that frees most bytes for the arithmetic that
  * it costs; again and again, until the limit holds or nothing is left. Products of matrices and convolutions cost so
- * much that they come last by themselves. Requires `fuse-elementwise`, whose groups it keeps; what is computed anew
- * forms groups of its own. Does nothing without a limit. */
+ * much that they come last by themselves. Without a limit only large values are taken that a few elementwise operations
+ * give: normalised and rectified maps, of which the convolution before is kept anyway. Requires `fuse-elementwise`,
+ * whose groups it keeps; what is computed anew forms groups of its own. */
 #include "passes/pass.h"
 
 #include <limits.h>

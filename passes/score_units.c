@@ -183,48 +183,49 @@ static int64_t slice_of(const score_plan *plan, int64_t blocks) {
     return (blocks + slices - 1) / slices;
 }
 
+/* A tile's product on its way. */
+typedef struct {
+    const score_plan *plan;
+    const score_place *place;
+    pair_panel panel;
+    kir_index left, right, target; /* where the tile's first row, column and product are */
+    int64_t vector;                /* elements of one in pairs */
+} product_slices;
+
 /* The sums of the tile over blocks first .. first + count - 1 of the vectors. */
-static void emit_slice(const kir_builder *builder, const pair_panel *panel, const score_plan *plan,
-                       const score_place *place, const kir_index origins[3], int64_t vector) {
+static void emit_slice(kir_builder *builder, kir_index first, int64_t count, void *user) {
+    const product_slices *work = user;
+    int64_t block = work->plan->parts * PAIR_TILE;
     kir_builder over_rows, over_columns;
-    pair_panel work = *panel;
-    kir_reg column = kir_loop(builder, kir_at(0), place->column_end, BLOCK, &over_columns);
-    kir_reg row = kir_loop(&over_columns, kir_at(0), place->row_end, BLOCK, &over_rows);
-    work.left_at = kir_plus(origins[0], vector, row);
-    work.right_at = kir_plus(origins[1], vector, column);
-    work.target_at = kir_plus(kir_plus(origins[2], plan->tile_stride, row), 1, column);
-    pair_panel_emit(&over_rows, &work);
+    pair_panel panel = work->panel;
+    kir_reg column = kir_loop(builder, kir_at(0), work->place->column_end, BLOCK, &over_columns);
+    kir_reg row = kir_loop(&over_columns, kir_at(0), work->place->row_end, BLOCK, &over_rows);
+    panel.left_at = kir_plus(kir_plus_index(work->left, block, first), work->vector, row);
+    panel.right_at = kir_plus(kir_plus_index(work->right, block, first), work->vector, column);
+    panel.target_at = kir_plus(kir_plus(work->target, work->plan->tile_stride, row), 1, column);
+    panel.pairs = kir_at(count * PAIR_UNIT);
+    pair_panel_emit(&over_rows, &panel);
 }
 
 void score_units_product(lower_kernel *kernel, const score_plan *plan, const score_place *place, int number) {
     const score_product *product = &plan->products[number];
     int64_t blocks = blocks_of(product->length), vector = blocks * plan->parts * PAIR_UNIT;
-    int64_t slice = slice_of(plan, blocks), block = plan->parts * PAIR_TILE;
-    pair_panel work = new_panel(plan);
-    work.left = lower_argument(kernel, product->left, false);
-    work.right = lower_argument(kernel, product->packed, false);
-    work.target = kernel->scores->tiles[number];
-    work.left_tile = work.right_tile = PAIR_UNIT * vector;
-    work.target_row = plan->tile_stride;
-    kir_index origins[3] = {kir_plus_index(kir_at(0), vector, place->row),
-                            kir_plus_index(kir_at(0), vector, place->column), kernel->scores->origin};
-    work.fresh = true;
-    work.pairs = kir_at(slice * PAIR_UNIT);
-    emit_slice(&kernel->builder, &work, plan, place, origins, vector);
-    work.fresh = false;
-    int64_t whole = blocks / slice * slice;
-    if (whole > slice) {
-        kir_builder body;
-        kir_reg first = kir_loop(&kernel->builder, kir_at(slice), kir_at(whole), slice, &body);
-        kir_index later[3] = {kir_plus(origins[0], block, first), kir_plus(origins[1], block, first), origins[2]};
-        emit_slice(&body, &work, plan, place, later, vector);
-    }
-    if (whole < blocks) {
-        work.pairs = kir_at((blocks - whole) * PAIR_UNIT);
-        origins[0].base += whole * block;
-        origins[1].base += whole * block;
-        emit_slice(&kernel->builder, &work, plan, place, origins, vector);
-    }
+    int64_t slice = slice_of(plan, blocks);
+    product_slices work = {.plan = plan, .place = place, .panel = new_panel(plan), .vector = vector};
+    work.panel.left = lower_argument(kernel, product->left, false);
+    work.panel.right = lower_argument(kernel, product->packed, false);
+    work.panel.target = kernel->scores->tiles[number];
+    work.panel.left_tile = work.panel.right_tile = PAIR_UNIT * vector;
+    work.panel.target_row = plan->tile_stride;
+    work.left = kir_plus_index(kir_at(0), vector, place->row);
+    work.right = kir_plus_index(kir_at(0), vector, place->column);
+    work.target = kernel->scores->origin;
+    work.panel.fresh = true;
+    emit_slice(&kernel->builder, kir_at(0), slice, &work);
+    work.panel.fresh = false;
+    work.left.base += slice * plan->parts * PAIR_TILE;
+    work.right.base += slice * plan->parts * PAIR_TILE;
+    tile_blocks(&kernel->builder, blocks - slice, slice, emit_slice, &work);
 }
 
 /* ---- weights -------------------------------------------------------------------------------------------------------

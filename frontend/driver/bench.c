@@ -61,10 +61,10 @@ int driver_bench(driver_session *work) {
     if (!driver_compile_program(work, "fuse-contrastive"))
         return STATUS_FAILED;
     report.precision = kir_precisions[work->passes.product_parts];
-    report.peaks[BENCH_FUSED] = machine_peak_products(work, threads, work->passes.product_parts);
+    double pairs = machine_peak_pairs(work, threads, work->passes.product_parts);
     report.peaks[BENCH_UNFUSED] = machine_peak_flops(work, threads);
-    if (report.peaks[BENCH_FUSED] == 0 || report.peaks[BENCH_UNFUSED] == 0 ||
-        !bench_measure_groups(work, sides, &report))
+    report.peaks[BENCH_FUSED] = pairs > 0 ? pairs : report.peaks[BENCH_UNFUSED];
+    if (report.peaks[BENCH_UNFUSED] == 0 || !bench_measure_groups(work, sides, &report))
         return STATUS_FAILED;
     text_buffer text = {0};
     if (!options->json) {

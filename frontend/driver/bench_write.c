@@ -2,8 +2,6 @@
 #include "frontend/driver/bench.h"
 #include "frontend/driver/explain.h"
 
-#include <string.h>
-
 static const char *place_of(const bench_report *report, const bench_group *group) {
     const source_table *sources = report->sources;
     if (group->span.line <= 0 || group->span.file >= sources->count)
@@ -71,7 +69,7 @@ static void write_group(const bench_report *report, const bench_group *group, te
 void bench_write_text(const bench_report *report, text_buffer *out) {
     text_append(out, "%s, %d thread%s, measured peak %.0f GFLOP/s", report->machine, report->threads,
                 report->threads == 1 ? "" : "s", 1e-9 * report->peaks[BENCH_UNFUSED]);
-    if (strcmp(report->precision, kir_precisions[0]) != 0)
+    if (report->peaks[BENCH_FUSED] != report->peaks[BENCH_UNFUSED])
         text_append(out, ", %.0f in %s", 1e-9 * report->peaks[BENCH_FUSED], report->precision);
     text_append(out, "; medians\n");
     for (int i = 0; i < report->count; i++)

@@ -174,9 +174,8 @@ static double peak_pair_flops(driver_session *work, int threads) {
     return seconds > 0 ? step * PEAK_STEPS * (double)extent / seconds : 0;
 }
 
-double machine_peak_products(driver_session *work, int threads, int parts) {
-    double pairs = parts > 0 ? peak_pair_flops(work, threads) : 0;
-    return pairs > 0 ? pairs / (parts * (parts + 1) / 2) : machine_peak_flops(work, threads);
+double machine_peak_pairs(driver_session *work, int threads, int parts) {
+    return parts > 0 ? peak_pair_flops(work, threads) / kir_products_of_parts(parts) : 0;
 }
 
 bool machine_measure(driver_session *work, int threads, machine_peaks *peaks) {

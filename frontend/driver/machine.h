@@ -14,9 +14,9 @@ typedef struct {
 const char *machine_processor(arena *memory);
 /* What all threads together reach with the target's vectors; 0 after an error. */
 double machine_peak_flops(driver_session *work, int threads);
-/* The same of products in so many bf16 parts of each number (kir_precisions), where the target has units for them:
- * several products count as one. */
-double machine_peak_products(driver_session *work, int threads, int parts);
+/* The same of products in so many bf16 parts of each number (kir_precisions), several of which count as one; 0 where
+ * the target has no units for them. */
+double machine_peak_pairs(driver_session *work, int threads, int parts);
 /* The peaks of both and the two directions of memory; false after an error. Takes half a second and 256 MB. */
 bool machine_measure(driver_session *work, int threads, machine_peaks *peaks);
 

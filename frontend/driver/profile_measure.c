@@ -89,7 +89,7 @@ static void close_run(profile_run *run) {
 static int products_of(const kir_program *program, const char *kernel) {
     for (int i = 0; i < program->kernel_count; i++)
         if (strcmp(program->kernels[i]->name, kernel) == 0 && kir_multiplies_pairs(program->kernels[i]))
-            return program->product_parts * (program->product_parts + 1) / 2;
+            return kir_products_of_parts(program->product_parts);
     return 0;
 }
 

@@ -25,17 +25,10 @@ def fail(message):
     sys.exit(1)
 
 
-def output_of(command, **settings):
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **settings)
-    if done.returncode:
-        fail(f"{' '.join(command)} ended with status {done.returncode}:\n{done.stderr.strip()}")
-    return done.stdout
-
-
-def output_and_memory(command):
+def output_and_memory(command, **settings):
     """What it prints, and the most bytes that it had in memory."""
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
-        child = subprocess.Popen(command, stdout=out, stderr=errors)
+        child = subprocess.Popen(command, stdout=out, stderr=errors, **settings)
         _, status, usage = os.wait4(child.pid, 0)
         child.returncode = os.waitstatus_to_exitcode(status)
         out.seek(0)
@@ -43,6 +36,10 @@ def output_and_memory(command):
         if child.returncode:
             fail(f"{' '.join(command)} ended with status {child.returncode}:\n{errors.read().strip()}")
         return out.read(), 1024 * usage.ru_maxrss
+
+
+def output_of(command, **settings):
+    return output_and_memory(command, **settings)[0]
 
 
 # ---- contestants: functions that run once and give a list of seconds, and the bytes of the whole process or None

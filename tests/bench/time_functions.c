@@ -108,7 +108,8 @@ int main(int argc, char **argv) {
     work.passes.module = ir_parse(memory, &work.diags, argv[1], text, length);
     bool good = work.passes.module != NULL;
     if (good) {
-        printf("{\"peak\": %.6g}\n", machine_peak_products(&work, atoi(argv[2]), parts));
+        double pairs = machine_peak_pairs(&work, atoi(argv[2]), parts);
+        printf("{\"peak\": %.6g}\n", pairs > 0 ? pairs : machine_peak_flops(&work, atoi(argv[2])));
         good = time_functions(&work.passes, pool, atof(argv[3]));
     }
     text_buffer errors = {0};
