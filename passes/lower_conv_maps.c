@@ -125,6 +125,8 @@ typedef bool (*by_winograd)(lower_context *context, const ir_value *value, const
 static bool lower_maps(lower_context *context, const ir_value *value, const conv_maps *maps, by_winograd winograd) {
     if (lower_conv_pairs_pay(context->pass, &maps->shape))
         return lower_conv_pairs(context, value, maps);
+    if (lower_conv_product(context, value, &maps->shape, maps->name))
+        return true;
     return winograd_pays(&maps->shape, &context->pass->target) ? winograd(context, value, &maps->shape)
                                                                : lower_conv_sums(context, value, maps);
 }

@@ -263,15 +263,17 @@ static void add_maps(weight_core *core, arena *memory, kir_kernel *kernel, int x
     }
 }
 
+static const char *name_of(arena *memory, const conv_shape *shape) {
+    return arena_printf(memory, "conv2d_weight_grad_%lldx%lld_%lldx%lld", (long long)shape->channels,
+                        (long long)shape->filters, (long long)shape->kernel[0], (long long)shape->kernel[1]);
+}
+
 static void launch_weights(lower_context *context, weight_core *core, const int buffers[3], int64_t elements,
                            const ir_value *value, int64_t chunks) {
     arena *memory = context->memory;
     const conv_shape *shape = &core->shape;
     int lanes = core->cpu->lanes;
-    const char *name =
-        arena_printf(memory, "conv2d_weight_grad_%lldx%lld_%lldx%lld", (long long)shape->channels,
-                     (long long)shape->filters, (long long)shape->kernel[0], (long long)shape->kernel[1]);
-    kir_kernel *kernel = kir_kernel_new(memory, name, value->span);
+    kir_kernel *kernel = kir_kernel_new(memory, name_of(memory, shape), value->span);
     int x = kir_argument_add(memory, kernel, "x", context->program->buffers[buffers[0]].element,
                              ir_type_elements(&value->operands[0]->type), true, false);
     int dy = kir_argument_add(memory, kernel, "dy", context->program->buffers[buffers[1]].element,
@@ -308,6 +310,8 @@ bool lower_conv_weight_grad(lower_context *context, const ir_value *value) {
     weight_core core = {.cpu = &context->pass->target, .shape = lower_conv_shape(value)};
     if (lower_conv_pairs_pay(context->pass, &core.shape))
         return lower_conv_weight_grad_pairs(context, value, &core.shape);
+    if (lower_conv_product(context, value, &core.shape, name_of(context->memory, &core.shape)))
+        return true;
     if (winograd_pays(&core.shape, core.cpu))
         return lower_winograd_weight_grad(context, value, &core.shape);
     core.group_in = core.shape.channels / core.shape.groups;

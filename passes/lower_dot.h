@@ -16,6 +16,9 @@ typedef struct {
     panel_matrix right_matrix; /* how it lies; panels are not chosen */
 } dot_operands;
 
+/* lower_dot.c: the product in f32 into `result`, a buffer [batch, m, n]. `name` is the kernel's. */
+void lower_product(lower_context *context, const char *name, const dot_sizes *sizes, const dot_operands *operands,
+                   int result, source_span span);
 /* lower_dot_pairs.c: whether the product is computed in pairs of bf16 parts (see lower_pairs_pay), and that. */
 bool lower_dot_pairs_pay(const pass_context *pass, const dot_sizes *sizes);
 bool lower_dot_pairs(lower_context *context, const ir_value *value, const dot_sizes *sizes,

@@ -9,6 +9,8 @@ static const pass_info canonicalize = {"canonicalize", "identities, constant fol
 static const pass_info common_subexpressions = {"common-subexpressions", "one value for all that compute the same",
                                                 false, pass_common_subexpressions};
 static const pass_info dead_code = {"dead-code", "removes values that no write or output needs", false, pass_dead_code};
+static const pass_info trim_taps = {"trim-taps", "convolutions without the taps that nowhere reach the map", false,
+                                    pass_trim_taps};
 static const pass_info differentiate = {"differentiate", "replaces gradient operations by reverse-mode derivatives",
                                         true, pass_differentiate};
 static const pass_info squeeze = {"squeeze", "computes without axes of size 1", false, pass_squeeze};
@@ -44,6 +46,7 @@ static const pass_info *const pipeline[] = {&squeeze,
                                             &expand_distances,
                                             &sink_gathers,
                                             &dead_code,
+                                            &trim_taps,
                                             &differentiate,
                                             &squeeze,
                                             &canonicalize,

@@ -56,6 +56,7 @@ bool pass_run_pipeline(pass_context *context, const pass_options *options);
 bool pass_canonicalize(pass_context *context);
 bool pass_common_subexpressions(pass_context *context);
 bool pass_dead_code(pass_context *context);
+bool pass_trim_taps(pass_context *context);
 bool pass_differentiate(pass_context *context);
 bool pass_squeeze(pass_context *context);
 bool pass_expand_distances(pass_context *context);

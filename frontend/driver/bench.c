@@ -55,6 +55,7 @@ int driver_bench(driver_session *work) {
     bench_report report = {.memory = work->memory,
                            .sources = &work->sources,
                            .machine = machine_processor(work->memory),
+                           .blas = openblas_get_corename(),
                            .threads = threads};
     if (options->plot)
         return bench_plot(work, sides, &report);

@@ -31,6 +31,7 @@ typedef struct {
     arena *memory;
     const source_table *sources;
     const char *machine; /* the processor's name */
+    const char *blas;    /* what OpenBLAS calls the kernels that it chose */
     int threads;
     const char *precision;     /* of the fused sides' products */
     double peaks[BENCH_SIDES]; /* operations a second of all threads, measured, of what multiplies: a side each */

@@ -71,7 +71,7 @@ void bench_write_text(const bench_report *report, text_buffer *out) {
                 report->threads == 1 ? "" : "s", 1e-9 * report->peaks[BENCH_UNFUSED]);
     if (report->peaks[BENCH_FUSED] != report->peaks[BENCH_UNFUSED])
         text_append(out, ", %.0f in %s", 1e-9 * report->peaks[BENCH_FUSED], report->precision);
-    text_append(out, "; medians\n");
+    text_append(out, ", OpenBLAS for %s; medians\n", report->blas);
     for (int i = 0; i < report->count; i++)
         write_group(report, &report->groups[i], out);
 }
@@ -124,6 +124,7 @@ bool bench_write_json(const bench_report *report, text_buffer *out) {
         return false;
     rt_json_writer json = rt_json_to(stream.stream);
     bench_open_json(&json, report);
+    rt_json_text(&json, "blas", report->blas);
     rt_json_real(&json, "peak_gflops", 1e-9 * report->peaks[BENCH_UNFUSED]);
     rt_json_open(&json, "groups", '[');
     for (int i = 0; i < report->count; i++)

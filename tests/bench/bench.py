@@ -270,6 +270,12 @@ def source_version(source):
     return output_of(git + ["rev-parse", "--short=12", "HEAD"]).strip() + (" with changes" if changed else "")
 
 
+def library_settings():
+    """What the environment tells the libraries of both sides; some settings make them choose slower kernels."""
+    known = ("OPENBLAS_", "OMP_", "MKL_", "DNNL_", "ONEDNN_", "MALLOC_")
+    return " ".join(f"{name}={value}" for name, value in sorted(os.environ.items()) if name.startswith(known)) or "none"
+
+
 def machine(source):
     return {
         "processor": processor(),
@@ -283,6 +289,7 @@ def machine(source):
         "C compiler": first_line([os.environ.get("CC", "cc"), "--version"]),
         "OpenBLAS": package_version("libopenblas0-pthread"),
         "PyTorch": package_version("python3-torch"),
+        "library settings": library_settings(),
     }
 
 

@@ -121,7 +121,9 @@ def rkhs(x, p, name):
 
 
 def layer_norm(x, p, name):
-    return F.layer_norm(x, x.shape[1:], p[name + ".weight"][0], p[name + ".bias"][0], eps=1e-5)
+    # under autocast maps are bf16, and PyTorch 1.13 wants weights of the same type
+    weight, bias = p[name + ".weight"][0].to(x.dtype), p[name + ".bias"][0].to(x.dtype)
+    return F.layer_norm(x, x.shape[1:], weight, bias, eps=1e-5)
 
 
 def layer_bottleneck(x, p, name, stride):

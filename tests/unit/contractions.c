@@ -19,6 +19,15 @@ static const shape shapes[] = {
     {2, 40, 24, {8, 8}, {5, 5}, {2, 2}, SAME(2), {1, 1}, 1},
     {3, 48, 80, {8, 8}, {3, 3}, {2, 2}, SAME(1), {1, 1}, 1},
     {4, 64, 160, {4, 4}, {1, 1}, {2, 2}, SAME(0), {1, 1}, 1},
+    /* the window is the whole map: products of matrices, with long sums, blocks of columns and rests of all */
+    {100, 96, 160, {1, 1}, {1, 1}, {1, 1}, SAME(0), {1, 1}, 1},
+    {61, 24, 608, {3, 3}, {3, 3}, {1, 1}, SAME(0), {1, 1}, 1},
+    {600, 40, 50, {1, 2}, {1, 2}, {2, 1}, SAME(0), {3, 1}, 1},
+    /* taps that nowhere reach the map */
+    {3, 16, 24, {1, 1}, {3, 3}, {2, 2}, SAME(1), {1, 1}, 1},
+    {2, 8, 12, {1, 6}, {3, 3}, {1, 1}, SAME(1), {1, 1}, 2},
+    {2, 4, 8, {2, 2}, {4, 4}, {1, 1}, {2, 0, 0, 2}, {1, 1}, 1},
+    {2, 4, 8, {5, 4}, {3, 3}, {2, 1}, SAME(5), {5, 5}, 1},
     /* 3 x 3 at stride 1: whole tiles, tiles cut short, one tile, several maps in a block, rows of tiles of one map */
     {4, 32, 32, {8, 8}, {3, 3}, {1, 1}, SAME(1), {1, 1}, 1},
     {6, 48, 32, {7, 7}, {3, 3}, {1, 1}, SAME(1), {1, 1}, 1},
@@ -126,7 +135,8 @@ static const product_case products[] = {
     {1, 1, 1, 1, false, false},    {1, 1, 70, 33, false, true},     {1, 13, 100, 20, true, false},
     {3, 50, 40, 17, false, false}, {2, 61, 130, 31, true, true},    {1, 200, 96, 130, false, true},
     {1, 256, 64, 48, true, false}, {1, 100, 90, 1100, true, false}, {1, 30, 20, 600, false, false},
-    {5, 49, 49, 64, false, true},  {1, 300, 7, 5, true, true},
+    {5, 49, 49, 64, false, true},  {1, 300, 7, 5, true, true},      {1, 110, 640, 700, true, false},
+    {2, 96, 256, 40, false, true}, {3, 200, 384, 30, false, false},
 };
 enum { PRODUCTS = sizeof products / sizeof *products };
 

@@ -1,0 +1,51 @@
+/* Convolutions whose window is the whole map, as products of matrices in f32: of one place there are too few sums for a
+ * register tile, which takes images instead. */
+#include "passes/conv_maps.h"
+#include "passes/lower_dot.h"
+
+static bool is_whole_map(const conv_shape *shape) {
+    bool whole = shape->groups == 1;
+    for (int i = 0; i < 2; i++)
+        whole &= shape->out[i] == 1 && shape->kernel[i] == shape->size[i] && shape->padding[2 * i] == 0 &&
+                 shape->padding[2 * i + 1] == 0 && (shape->dilation[i] == 1 || shape->kernel[i] == 1);
+    return whole;
+}
+
+static bool is_f32(lower_context *context, const ir_value *value) {
+    return context->program->buffers[lower_value_buffer(context, value)].element == KIR_F32;
+}
+
+/* Of a matrix [inner, columns], or turned: [columns, inner]. */
+static panel_matrix matrix_of(int64_t inner, int64_t columns, bool turned) {
+    return (panel_matrix){.batch = 1,
+                          .outer = 1,
+                          .inner = inner,
+                          .columns = columns,
+                          .inner_stride = turned ? 1 : columns,
+                          .column_stride = turned ? inner : 1};
+}
+
+bool lower_conv_product(lower_context *context, const ir_value *value, const conv_shape *shape, const char *name) {
+    const ir_value *const *operands = (const ir_value *const *)value->operands;
+    if (!is_whole_map(shape) || !is_f32(context, operands[0]) || !is_f32(context, operands[1]) ||
+        !is_f32(context, value))
+        return false;
+    bool weights = value->opcode == IR_OP_conv2d_weight_grad, forward = value->opcode == IR_OP_conv2d;
+    ir_layout map = lower_channels_last(), weight = lower_conv_weight(), layout = weights ? weight : map;
+    int left = lower_buffer_in_layout(context, operands[0], map);
+    int right = lower_buffer_in_layout(context, operands[1], weights ? map : weight);
+    int result = lower_result_buffer_in_layout(context, value, layout);
+    int64_t window = shape->size[0] * shape->size[1] * shape->channels;
+    dot_sizes sizes = {1, shape->n, shape->filters, window};
+    if (weights)
+        sizes = (dot_sizes){1, window, shape->filters, shape->n};
+    else if (!forward)
+        sizes = (dot_sizes){1, shape->n, window, shape->filters};
+    dot_operands matrices = {.left = left,
+                             .left_turned = weights,
+                             .right = right,
+                             .right_matrix = matrix_of(sizes.k, sizes.n, !weights && !forward)};
+    lower_product(context, name, &sizes, &matrices, result, value->span);
+    lower_finish_result(context, value, layout, result);
+    return true;
+}
