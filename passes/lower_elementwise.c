@@ -215,6 +215,8 @@ void lower_copy(lower_context *context, const ir_type *type, int from, const ir_
         copy_flat(&kernel, &work);
         return;
     }
+    if (lower_turned_copy(&kernel, type, from, from_layout, to, to_layout))
+        return;
     nest loops = {type, to_layout, context->pass->target.lanes, emit_copy, &work};
     run_nest(&kernel, &loops);
 }

@@ -60,6 +60,11 @@ int lower_scratch(lower_kernel *kernel, const char *name, int64_t elements);
 void lower_kernel_launch(lower_kernel *kernel, int64_t extent);
 void lower_kernel_launch_rounds(lower_kernel *kernel, int64_t extent, int64_t rounds);
 
+/* lower_turned.c: the copy of lower_copy by a kernel just begun, and its launch, where the innermost axes of both
+ * layouts differ and are whole vectors long. False, and nothing is emitted, elsewhere. */
+bool lower_turned_copy(lower_kernel *kernel, const ir_type *type, int from, const ir_layout *from_layout, int to,
+                       const ir_layout *to_layout);
+
 /* Whether another member of the value's group uses it. */
 bool lower_is_inlined(const ir_value *value);
 /* Whether the kernel computes the value, rather than reads it. */

@@ -1,6 +1,7 @@
 /* Matrices rearranged into panels: the columns of one register tile lie together, row after row, so that a product
  * reads them in order. Read in place, rows a power of two apart crowd a few sets of the caches. */
 #include "passes/lower_pairs.h"
+#include "passes/transpose.h"
 
 typedef struct {
     const panel_matrix *matrix;
@@ -37,6 +38,12 @@ static void store_pairs(const kir_builder *builder, const panel_copy *copy, kir_
     pair_store_parts(builder, copy->matrix->parts, copy->target, to, copy->part, first, second, count);
 }
 
+/* A vector of columns of as many rows, which the source has innermost. */
+static void copy_square(const kir_builder *builder, const panel_copy *copy, kir_index from, kir_index to, int64_t row) {
+    transpose_square source = {copy->source, from, copy->matrix->column_stride}, target = {copy->target, to, row};
+    transpose_copy(builder, &target, &source, copy->lanes);
+}
+
 /* The part of the row that belongs to one panel. */
 static void emit_panel(kir_builder *builder, kir_index first, int64_t size, void *user) {
     panel_copy *copy = user;
@@ -47,13 +54,17 @@ static void emit_panel(kir_builder *builder, kir_index first, int64_t size, void
         int count = (int)(size - column < copy->lanes ? size - column : copy->lanes);
         kir_builder body = *builder;
         kir_index here = from, there = to, pair = copy->inner;
-        if (copy->rows_at_once > 1) {
+        bool few = copy->rows_at_once > 1;
+        bool square = few && count == copy->lanes && matrix->inner_stride == 1 && matrix->parts == 0;
+        if (few && !square) {
             kir_reg row = kir_loop(builder, kir_at(0), kir_at(copy->rows_at_once), 1, &body);
             here = kir_plus(here, matrix->inner_stride, row);
             there = kir_plus(there, size, row);
             pair = kir_plus(pair, 1, row);
         }
-        if (matrix->parts > 0)
+        if (square)
+            copy_square(&body, copy, here, there, size);
+        else if (matrix->parts > 0)
             store_pairs(&body, copy, here, there, pair, count);
         else
             kir_store(&body, copy->target, there, load_numbers(&body, copy, here, count), count);

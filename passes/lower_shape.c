@@ -130,6 +130,18 @@ static void lower_reshape(lower_context *context, const ir_value *value) {
                value->span);
 }
 
+/* The operand's memory, seen along the axes of the result. */
+static void lower_transpose(lower_context *context, const ir_value *value) {
+    const ir_value *x = value->operands[0];
+    ir_layout layout = value->layout;
+    for (int i = 0; i < value->type.rank; i++)
+        for (int axis = 0; axis < value->type.rank; axis++)
+            if (ir_ints(value, IR_ATTR_axes)[axis] == x->layout.axis[i])
+                layout.axis[i] = (int8_t)axis;
+    lower_copy(context, &value->type, lower_buffer(context, x), &layout, lower_result_buffer(context, value),
+               &value->layout, value->span);
+}
+
 static bool same_strides(const ir_value *x, const ir_value *y, const int64_t *order) {
     int64_t from[IR_MAX_RANK], to[IR_MAX_RANK];
     int8_t axes_from[IR_MAX_RANK], axes_to[IR_MAX_RANK];
@@ -163,6 +175,7 @@ bool lower_shape(lower_context *context, const ir_value *value) {
     case IR_OP_pad: lower_pad(context, value); return true;
     case IR_OP_gather: lower_gather(context, value); return true;
     case IR_OP_scatter_add: lower_scatter_add(context, value); return true;
+    case IR_OP_transpose: lower_transpose(context, value); return true;
     case IR_OP_reshape: lower_reshape(context, value); return true;
     default: return lower_element_alone(context, value);
     }

@@ -4,7 +4,8 @@
  *
  * In pairs of bf16 parts the products, and they alone, are those of matrix units. These read large weights faster than
  * the caches give them: then patches, products and results have launches of their own, and an iteration of the products
- * takes all tiles at one point. */
+ * takes all tiles at one point. So it is in f32 where there are large weights and few tiles, which would make too few
+ * blocks for all processors. */
 #include "passes/winograd.h"
 
 #include "passes/lower_pairs.h"
@@ -14,6 +15,7 @@ enum {
     MANY_TILES = 64,          /* where reading the weights costs more than that */
     SMALL_WEIGHTS = 4 << 20,  /* bytes at the points: patches are read again for every panel of weights */
     LARGE_WEIGHTS = 16 << 20, /* bytes at the points that the last cache does not keep from block to block */
+    FEW_BLOCKS = 8,           /* that few processors share evenly */
     LEAST_CHANNELS = 32,      /* below, evaluating costs as much as multiplying saves */
     LEAST_SIZE = 3,           /* of results: fewer leave most of a tile unused */
     LEAST_PLACES = 256,       /* of all results: fewer do not repay evaluating the weights */
@@ -378,7 +380,10 @@ static void choose_blocks(winograd_maps *maps, int64_t n) {
     maps->tiling = winograd_tiling_new(
         n, maps->out, maps->method.outputs,
         (pairs && weights > SMALL_WEIGHTS) || (room && weights > LARGE_WEIGHTS) ? MANY_TILES : FEW_TILES);
-    maps->apart = pairs && weights > SMALL_WEIGHTS;
+    maps->apart = weights > SMALL_WEIGHTS && (pairs || maps->tiling.extent < FEW_BLOCKS);
+    if (maps->apart && !pairs)
+        maps->tiling = winograd_tiling_new(n, maps->out, maps->method.outputs,
+                                           maps->tiling.tiles * maps->tiling.extent / FEW_BLOCKS);
     maps->group = !pairs && room && weights > SMALL_WEIGHTS ? maps->weights.filters : maps->weights.panel;
 }
 

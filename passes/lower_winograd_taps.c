@@ -1,6 +1,9 @@
 /* Winograd's method: the weights at the points, for all maps that meet them. */
 #include "passes/pair_panel.h"
+#include "passes/transpose.h"
 #include "passes/winograd.h"
+
+enum { TAPS = WINOGRAD_TAPS * WINOGRAD_TAPS };
 
 typedef struct {
     const winograd_weights *weights;
@@ -8,16 +11,30 @@ typedef struct {
     int64_t inputs, outputs, tap; /* strides of the source */
     int64_t numbers;              /* of a filter: channels, or pairs of them */
     kir_index from, to;
-    int64_t channels_at_once; /* turned weights are read with strides: neighbours while they are near */
+    int64_t channels_at_once; /* of turned weights, which lie the other way: squares of channels and filters */
+    int turned;               /* scratch for them: [half of a pair][tap][channel][filter]; -1: none */
 } weight_elements;
 
 static kir_reg load_tap(const kir_builder *builder, int row, int column, void *user) {
     const weight_elements *at = user;
     kir_index from = at->from;
     int tap = row * WINOGRAD_TAPS + column;
-    from.base += at->tap * (at->weights->turned ? WINOGRAD_TAPS * WINOGRAD_TAPS - 1 - tap : tap);
-    return at->outputs == 1 ? kir_load(builder, at->source, from, at->lanes, at->lanes)
-                            : kir_load_strided(builder, at->source, from, at->lanes, at->lanes, at->outputs);
+    from.base += at->tap * (at->weights->turned ? TAPS - 1 - tap : tap);
+    return kir_load(builder, at->source, from, at->lanes, at->lanes);
+}
+
+/* Turns squares of all taps, from where `at` is, and puts `at` there. */
+static void emit_turned(const kir_builder *builder, weight_elements *at, int half) {
+    int64_t square = (int64_t)at->lanes * at->lanes;
+    kir_index turned = kir_at(half * TAPS * square);
+    kir_builder body;
+    kir_reg tap = kir_loop(builder, kir_at(0), kir_at(TAPS), 1, &body);
+    transpose_square from = {at->source, kir_plus(at->from, at->tap, tap), at->outputs};
+    transpose_square to = {at->turned, kir_plus(turned, square, tap), at->lanes};
+    transpose_copy(&body, &to, &from, at->lanes);
+    at->source = at->turned;
+    at->from = turned;
+    at->tap = square;
 }
 
 static kir_index place_of_point(const weight_elements *at, int row, int column) {
@@ -45,17 +62,24 @@ static void emit_panel(kir_builder *builder, kir_index first, int64_t size, void
     if (size > at.lanes)
         vector = kir_plus(vector, 1, kir_loop(builder, kir_at(0), kir_at(size), at.lanes, &body));
     kir_index channel = kir_plus(kir_at(0), at.channels_at_once, 0);
-    if (at.channels_at_once > 1) {
-        kir_builder inner;
-        channel = kir_plus(channel, 1, kir_loop(&body, kir_at(0), kir_at(at.channels_at_once), 1, &inner));
-        body = inner;
-    }
     at.from = kir_plus_index(kir_at(0), at.inputs, channel);
     at.from = kir_plus_index(kir_plus_index(at.from, at.outputs, first), at.outputs, vector);
+    weight_elements other = at; /* of a pair */
+    other.from.base += at.inputs * at.numbers;
+    if (at.turned >= 0) {
+        emit_turned(&body, &at, 0);
+        if (weights->parts > 0)
+            emit_turned(&body, &other, 1);
+        kir_builder inner;
+        kir_reg number = kir_loop(&body, kir_at(0), kir_at(at.channels_at_once), 1, &inner);
+        channel = kir_plus(channel, 1, number);
+        at.from = kir_plus(at.from, at.lanes, number);
+        other.from = kir_plus(other.from, at.lanes, number);
+        body = inner;
+    }
     at.to = kir_plus_index(kir_plus_index(kir_plus_index(kir_at(0), at.numbers, first), size, channel), 1, vector);
     if (weights->parts > 0) {
-        weight_elements other = at;
-        other.from.base += at.inputs * at.numbers;
+        other.to = at.to;
         winograd_transform_pair(&body, weights->matrix, load_tap, (void *const[]){&at, &other}, store_pair);
     } else {
         winograd_transform(&body, weights->matrix, load_tap, store_weight, &at);
@@ -80,11 +104,15 @@ int winograd_launch_weights(lower_context *context, const winograd_weights *weig
                             .outputs = weights->turned ? shape->filters : 1,
                             .tap = shape->channels * shape->filters,
                             .numbers = weights->parts > 0 ? weights->channels / 2 : weights->channels,
-                            .channels_at_once = weights->turned ? lanes : 1};
+                            .channels_at_once = weights->turned ? lanes : 1,
+                            .turned = -1};
     work.source = kir_argument_add(memory, kernel, "weights", KIR_F32, ir_type_elements(&w->type), true, false);
     int64_t elements = winograd_weight_elements(weights);
     work.target = kir_argument_add(memory, kernel, "points", element, elements, false, true);
     kir_stream(kernel, work.target);
+    if (weights->turned)
+        work.turned =
+            kir_scratch_add(memory, kernel, "turned", KIR_F32, (weights->parts > 0 ? 2 : 1) * TAPS * lanes * lanes);
     kir_builder builder = {memory, kernel, &kernel->body, value->span};
     tile_blocks(&builder, weights->filters, weights->panel, emit_panel, &work);
     int buffers[] = {lower_buffer_in_layout(context, w, lower_conv_weight()),

@@ -1,8 +1,8 @@
 /* trim-taps: convolutions without the taps that nowhere reach the map.
  *
  * Where a map is small, outer taps of a kernel read nothing but padding: of 3 x 3 taps around a map of 1 x 1 only the
- * middle one reads a number. Such taps are sliced off the weights, whose gradient is then 0 there. A convolution that is
- * left with one place along an axis has no stride along it. Runs before `differentiate`, so that the gradients are
+ * middle one reads a number. Such taps are sliced off the weights, whose gradient is then 0 there. A convolution that
+ * is left with one place along an axis has no stride along it. Runs before `differentiate`, so that the gradients are
  * those of the smaller convolution. */
 #include "passes/pass.h"
 
