@@ -8,9 +8,10 @@
 #include "passes/winograd_sums.h"
 
 enum {
-    TILES = 32,                /* evaluated at once, or pairs of them; half of them at the many points of stride 2 */
-    SUMMED_TILES = 128,        /* of large sums: a panel's tiles from both sides stay in the first cache */
-    SMALL_SUMS = 6 << 20,      /* bytes */
+    TILES = 32,           /* evaluated at once, or pairs of them; half of them at the many points of stride 2 */
+    SUMMED_TILES = 1024,  /* of large sums, added to them at once: a panel's from both sides stay in the second cache */
+    SUMMED_PAIRS = 64,    /* of pairs, in the first */
+    SMALL_SUMS = 6 << 20, /* bytes */
     SMALL_PAIR_SUMS = 1 << 20, /* of pairs, which matrix units add up faster than the caches give them sums */
 };
 
@@ -108,6 +109,10 @@ static void emit_tiles(kir_builder *builder, kir_index first, int64_t size, void
     winograd_sums *work = user;
     work->first_tile = first;
     work->tiles = size;
+    if (work->parts == 0 && !work->once) {
+        kir_reg start = kir_op2(builder, KIR_equal, kir_value(builder, first), kir_value(builder, kir_at(0)));
+        work->fresh = kir_op2(builder, KIR_and, work->first_point, start);
+    }
     winograd_emit_sums(builder, work);
 }
 
@@ -136,7 +141,7 @@ static void emit_clear(kir_builder *builder, const winograd_sums *work) {
 /* How many tiles are added to the sums at once: of pairs a multiple of the lanes. */
 static int64_t slice_size(const winograd_sums *work) {
     int64_t all = work->maps.tiles, lanes = work->cpu->lanes;
-    return work->parts > 0 ? lanes * lower_divisor_below(all / lanes, SUMMED_TILES / 2 / lanes)
+    return work->parts > 0 ? lanes * lower_divisor_below(all / lanes, SUMMED_PAIRS / lanes)
                            : tile_even_size(all, SUMMED_TILES);
 }
 
@@ -145,13 +150,16 @@ static void launch_sums(lower_context *context, winograd_sums *work, const int b
     arena *memory = context->memory;
     int64_t channels = work->shape->channels, panel = work->parts > 0 ? channels : work->maps.panel;
     int64_t all = work->maps.tiles, panels = channels / panel, slice = slice_size(work);
+    work->once = work->parts == 0 && slice == all && work->method.points == WINOGRAD_WEIGHTS;
     kir_kernel *kernel = new_kernel(memory, work, "_sums", value);
     kir_element element = winograd_element(work->parts);
     work->maps.points =
         kir_argument_add(memory, kernel, "map_points", element, winograd_patches_elements(&work->maps), true, false);
     work->gradients.points = kir_argument_add(memory, kernel, "gradient_points", element,
                                               winograd_patches_elements(&work->gradients), true, false);
-    work->sums = kir_argument_add(memory, kernel, "sums", KIR_F32, work->sum_chunk, true, true);
+    work->sums = kir_argument_add(memory, kernel, "sums", KIR_F32, work->sum_chunk, !work->once, true);
+    if (work->once)
+        kir_stream(kernel, work->sums);
     if (work->parts > 0)
         winograd_add_turned(work, memory, kernel, slice);
     int64_t extent = WINOGRAD_WEIGHTS * WINOGRAD_WEIGHTS * panels;
@@ -163,10 +171,14 @@ static void launch_sums(lower_context *context, winograd_sums *work, const int b
     work->channels_first = kir_plus(kir_at(0), panel, kir_op2(&builder, KIR_rem, 0, count));
     work->channels = panel;
     work->sum_base = kir_at(0);
-    emit_clear(&builder, work);
-    kir_reg row = kir_op2(&builder, KIR_div, number, side), column = kir_op2(&builder, KIR_rem, number, side);
-    row = emit_shared_points(&builder, &work->method, row, &rows);
-    column = emit_shared_points(&rows, &work->method, column, &body);
+    if (work->parts > 0)
+        emit_clear(&builder, work);
+    kir_reg first_row = kir_op2(&builder, KIR_div, number, side),
+            first_column = kir_op2(&builder, KIR_rem, number, side);
+    kir_reg row = emit_shared_points(&builder, &work->method, first_row, &rows);
+    kir_reg column = emit_shared_points(&rows, &work->method, first_column, &body);
+    work->first_point = kir_op2(&body, KIR_and, kir_op2(&body, KIR_equal, row, first_row),
+                                kir_op2(&body, KIR_equal, column, first_column));
     work->point = kir_plus(kir_plus(kir_at(0), work->method.points, row), 1, column);
     tile_blocks(&body, all, slice, emit_tiles, work);
     lower_launch(context, kernel, extent, buffers, value->span);
@@ -249,7 +261,8 @@ static bool are_small(const winograd_sums *work) {
 bool lower_winograd_weight_grad(lower_context *context, const ir_value *value, const conv_shape *shape) {
     winograd_sums work = {.cpu = &context->pass->target,
                           .shape = shape,
-                          .method = shape->stride[0] == 1 ? winograd_stride_1() : winograd_stride_2()};
+                          .method = shape->stride[0] == 1 ? winograd_stride_1() : winograd_stride_2(),
+                          .fresh = -1};
     choose_blocks(&work, context->pass);
     ir_layout map = lower_channels_last(), weight = lower_conv_weight();
     int x = lower_buffer_in_layout(context, value->operands[0], map);

@@ -33,8 +33,13 @@ static void emit_sum(kir_builder *builder, kir_index first, int64_t size, void *
         targets[r].base += r * work->filters;
     }
     register_tile tile = tile_new(builder, work->cpu, (int)size, work->filters);
-    tile_load(builder, &tile, work->sums, targets);
-    kir_builder body;
+    kir_builder clear = *builder, load = *builder, body;
+    if (!work->once && work->fresh >= 0)
+        kir_if(builder, work->fresh, &clear, &load);
+    if (work->once || work->fresh >= 0)
+        tile_clear(&clear, &tile);
+    if (!work->once)
+        tile_load(&load, &tile, work->sums, targets);
     kir_reg number = kir_loop(builder, kir_at(0), kir_at(work->tiles), 1, &body);
     kir_index left = kir_plus_index(kir_plus_index(kir_at(0), work->maps.point, work->point), work->maps.tiles,
                                     work->channels_first);

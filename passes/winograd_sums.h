@@ -14,6 +14,9 @@ typedef struct {
     winograd_patches maps, gradients;
     int64_t chunks, sum_point, sum_chunk; /* elements between points and chunks of the sums */
     int sums;                             /* argument: [chunk][point][panel of filters][channel][filter of the panel] */
+    bool once;                            /* in f32: sums are written once, and not read */
+    kir_reg first_point;                  /* else BOOL, of large sums: the point is the first that is added to them */
+    kir_reg fresh;                        /* BOOL: nothing has been added to them yet; -1: they begin as zeros */
     int turned; /* scratch, of pairs: [part][block of `lanes` tiles][channel][tile of the block] */
     /* what the nested emitters are at */
     kir_index point, sum_number, sum_base, first_tile, filters_first, channels_first;
