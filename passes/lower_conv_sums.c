@@ -78,6 +78,9 @@ static void emit_tile(kir_builder *builder, conv_core *core) {
 /* ---- the nest around a tile: groups, columns, images, rows, columns of places
  * --------------------------------------------------------- */
 
+/* The second cache keeps weights of so many bytes while maps of so many pass by. */
+enum { SMALL_WEIGHTS = 256 << 10, LARGE_MAPS = 512 << 10 };
+
 static void emit_place_columns(kir_builder *builder, kir_index first, int64_t size, void *user) {
     conv_core *core = user;
     core->column = first;
@@ -85,34 +88,72 @@ static void emit_place_columns(kir_builder *builder, kir_index first, int64_t si
     emit_tile(builder, core);
 }
 
-static void emit_place_rows(kir_builder *builder, kir_index first, int64_t size, void *user) {
-    conv_core *core = user;
-    core->row = first;
-    core->tile_rows = size;
-    int64_t limit = tile_rows_for(core->cpu, tile_vectors_for(core->cpu, core->columns)) / size;
+static void emit_row(kir_builder *builder, conv_core *core) {
+    int64_t limit = tile_rows_for(core->cpu, tile_vectors_for(core->cpu, core->columns)) / core->tile_rows;
     tile_blocks(builder, core->phase[1]->places, tile_even_size(core->phase[1]->places, limit), emit_place_columns,
                 core);
 }
 
-/* Narrow maps take several rows into one tile. */
-static void emit_images(kir_builder *builder, kir_index first, int64_t size, void *user) {
+static void emit_place_rows(kir_builder *builder, kir_index first, int64_t size, void *user) {
+    conv_core *core = user;
+    core->row = first;
+    core->tile_rows = size;
+    emit_row(builder, core);
+}
+
+static void emit_row_of_panel(kir_builder *builder, kir_index first, int64_t size, void *user) {
     conv_core *core = user;
     core->columns_first = first;
     core->columns = size;
+    emit_row(builder, core);
+}
+
+static void emit_panels_of_rows(kir_builder *builder, kir_index first, int64_t size, void *user) {
+    conv_core *core = user;
+    core->row = first;
+    core->tile_rows = size;
+    tile_blocks(builder, core->conv->group_out, core->panel, emit_row_of_panel, core);
+}
+
+static kir_builder open_images(kir_builder *builder, conv_core *core) {
     kir_builder body = *builder;
     core->image = kir_at(0);
     if (core->maps.images > 1) {
         kir_reg image = kir_loop(builder, kir_at(0), kir_at(core->maps.images), 1, &body);
         core->image = kir_plus(kir_at(0), 1, image);
     }
-    int64_t rows = tile_rows_for(core->cpu, tile_vectors_for(core->cpu, size)) / core->phase[1]->places;
-    rows = rows < 1 ? 1 : rows > core->phase[0]->places ? core->phase[0]->places : rows;
-    tile_blocks(&body, core->phase[0]->places, rows, emit_place_rows, core);
+    return body;
+}
+
+/* Narrow maps take several rows into one tile. */
+static int64_t rows_of_tile(const conv_core *core, int64_t columns) {
+    int64_t rows = tile_rows_for(core->cpu, tile_vectors_for(core->cpu, columns)) / core->phase[1]->places;
+    return rows < 1 ? 1 : rows > core->phase[0]->places ? core->phase[0]->places : rows;
+}
+
+static void emit_images(kir_builder *builder, kir_index first, int64_t size, void *user) {
+    conv_core *core = user;
+    core->columns_first = first;
+    core->columns = size;
+    kir_builder body = open_images(builder, core);
+    tile_blocks(&body, core->phase[0]->places, rows_of_tile(core, size), emit_place_rows, core);
+}
+
+/* Whether all panels of weights meet a few rows before the next: large maps are then read once. */
+static bool rows_come_first(const conv_core *core) {
+    return core->conv->group_out > core->panel && core->weight_rows * core->conv->group_out * 4 <= SMALL_WEIGHTS &&
+           core->maps.image * 4 > LARGE_MAPS;
 }
 
 static void emit_phase(kir_builder *builder, conv_core *core) {
-    for (core->group = 0; core->group < core->conv->shape.groups; core->group++)
-        tile_blocks(builder, core->conv->group_out, core->panel, emit_images, core);
+    for (core->group = 0; core->group < core->conv->shape.groups; core->group++) {
+        if (!rows_come_first(core)) {
+            tile_blocks(builder, core->conv->group_out, core->panel, emit_images, core);
+            continue;
+        }
+        kir_builder body = open_images(builder, core);
+        tile_blocks(&body, core->phase[0]->places, rows_of_tile(core, core->panel), emit_panels_of_rows, core);
+    }
 }
 
 /* The kernel and its launch over groups of images. `buffers`: source, weights, target. */
