@@ -28,7 +28,7 @@ typedef struct {
     int limit; /* of value ids in the arrays */
     /* in order */
     ir_value **values;
-    int64_t *alive; /* bytes */
+    int64_t *alive; /* bytes while it is launched */
     int count;
     /* by value id */
     int *position; /* where it is launched */
@@ -119,11 +119,10 @@ static void find_peak(recomputation *work) {
         work->alive[fixed ? work->count : work->last[value->id] + 1] -= stored_bytes(value);
     }
     work->peak = work->peak_at = 0;
-    int64_t alive = 0;
     for (int i = 0; i < work->count; i++) {
-        alive += work->alive[i];
-        if (alive > work->peak) {
-            work->peak = alive;
+        work->alive[i] += i > 0 ? work->alive[i - 1] : 0;
+        if (work->alive[i] > work->peak) {
+            work->peak = work->alive[i];
             work->peak_at = i;
         }
     }
@@ -217,6 +216,16 @@ static bool look_at(recomputation *work, ir_value *value, candidate *choice) {
            choice->freed > 0;
 }
 
+/* Whether as much is alive where the value would be computed anew as at the peak: then nothing is gained. */
+static bool is_peak_at_site(const recomputation *work, int site) {
+    int64_t born = 0;
+    for (int i = site; i >= 0 && work->position[work->values[i]->id] == site; i--) {
+        const ir_value *result = work->values[i];
+        born += result->mark && !work->fixed[result->id] ? stored_bytes(result) : 0;
+    }
+    return work->alive[site] - born >= work->peak;
+}
+
 /* Whether it is worth its time where memory is not short. */
 static bool is_light(const recomputation *work, const candidate *choice) {
     for (int i = 0; i < choice->member_count; i++) {
@@ -225,7 +234,7 @@ static bool is_light(const recomputation *work, const candidate *choice) {
         if (class_ != IR_CLASS_ELEMENTWISE && class_ != IR_CLASS_SHAPE && ir_cost(member) > 0)
             return false;
     }
-    return is_large(work, choice->freed) &&
+    return is_large(work, choice->freed) && !is_peak_at_site(work, choice->site) &&
            choice->flops <= LIGHT_OPERATIONS * (double)ir_type_elements(&choice->value->type);
 }
 
