@@ -37,6 +37,8 @@ static const pass_info lower_views = {"lower-views", "turns the augmentations of
                                       pass_lower_views};
 static const pass_info join_launches = {"join-launches", "launches of equal kernels through whole buffers become one",
                                         false, pass_join_launches};
+static const pass_info small_launches = {
+    "small-launches", "launches that take less time than waking a thread are left to one", false, pass_small_launches};
 static const pass_info plan_memory = {"plan-memory", "gives every buffer its place in one arena a function", true,
                                       pass_plan_memory};
 
@@ -64,6 +66,7 @@ static const pass_info *const pipeline[] = {&squeeze,
                                             &lower,
                                             &lower_views,
                                             &join_launches,
+                                            &small_launches,
                                             &plan_memory};
 enum { PIPELINE_LENGTH = sizeof pipeline / sizeof *pipeline };
 

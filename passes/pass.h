@@ -71,6 +71,7 @@ bool pass_recompute(pass_context *context);
 bool pass_lower(pass_context *context);
 bool pass_lower_views(pass_context *context);
 bool pass_join_launches(pass_context *context);
+bool pass_small_launches(pass_context *context);
 bool pass_plan_memory(pass_context *context);
 
 #endif
