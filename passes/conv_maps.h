@@ -30,8 +30,9 @@ bool lower_conv_pairs_pay(const pass_context *pass, const conv_shape *shape);
 /* lower_conv_sums.c: in f32. lower_conv_pairs.c: in pairs of bf16 parts. Both compute the value into its buffer. */
 bool lower_conv_sums(lower_context *context, const ir_value *value, const conv_maps *maps);
 bool lower_conv_pairs(lower_context *context, const ir_value *value, const conv_maps *maps);
-/* lower_conv_product.c: any of the three directions as a product of matrices in f32, where the window is the whole map;
- * elsewhere false, and nothing is emitted. `name` is the kernel's. */
+/* lower_conv_product.c: any of the three directions as a product of matrices in f32, where the window is the whole map,
+ * and of weights' gradients where there are few places; elsewhere false, and nothing is emitted. `name` is the
+ * kernel's. */
 bool lower_conv_product(lower_context *context, const ir_value *value, const conv_shape *shape, const char *name);
 /* lower_conv_weights_pairs.c: conv2d_weight_grad in pairs. */
 bool lower_conv_weight_grad_pairs(lower_context *context, const ir_value *value, const conv_shape *shape);

@@ -1,4 +1,4 @@
-/* Convolutions whose window is the whole map, as products of matrices in f32: of one place there are too few sums for a
+/* Convolutions as products of matrices in f32. Where the window is the whole map, its one place has too few sums for a
  * register tile, which takes images instead. */
 #include "passes/conv_maps.h"
 #include "passes/lower_dot.h"
@@ -9,6 +9,17 @@ static bool is_whole_map(const conv_shape *shape) {
         whole &= shape->out[i] == 1 && shape->kernel[i] == shape->size[i] && shape->padding[2 * i] == 0 &&
                  shape->padding[2 * i + 1] == 0 && (shape->dilation[i] == 1 || shape->kernel[i] == 1);
     return whole;
+}
+
+/* Whether the weights are those of one tap, and more than all places of either map: sums of so few places are not worth
+ * adding up in parts. */
+static bool has_few_places(const conv_shape *shape) {
+    int64_t places = shape->n * shape->out[0] * shape->out[1];
+    bool points = shape->groups == 1 && places <= shape->channels && places <= shape->filters;
+    for (int i = 0; i < 2; i++)
+        points &= shape->kernel[i] == 1 && shape->stride[i] == 1 && shape->padding[2 * i] == 0 &&
+                  shape->padding[2 * i + 1] == 0;
+    return points;
 }
 
 static bool is_f32(lower_context *context, const ir_value *value) {
@@ -27,18 +38,18 @@ static panel_matrix matrix_of(int64_t inner, int64_t columns, bool turned) {
 
 bool lower_conv_product(lower_context *context, const ir_value *value, const conv_shape *shape, const char *name) {
     const ir_value *const *operands = (const ir_value *const *)value->operands;
-    if (!is_whole_map(shape) || !is_f32(context, operands[0]) || !is_f32(context, operands[1]) ||
-        !is_f32(context, value))
-        return false;
     bool weights = value->opcode == IR_OP_conv2d_weight_grad, forward = value->opcode == IR_OP_conv2d;
+    if (!(is_whole_map(shape) || (weights && has_few_places(shape))) || !is_f32(context, operands[0]) ||
+        !is_f32(context, operands[1]) || !is_f32(context, value))
+        return false;
     ir_layout map = lower_channels_last(), weight = lower_conv_weight(), layout = weights ? weight : map;
     int left = lower_buffer_in_layout(context, operands[0], map);
     int right = lower_buffer_in_layout(context, operands[1], weights ? map : weight);
     int result = lower_result_buffer_in_layout(context, value, layout);
-    int64_t window = shape->size[0] * shape->size[1] * shape->channels;
+    int64_t window = shape->kernel[0] * shape->kernel[1] * shape->channels;
     dot_sizes sizes = {1, shape->n, shape->filters, window};
     if (weights)
-        sizes = (dot_sizes){1, window, shape->filters, shape->n};
+        sizes = (dot_sizes){1, window, shape->filters, shape->n * shape->out[0] * shape->out[1]};
     else if (!forward)
         sizes = (dot_sizes){1, shape->n, window, shape->filters};
     dot_operands matrices = {.left = left,
