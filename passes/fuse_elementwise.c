@@ -127,8 +127,14 @@ typedef struct {
     bool stored; /* another user needs it in memory */
 } user_groups;
 
+/* Whether the value's elements are where those are that it is computed from: a reshape in place moves none. */
+static bool moves_nothing(const ir_value *value) {
+    return ir_op(value->opcode)->class_ == IR_CLASS_ELEMENTWISE ||
+           (value->opcode == IR_OP_reshape && is_computed_in_place(value));
+}
+
 static bool ends_in_shape(const fusion_group *group) {
-    return !group->reduction && ir_op(group->space->opcode)->class_ != IR_CLASS_ELEMENTWISE;
+    return !group->reduction && !moves_nothing(group->space);
 }
 
 static bool has_room(const fusion_group *group) {
@@ -299,8 +305,7 @@ static bool is_slow_reduction(const ir_value *value) {
 
 /* The value is stored: by a group that reads the same memory, the nearest one, or by one of its own. */
 static void store(fusion *work, ir_value *value) {
-    ir_class class_ = ir_op(value->opcode)->class_;
-    bool alone = class_ == IR_CLASS_ELEMENTWISE ? false : !is_reduction(value) || is_slow_reduction(value);
+    bool alone = is_reduction(value) ? is_slow_reduction(value) : !moves_nothing(value);
     fusion_bases_add(&fusion_node_of(value)->bases, value);
     for (int i = work->group_count - 1; i >= 0 && !alone; i--)
         if (may_add_result(work, value, work->groups[i])) {

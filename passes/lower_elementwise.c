@@ -82,12 +82,12 @@ static bool is_flat(const lower_group *group) {
         /* A repeated scalar is the same everywhere. */
         if (value->opcode == IR_OP_broadcast && value->operands[0]->type.rank == 0)
             continue;
-        if (ir_op(value->opcode)->class_ != IR_CLASS_ELEMENTWISE)
+        if (ir_op(value->opcode)->class_ != IR_CLASS_ELEMENTWISE &&
+            !(value->opcode == IR_OP_reshape && lower_same_places(value->operands[0], value)))
             return false;
         for (int i = 0; i < value->operand_count; i++) {
             const ir_value *operand = value->operands[i];
-            if (!ir_layout_equal(&operand->layout, &root->layout, root->type.rank) &&
-                !(root->group && operand->group == root->group))
+            if (!lower_same_places(operand, root) && !(root->group && operand->group == root->group))
                 return false;
         }
     }
@@ -112,11 +112,14 @@ static void emit_results(lower_kernel *kernel, const lower_coordinate *at, int l
 /* A piece of the flat loop: its element i stands at memory place i in every operand. */
 static void emit_flat(lower_kernel *kernel, const lower_group *group, int lanes) {
     const ir_value *root = group->results[0];
-    /* Only the innermost axis moves: its coordinate is the place in memory, the others are 0. */
+    /* Only the innermost long axis moves: its coordinate is the place in memory, the others are 0. */
     lower_coordinate at[IR_MAX_RANK];
     for (int axis = 0; axis < root->type.rank; axis++)
         at[axis] = (lower_coordinate){kir_at(0), 0};
-    int innermost = root->layout.axis[root->type.rank - 1];
+    int place = root->type.rank - 1;
+    while (place > 0 && root->type.dims[root->layout.axis[place]] == 1)
+        place--;
+    int innermost = root->layout.axis[place];
     kir_builder outer = kernel->builder, body;
     kir_reg index = kir_loop(&outer, kir_at(0), kir_at(FLAT_PIECE), lanes, &body);
     kernel->builder = body;

@@ -6,7 +6,8 @@
  * it costs; again and again, until the limit holds or nothing is left. Products of matrices and convolutions cost so
  * much that they come last by themselves. Without a limit only large values are taken that a few elementwise operations
  * give: normalised and rectified maps, of which the convolution before is kept anyway. Requires `fuse-elementwise`,
- * whose groups it keeps; what is computed anew forms groups of its own. */
+ * whose groups it keeps; what is computed anew joins the group that needs it, if that computes elements of the same
+ * space and nothing else needs it, or forms groups of its own. */
 #include "passes/pass.h"
 
 #include <limits.h>
@@ -16,6 +17,7 @@ enum {
     MOST_ROUNDS = 4000,
     PATIENCE = 200,    /* rounds without a lower peak */
     MOST_MEMBERS = 64, /* values computed anew for one */
+    MOST_JOINED = 96,  /* of a group that computes one itself */
     SMALL_PART = 16,   /* what is that much smaller than the value that it helps to free is kept for it */
     /* without a limit */
     LIGHT_OPERATIONS = 16, /* for an element, at most */
@@ -281,12 +283,50 @@ static bool are_mixed(const candidate *choice) {
     return false;
 }
 
+/* Whether a kernel can compute the member wherever it computes an element of the value. */
+static bool is_computed_in_place(const ir_value *member, const ir_value *value) {
+    switch (member->opcode) {
+    case IR_OP_constant:
+    case IR_OP_iota:
+    case IR_OP_broadcast: return true;
+    case IR_OP_reshape: return ir_same_long_axes(&member->operands[0]->type, &member->type);
+    default:
+        return ir_op(member->opcode)->class_ == IR_CLASS_ELEMENTWISE &&
+               ir_type_elements(&member->type) == ir_type_elements(&value->type);
+    }
+}
+
+static bool is_of_space(const ir_value *member, const ir_value *value) {
+    ir_class class_ = ir_op(member->opcode)->class_;
+    const ir_value *element = class_ == IR_CLASS_REDUCTION ? member->operands[0] : member;
+    if (class_ != IR_CLASS_ELEMENTWISE && class_ != IR_CLASS_REDUCTION)
+        return is_computed_in_place(member, value);
+    return ir_same_dims(&element->type, &value->type) &&
+           ir_layout_equal(&element->layout, &value->layout, value->type.rank);
+}
+
+/* Whether the group of `first`, its first member, computes elements of the value's space, and may compute it. */
+static bool may_join(const candidate *choice, const ir_value *first) {
+    const ir_value *value = choice->value, *member = first;
+    int members = choice->member_count;
+    bool same = first->group != 0;
+    for (; same && member && member->group == first->group; member = member->next, members++)
+        same = is_of_space(member, value);
+    for (int i = 0; i < choice->member_count; i++)
+        same &= is_computed_in_place(choice->members[i], value);
+    for (const ir_value *user = first; same && user; user = user->next)
+        for (int i = 0; i < user->operand_count; i++)
+            same &= user->operands[i] != value || user->group == first->group;
+    return same && members <= MOST_JOINED;
+}
+
 /* Copies the members before the next user, and gives every user from there on the copy. */
 static void compute_anew(recomputation *work, const candidate *choice) {
     ir_value *site = work->values[choice->site]; /* the first of its group */
     while (site->group && site->previous && site->previous->group == site->group)
         site = site->previous;
     int groups = work->group_count;
+    bool joins = may_join(choice, site);
     work->stamp++;
     for (int i = 0; i < choice->member_count; i++) {
         work->seen[choice->members[i]->id] = work->stamp;
@@ -294,6 +334,8 @@ static void compute_anew(recomputation *work, const candidate *choice) {
     }
     for (int i = 0; i < choice->member_count; i++)
         copy_member(work, choice->members[i], site, groups);
+    for (int i = 0; i < choice->member_count && joins; i++)
+        work->copy[choice->members[i]->id]->group = site->group;
     work->group_count = 2 * groups;
     for (ir_value *user = site; user; user = user->next)
         for (int i = 0; i < user->operand_count; i++)
