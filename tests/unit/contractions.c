@@ -1,5 +1,5 @@
-/* Convolutions and products of matrices over a grid of shapes, all directions, for every target that this processor
- * runs, against the interpreter. */
+/* Convolutions, products of matrices and turned copies over a grid of shapes, all directions, for every target that
+ * this processor runs, against the interpreter. */
 #include "tests/unit/contraction_case.h"
 
 #include <math.h>
@@ -152,10 +152,34 @@ static void products_agree_with_the_interpreter(void **state) {
     }
 }
 
+/* ---- copies that turn -----------------------------------------------------------------------------------------------
+ */
+
+static const char *const transpositions[] = {
+    "%0 = input @a : f32[32,48]  %1 = transpose %0 {axes=[1,0]} : f32[48,32]",
+    "%0 = input @a : f32[48,33]  %1 = transpose %0 {axes=[1,0]} : f32[33,48]",
+    "%0 = input @a : f32[3,16,5,32]  %1 = transpose %0 {axes=[0,3,2,1]} : f32[3,32,5,16]",
+    "%0 = input @a : f32[16,2,64]  %1 = transpose %0 {axes=[2,1,0]} : f32[64,2,16]",
+    "%0 = input @a : f32[1,160,1,16]  %1 = transpose %0 {axes=[3,0,2,1]} : f32[16,1,1,160]",
+};
+
+static void transpositions_agree_with_the_interpreter(void **state) {
+    (void)state;
+    for (size_t number = 0; number < sizeof transpositions / sizeof *transpositions; number++) {
+        char name[32];
+        snprintf(name, sizeof name, "transposition %d", (int)number);
+        text_buffer text = {0};
+        text_append(&text, "module @turned func @f { %s output @r, %%1 }", transpositions[number]);
+        check_module(&text, number, name, (bounds){0, 0});
+        text_free(&text);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(convolutions_agree_with_the_interpreter),
         cmocka_unit_test(products_agree_with_the_interpreter),
+        cmocka_unit_test(transpositions_agree_with_the_interpreter),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
