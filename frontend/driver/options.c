@@ -39,7 +39,7 @@ static const option options_table[] = {
      AT(remarks)},
     {"--time-passes", NULL, "print the time of each pass", "compile run opt explain profile ", OPTION_FLAG,
      AT(time_passes)},
-    {"--no-cache", NULL, "make all object code anew and keep none", "compile run bench profile ", OPTION_FLAG,
+    {"--no-cache", NULL, "make all object code anew and keep none", "compile run bench profile sweep ", OPTION_FLAG,
      AT(no_cache)},
     {"--clear", NULL, "remove what is kept", "cache ", OPTION_FLAG, AT(clear)},
     {"--verify", NULL, "check the IR after every pass", "compile run opt explain bench profile ", OPTION_FLAG,
