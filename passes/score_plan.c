@@ -140,7 +140,8 @@ static const ir_value *partner_of(const score_plan *plan) {
 
 /* Another group's product that is to be kept for this one, or kept by it. */
 const ir_value *score_plan_share(score_plan *plan) {
-    if (plan->product_count > 1 || !score_are_kept(plan->rows, plan->columns, plan->products[0].length))
+    score_sizes sizes = {plan->rows, plan->columns, plan->products[0].length, plan->parts, plan->symmetric};
+    if (plan->product_count > 1 || !score_are_kept(&sizes))
         return NULL;
     const ir_value *partner = partner_of(plan);
     plan->shares = partner != NULL;

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-enum { MOST_STAGES = 3, FEWEST_SCORES = 1024, FEW_ROWS = 64 };
+enum { MOST_STAGES = 3, FEWEST_SCORES = 1024, FEW_ROWS = 64, FEW_KEPT = 4 << 20 };
 
 /* ---- products of vectors with vectors ---------------------------------------------------------------------------- */
 
@@ -283,8 +283,10 @@ bool score_are_halved(int64_t rows) {
     return rows > FEW_ROWS;
 }
 
-bool score_are_kept(int64_t rows, int64_t columns, int64_t length) {
-    return rows * columns <= (rows + columns) * length;
+bool score_are_kept(const score_sizes *scores) {
+    int64_t count = scores->rows * scores->columns;
+    return count <= (scores->rows + scores->columns) * scores->length ||
+           (scores->parts == 0 && !scores->halved && count <= FEW_KEPT);
 }
 
 bool score_space_is_fusable(const score_space *space) {

@@ -47,9 +47,17 @@ bool score_space_is_worth(const score_space *space);
 bool score_space_is_fusable(const score_space *space);
 /* Whether of so many symmetric scores half are computed: halves of few are not worth a launch. */
 bool score_are_halved(int64_t rows);
-/* Whether a product of vectors of this length is computed once and kept for the passes that follow: where it takes no
- * more memory than the vectors, as another product of long vectors costs more than reading it. */
-bool score_are_kept(int64_t rows, int64_t columns, int64_t length);
+/* Of a product of vectors: `parts` of bf16 that each number is split into, or 0; whether half of it is computed. */
+typedef struct {
+    int64_t rows, columns, length;
+    int parts;
+    bool halved;
+} score_sizes;
+
+/* Whether the product is computed once and kept for the passes that follow: where it takes no more memory than the
+ * vectors, as another product of long vectors costs more than reading it; and in f32 up to what the last cache keeps,
+ * unless half of the scores are computed. */
+bool score_are_kept(const score_sizes *scores);
 /* Whether two products multiply the same scores by the same vectors, a along columns and b along rows, and are added
  * up: symmetric scores need one product for both. */
 bool score_are_twins(const score_space *space, const score_result *a, const score_result *b);
