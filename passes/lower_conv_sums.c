@@ -171,7 +171,7 @@ static void launch_core(lower_context *context, conv_core *core, const int buffe
     kir_stream(kernel, core->target);
     core->maps =
         lower_padded_maps(memory, kernel, core->source, n, conv->source_size, conv->source_channels, conv->margin);
-    kernel->flops = ir_cost(value) / (double)(n / core->maps.images);
+    kernel->flops = ir_cost(value) * (double)core->maps.images / (double)n;
     kir_builder builder = {memory, kernel, &kernel->body, value->span};
     core->first_image = kir_plus(kir_at(0), core->maps.images, 0);
     core->source_base =
