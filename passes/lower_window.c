@@ -11,6 +11,7 @@ typedef struct {
     const ir_type *map, *pooled; /* of the large and of the small side */
     int64_t kernel[2], stride[2], padding[4];
     int lanes;
+    int places; /* buffer: of each window's first maximum, for the gradient */
 } pool;
 
 static pool pool_of(lower_context *context, const ir_value *value, const ir_type *map, const ir_type *pooled) {
@@ -182,6 +183,13 @@ static kir_reg first_maximum(lower_kernel *kernel, const pool *work, const lower
     return place;
 }
 
+/* Stores it for every window, in the order of the gradients that it decides about. */
+static void emit_maximum_place(lower_kernel *kernel, const pool *work, lower_coordinate *at, int lanes, int count) {
+    const ir_value *gradients = work->value->operands[1];
+    kir_reg place = first_maximum(kernel, work, at, lanes, count);
+    lower_store_at(kernel, work->places, &gradients->type, &gradients->layout, at, place, count);
+}
+
 static void emit_maximum_gradient(lower_kernel *kernel, const pool *work, lower_coordinate *at, int lanes, int count) {
     kir_type type = kir_vector_type(KIR_F32, lanes);
     kir_reg sum = new_register(kernel, type, 0);
@@ -192,8 +200,9 @@ static void emit_maximum_gradient(lower_kernel *kernel, const pool *work, lower_
     kir_builder outer = kernel->builder;
     lower_coordinate pooled[4];
     open_windows_of(kernel, work, at, pooled);
-    kir_reg chosen = first_maximum(kernel, work, pooled, lanes, count);
-    kir_reg element = load(kernel, work->value->operands[1], pooled, lanes, count);
+    const ir_value *gradients = work->value->operands[1];
+    kir_reg chosen = lower_load_at(kernel, work->places, &gradients->type, &gradients->layout, pooled, lanes, count);
+    kir_reg element = load(kernel, gradients, pooled, lanes, count);
     kir_reg mine = kir_op2(builder, KIR_equal, chosen, own);
     kir_reg share = kir_op3(builder, KIR_select, mine, element, kir_number(builder, type, 0));
     kir_into(builder, sum, KIR_add, sum, share, -1);
@@ -206,6 +215,11 @@ bool lower_window(lower_context *context, const ir_value *value) {
     const ir_type *other = &value->operands[value->operand_count - 1]->type;
     pool work = forward ? pool_of(context, value, &value->operands[0]->type, &value->type)
                         : pool_of(context, value, &value->type, other);
+    if (value->opcode == IR_OP_max_pool2d_grad) {
+        work.places = lower_temporary(context, "places", KIR_F32, ir_type_elements(other), value->span);
+        lower_kernel places = lower_kernel_begin(context, "max_pool2d_places", value);
+        each_place(&places, &work, other, emit_maximum_place);
+    }
     lower_kernel kernel = lower_kernel_begin(context, ir_op(value->opcode)->name, value);
     emit_place emit = forward                                  ? emit_pooled
                       : value->opcode == IR_OP_avg_pool2d_grad ? emit_average_gradient

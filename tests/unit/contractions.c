@@ -1,5 +1,5 @@
-/* Convolutions, products of matrices and turned copies over a grid of shapes, all directions, for every target that
- * this processor runs, against the interpreter. */
+/* Convolutions, products of matrices, turned copies and gradients of maxima over a grid of shapes, all directions, for
+ * every target that this processor runs, against the interpreter. */
 #include "tests/unit/contraction_case.h"
 
 #include <math.h>
@@ -175,11 +175,38 @@ static void transpositions_agree_with_the_interpreter(void **state) {
     }
 }
 
+/* ---- gradients of maxima, of maps in either order -------------------------------------------------------------------
+ */
+
+static const char pool_of_convolution[] =
+    "module @pools func @f {"
+    " %0 = input @x : f32[2,32,9,8]  %1 = input @w : f32[48,32,3,3]  %2 = input @g : f32[2,48,5,4]"
+    " %3 = conv2d %0, %1 {stride=[1,1], padding=[1,1,1,1], dilation=[1,1], groups=1} : f32[2,48,9,8]"
+    " %4 = max_pool2d_grad %3, %2 {kernel=[3,3], stride=[2,2], padding=[1,1,1,1]} : f32[2,48,9,8]"
+    " output @r, %4 }";
+static const char pool_alone[] =
+    "module @pools func @f {"
+    " %0 = input @x : f32[3,5,7,6]  %1 = input @g : f32[3,5,6,3]"
+    " %2 = max_pool2d_grad %0, %1 {kernel=[2,3], stride=[1,2], padding=[0,0,1,1]} : f32[3,5,7,6]"
+    " output @r, %2 }";
+
+static void gradients_of_maxima_agree_with_the_interpreter(void **state) {
+    (void)state;
+    const char *const modules[] = {pool_of_convolution, pool_alone};
+    for (int number = 0; number < 2; number++) {
+        text_buffer text = {0};
+        text_append(&text, "%s", modules[number]);
+        check_module(&text, (uint64_t)number, number ? "pool alone" : "pool of a convolution", plain_sums);
+        text_free(&text);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(convolutions_agree_with_the_interpreter),
         cmocka_unit_test(products_agree_with_the_interpreter),
         cmocka_unit_test(transpositions_agree_with_the_interpreter),
+        cmocka_unit_test(gradients_of_maxima_agree_with_the_interpreter),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
