@@ -26,16 +26,6 @@ static bool is_f32(lower_context *context, const ir_value *value) {
     return context->program->buffers[lower_value_buffer(context, value)].element == KIR_F32;
 }
 
-/* Of a matrix [inner, columns], or turned: [columns, inner]. */
-static panel_matrix matrix_of(int64_t inner, int64_t columns, bool turned) {
-    return (panel_matrix){.batch = 1,
-                          .outer = 1,
-                          .inner = inner,
-                          .columns = columns,
-                          .inner_stride = turned ? 1 : columns,
-                          .column_stride = turned ? inner : 1};
-}
-
 bool lower_conv_product(lower_context *context, const ir_value *value, const conv_shape *shape, const char *name) {
     const ir_value *const *operands = (const ir_value *const *)value->operands;
     bool weights = value->opcode == IR_OP_conv2d_weight_grad, forward = value->opcode == IR_OP_conv2d;
@@ -52,10 +42,12 @@ bool lower_conv_product(lower_context *context, const ir_value *value, const con
         sizes = (dot_sizes){1, window, shape->filters, shape->n * shape->out[0] * shape->out[1]};
     else if (!forward)
         sizes = (dot_sizes){1, shape->n, window, shape->filters};
-    dot_operands matrices = {.left = left,
-                             .left_turned = weights,
-                             .right = right,
-                             .right_matrix = matrix_of(sizes.k, sizes.n, !weights && !forward)};
+    dot_operands matrices = {
+        .left = left, .left_turned = weights, .right = right, .right_matrix = lower_rows_matrix(&sizes)};
+    if (!weights && !forward) { /* the weights lie the other way round */
+        matrices.right_matrix.inner_stride = 1;
+        matrices.right_matrix.column_stride = sizes.k;
+    }
     lower_product(context, name, &sizes, &matrices, result, value->span);
     lower_finish_result(context, value, layout, result);
     return true;

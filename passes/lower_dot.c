@@ -207,7 +207,7 @@ static panel_matrix right_matrix(lower_context *context, const dot_sizes *sizes,
     return matrix;
 }
 
-static panel_matrix rows_matrix(const dot_sizes *sizes) {
+panel_matrix lower_rows_matrix(const dot_sizes *sizes) {
     return (panel_matrix){.batch = sizes->batch,
                           .outer = 1,
                           .inner = sizes->k,
@@ -321,7 +321,7 @@ bool lower_dot(lower_context *context, const ir_value *value) {
         operands.right_matrix = right_matrix(context, &sizes, value, &operands.right);
     } else {
         operands.right = lower_buffer_in_layout(context, right, operand_order(value, 1, false));
-        operands.right_matrix = rows_matrix(&sizes);
+        operands.right_matrix = lower_rows_matrix(&sizes);
     }
     if (pairs)
         return lower_dot_pairs(context, value, &sizes, &operands);

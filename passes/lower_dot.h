@@ -16,6 +16,8 @@ typedef struct {
     panel_matrix right_matrix; /* how it lies; panels are not chosen */
 } dot_operands;
 
+/* A right operand that lies in rows: [batch, k, n]. */
+panel_matrix lower_rows_matrix(const dot_sizes *sizes);
 /* lower_dot.c: the product in f32 into `result`, a buffer [batch, m, n]. `name` is the kernel's. */
 void lower_product(lower_context *context, const char *name, const dot_sizes *sizes, const dot_operands *operands,
                    int result, source_span span);

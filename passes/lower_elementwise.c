@@ -116,10 +116,8 @@ static void emit_flat(lower_kernel *kernel, const lower_group *group, int lanes)
     lower_coordinate at[IR_MAX_RANK];
     for (int axis = 0; axis < root->type.rank; axis++)
         at[axis] = (lower_coordinate){kir_at(0), 0};
-    int place = root->type.rank - 1;
-    while (place > 0 && root->type.dims[root->layout.axis[place]] == 1)
-        place--;
-    int innermost = root->layout.axis[place];
+    int innermost = lower_innermost_axis(&root->type, &root->layout);
+    innermost = innermost < 0 ? 0 : innermost;
     kir_builder outer = kernel->builder, body;
     kir_reg index = kir_loop(&outer, kir_at(0), kir_at(FLAT_PIECE), lanes, &body);
     kernel->builder = body;

@@ -65,6 +65,17 @@ static address address_of(const ir_type *type, const ir_layout *layout, const lo
     return place;
 }
 
+int lower_innermost_axis(const ir_type *type, const ir_layout *layout) {
+    for (int i = type->rank - 1; i >= 0; i--)
+        if (type->dims[layout->axis[i]] > 1)
+            return layout->axis[i];
+    return -1;
+}
+
+kir_index lower_place_at(const ir_type *type, const ir_layout *layout, const lower_coordinate *at) {
+    return address_of(type, layout, at).index;
+}
+
 kir_reg lower_load_at(lower_kernel *kernel, int buffer, const ir_type *type, const ir_layout *layout,
                       const lower_coordinate *at, int lanes, int count) {
     int argument = lower_argument(kernel, buffer, false);

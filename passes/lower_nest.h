@@ -60,6 +60,10 @@ int lower_scratch(lower_kernel *kernel, const char *name, int64_t elements);
 void lower_kernel_launch(lower_kernel *kernel, int64_t extent);
 void lower_kernel_launch_rounds(lower_kernel *kernel, int64_t extent, int64_t rounds);
 
+/* The innermost axis in memory that is longer than 1; -1 where there is none. */
+int lower_innermost_axis(const ir_type *type, const ir_layout *layout);
+/* The element at the coordinates, of the first lane where they have several. */
+kir_index lower_place_at(const ir_type *type, const ir_layout *layout, const lower_coordinate *at);
 /* lower_turned.c: the copy of lower_copy by a kernel just begun, and its launch, where the innermost axes of both
  * layouts differ and are whole vectors long. False, and nothing is emitted, elsewhere. */
 bool lower_turned_copy(lower_kernel *kernel, const ir_type *type, int from, const ir_layout *from_layout, int to,

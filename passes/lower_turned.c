@@ -8,13 +8,6 @@ typedef struct {
     int read, written;                          /* the innermost axes of either side */
 } turned_copy;
 
-static int innermost_of(const ir_type *type, const ir_layout *layout) {
-    for (int i = type->rank - 1; i >= 0; i--)
-        if (type->dims[layout->axis[i]] > 1)
-            return layout->axis[i];
-    return -1;
-}
-
 static bool has_words(const lower_context *context, int buffer) {
     return lower_element_bytes(context->program->buffers[buffer].element) == 4;
 }
@@ -37,18 +30,12 @@ static int64_t split(lower_kernel *kernel, const ir_type *type, const ir_layout 
     return extent;
 }
 
-static kir_index place_of(const ir_type *type, const int64_t *strides, const lower_coordinate *at) {
-    kir_index place = kir_at(0);
-    for (int i = 0; i < type->rank; i++)
-        place = kir_plus_index(place, strides[i], at[i].base);
-    return place;
-}
-
 bool lower_turned_copy(lower_kernel *kernel, const ir_type *type, int from, const ir_layout *from_layout, int to,
                        const ir_layout *to_layout) {
     const lower_context *context = kernel->context;
     int lanes = context->pass->target.lanes;
-    turned_copy copy = {.read = innermost_of(type, from_layout), .written = innermost_of(type, to_layout)};
+    turned_copy copy = {.read = lower_innermost_axis(type, from_layout),
+                        .written = lower_innermost_axis(type, to_layout)};
     if (lanes == 1 || copy.read < 0 || copy.read == copy.written || type->dims[copy.read] % lanes != 0 ||
         type->dims[copy.written] % lanes != 0 || !has_words(context, from) || !has_words(context, to))
         return false;
@@ -59,9 +46,10 @@ bool lower_turned_copy(lower_kernel *kernel, const ir_type *type, int from, cons
     kir_builder body;
     kir_reg index = kir_loop(&kernel->builder, kir_at(0), kir_at(type->dims[copy.read]), lanes, &body);
     at[copy.read] = (lower_coordinate){kir_plus(kir_at(0), 1, index), 0};
-    transpose_square source = {lower_argument(kernel, from, false), place_of(type, copy.from, at),
+    transpose_square source = {lower_argument(kernel, from, false), lower_place_at(type, from_layout, at),
                                copy.from[copy.written]};
-    transpose_square target = {lower_argument(kernel, to, true), place_of(type, copy.to, at), copy.to[copy.read]};
+    transpose_square target = {lower_argument(kernel, to, true), lower_place_at(type, to_layout, at),
+                               copy.to[copy.read]};
     transpose_copy(&body, &target, &source, lanes);
     kir_stream(kernel->kernel, target.argument);
     lower_kernel_launch(kernel, extent);

@@ -18,8 +18,9 @@ void rt_launch(const rt_frame *frame, rt_kernel kernel, void *const *args, int64
     int64_t start = rt_profile_now(frame->profile);
     if (extent == 1)
         run_kernel(&self, 0, 0, rounds); /* one after the other, on this thread */
-    for (int64_t round = 0; extent > 1 && round < rounds; round++, self.first += extent)
-        rt_pool_run(frame->pool, extent, run_kernel, &self);
+    else
+        for (int64_t round = 0; round < rounds; round++, self.first += extent)
+            rt_pool_run(frame->pool, extent, run_kernel, &self);
     if (frame->profile)
         rt_profile_launched(frame->profile, start);
 }
