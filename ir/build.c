@@ -65,6 +65,16 @@ ir_value *ir_transpose(const ir_builder *builder, ir_value *operand, const int64
     return make(builder, IR_OP_transpose, &operand, 1, &attr, 1, NULL);
 }
 
+ir_value *ir_slice(const ir_builder *builder, ir_value *operand, const int64_t *start, const int64_t *limit,
+                   const int64_t *stride) {
+    arena *memory = memory_of(builder);
+    int rank = operand->type.rank;
+    ir_attr attrs[] = {ir_attr_ints_make(memory, IR_ATTR_start, start, rank),
+                       ir_attr_ints_make(memory, IR_ATTR_limit, limit, rank),
+                       ir_attr_ints_make(memory, IR_ATTR_stride, stride, rank)};
+    return make(builder, IR_OP_slice, &operand, 1, attrs, 3, NULL);
+}
+
 ir_value *ir_reduce(const ir_builder *builder, ir_opcode opcode, ir_value *operand, const int64_t *axes, int count) {
     ir_attr attr = ir_attr_ints_make(memory_of(builder), IR_ATTR_axes, axes, count);
     return make(builder, opcode, &operand, 1, &attr, 1, NULL);

@@ -259,6 +259,9 @@ ir_value *ir_broadcast(const ir_builder *builder, ir_value *operand, const int64
                        const int64_t *axes);
 ir_value *ir_reshape(const ir_builder *builder, ir_value *operand, const int64_t *dims, int rank);
 ir_value *ir_transpose(const ir_builder *builder, ir_value *operand, const int64_t *permutation);
+/* start, limit, stride: of every axis. */
+ir_value *ir_slice(const ir_builder *builder, ir_value *operand, const int64_t *start, const int64_t *limit,
+                   const int64_t *stride);
 ir_value *ir_reduce(const ir_builder *builder, ir_opcode opcode, ir_value *operand, const int64_t *axes, int count);
 /* A scalar or smaller-rank value spread over `dims` whose trailing axes are its own. */
 ir_value *ir_spread(const ir_builder *builder, ir_value *operand, const int64_t *dims, int rank);

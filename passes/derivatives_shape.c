@@ -19,17 +19,6 @@ static int other_axes(int rank, const int64_t *axes, int count, int64_t others[I
     return found;
 }
 
-static ir_value *build_slice(const derivation *step, ir_value *x, const int64_t *start, const int64_t *limit,
-                             const int64_t *stride) {
-    arena *memory = step->builder.function->module->memory;
-    int rank = x->type.rank;
-    ir_attr attrs[3] = {ir_attr_ints_make(memory, IR_ATTR_start, start, rank),
-                        ir_attr_ints_make(memory, IR_ATTR_limit, limit, rank),
-                        ir_attr_ints_make(memory, IR_ATTR_stride, stride, rank)};
-    return ir_build(step->builder.function, step->builder.before, IR_OP_slice, &x, 1, attrs, 3, NULL,
-                    step->builder.span);
-}
-
 void derive_broadcast(derivation *step) {
     int64_t repeated[IR_MAX_RANK];
     int count =
@@ -82,7 +71,7 @@ void derive_pad(derivation *step) {
         stride[i] = interior[i] + 1;
         limit[i] = low[i] + (type->dims[i] - 1) * stride[i] + 1;
     }
-    derive_pass(step, 0, build_slice(step, step->gradient, low, limit, stride));
+    derive_pass(step, 0, ir_slice(&step->builder, step->gradient, low, limit, stride));
 }
 
 void derive_concat(derivation *step) {
@@ -95,7 +84,7 @@ void derive_concat(derivation *step) {
     for (int i = 0; i < step->value->operand_count; i++) {
         limit[axis] = start[axis] + operand_type(step, i)->dims[axis];
         if (derive_wanted(step, i))
-            derive_pass(step, i, build_slice(step, step->gradient, start, limit, stride));
+            derive_pass(step, i, ir_slice(&step->builder, step->gradient, start, limit, stride));
         start[axis] = limit[axis];
     }
 }

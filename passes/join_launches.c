@@ -202,11 +202,8 @@ static void join_function(arena *memory, kir_program *program, kir_function *fun
 }
 
 bool pass_join_launches(pass_context *context) {
-    if (!context->program) {
-        source_span nowhere = {0};
-        diag_error(context->diags, nowhere, "join-launches needs 'lower' before it");
+    if (!pass_lowered(context, "join-launches"))
         return false;
-    }
     for (int i = 0; i < context->program->function_count; i++)
         join_function(context->memory, context->program, &context->program->functions[i]);
     return true;

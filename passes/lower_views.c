@@ -241,11 +241,9 @@ static bool is_sensible(pass_context *context, const ir_view *view) {
 }
 
 bool pass_lower_views(pass_context *context) {
-    kir_program *program = context->program;
-    if (!program) {
-        diag_error(context->diags, (source_span){0}, "lower-views needs 'lower' before it");
+    kir_program *program = pass_lowered(context, "lower-views");
+    if (!program)
         return false;
-    }
     const ir_module *module = context->module;
     program->views = arena_alloc(context->memory, (size_t)(module->view_count + 1) * sizeof *program->views);
     for (int i = 0; i < module->view_count; i++) {

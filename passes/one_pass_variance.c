@@ -64,7 +64,6 @@ static bool find(const ir_value *value, variance *found) {
 
 /* The mean of the first elements along the first axis that is summed over. */
 static ir_value *sampled_mean(const ir_builder *builder, const variance *of) {
-    arena *memory = builder->function->module->memory;
     const ir_type *type = &of->x->type;
     int64_t start[IR_MAX_RANK] = {0}, limit[IR_MAX_RANK], stride[IR_MAX_RANK], axis = of->axes->as.ints[0];
     for (int i = 0; i < type->rank; i++) {
@@ -72,11 +71,7 @@ static ir_value *sampled_mean(const ir_builder *builder, const variance *of) {
         stride[i] = 1;
     }
     limit[axis] = (type->dims[axis] + SAMPLES - 1) / SAMPLES;
-    ir_attr attrs[] = {ir_attr_ints_make(memory, IR_ATTR_start, start, type->rank),
-                       ir_attr_ints_make(memory, IR_ATTR_limit, limit, type->rank),
-                       ir_attr_ints_make(memory, IR_ATTR_stride, stride, type->rank)};
-    ir_value *sample =
-        ir_build(builder->function, builder->before, IR_OP_slice, &of->x, 1, attrs, 3, NULL, builder->span);
+    ir_value *sample = ir_slice(builder, of->x, start, limit, stride);
     ir_value *sum = ir_reduce(builder, IR_OP_reduce_sum, sample, of->axes->as.ints, of->axes->count);
     double share = (double)type->dims[axis] / ((double)limit[axis] * of->count);
     ir_value *factor = ir_constant(builder, &sum->type, share);

@@ -97,6 +97,13 @@ const pass_info *pass_find(const char *name) {
     return NULL;
 }
 
+kir_program *pass_lowered(const pass_context *context, const char *name) {
+    source_span nowhere = {0};
+    if (!context->program)
+        diag_error(context->diags, nowhere, "%s needs 'lower' before it", name);
+    return context->program;
+}
+
 static bool is_disabled(const pass_options *options, const pass_info *pass) {
     for (int i = 0; i < options->disabled_count; i++)
         if (strcmp(options->disabled[i], pass->name) == 0)

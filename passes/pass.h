@@ -53,6 +53,9 @@ bool pass_run(pass_context *context, const pass_info *pass, const pass_options *
 /* Runs the pipeline; false after adding errors. */
 bool pass_run_pipeline(pass_context *context, const pass_options *options);
 
+/* The kernel program that `lower` has made; NULL after the error that the named pass needs it. */
+kir_program *pass_lowered(const pass_context *context, const char *name);
+
 bool pass_canonicalize(pass_context *context);
 bool pass_common_subexpressions(pass_context *context);
 bool pass_dead_code(pass_context *context);

@@ -124,12 +124,9 @@ plan_peak plan_memory_peak(arena *memory, const kir_program *program, const kir_
 }
 
 bool pass_plan_memory(pass_context *context) {
-    kir_program *program = context->program;
-    if (!program) {
-        source_span nowhere = {0};
-        diag_error(context->diags, nowhere, "plan-memory needs 'lower' before it");
+    kir_program *program = pass_lowered(context, "plan-memory");
+    if (!program)
         return false;
-    }
     for (int i = 0; i < program->function_count; i++) {
         kir_function *function = &program->functions[i];
         lifetimes all = find_lifetimes(context->memory, program, function);

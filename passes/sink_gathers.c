@@ -175,12 +175,8 @@ static bool slices_indices(const ir_value *value) {
 static ir_value *slice_indices(const ir_builder *builder, const ir_value *slice) {
     const ir_value *rows = slice->operands[0];
     ir_value *index = rows->operands[1];
-    static const ir_attr_key keys[] = {IR_ATTR_start, IR_ATTR_limit, IR_ATTR_stride};
-    ir_attr attrs[3];
-    for (int i = 0; i < 3; i++)
-        attrs[i] =
-            ir_attr_ints_make(builder->function->module->memory, keys[i], ir_ints(slice, keys[i]), index->type.rank);
-    index = ir_build(builder->function, builder->before, IR_OP_slice, &index, 1, attrs, 3, NULL, builder->span);
+    index = ir_slice(builder, index, ir_ints(slice, IR_ATTR_start), ir_ints(slice, IR_ATTR_limit),
+                     ir_ints(slice, IR_ATTR_stride));
     return gather_rows(builder, rows->operands[0], index);
 }
 

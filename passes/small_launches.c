@@ -12,12 +12,9 @@ static bool is_small(const pass_context *context, const kir_launch *launch) {
 }
 
 bool pass_small_launches(pass_context *context) {
-    kir_program *program = context->program;
-    if (!program) {
-        source_span nowhere = {0};
-        diag_error(context->diags, nowhere, "small-launches needs 'lower' before it");
+    kir_program *program = pass_lowered(context, "small-launches");
+    if (!program)
         return false;
-    }
     for (int i = 0; i < program->function_count; i++)
         for (int l = 0; l < program->functions[i].launch_count; l++) {
             kir_launch *launch = &program->functions[i].launches[l];

@@ -55,14 +55,10 @@ static conv_axis axis_of(const ir_value *conv, int axis) {
 static ir_value *taps_left(const ir_builder *builder, ir_value *weights, const conv_axis axes[2]) {
     if (weights->type.dims[2] == axes[0].kernel && weights->type.dims[3] == axes[1].kernel)
         return weights;
-    arena *memory = builder->function->module->memory;
     int64_t start[4] = {0, 0, axes[0].first, axes[1].first}, stride[4] = {1, 1, 1, 1}, limit[4];
     for (int i = 0; i < 4; i++)
         limit[i] = i < 2 ? weights->type.dims[i] : start[i] + axes[i - 2].kernel;
-    ir_attr attrs[] = {ir_attr_ints_make(memory, IR_ATTR_start, start, 4),
-                       ir_attr_ints_make(memory, IR_ATTR_limit, limit, 4),
-                       ir_attr_ints_make(memory, IR_ATTR_stride, stride, 4)};
-    return ir_build(builder->function, builder->before, IR_OP_slice, &weights, 1, attrs, 3, NULL, builder->span);
+    return ir_slice(builder, weights, start, limit, stride);
 }
 
 static ir_value *smaller_conv(const ir_builder *builder, const ir_value *conv, const conv_axis axes[2]) {
