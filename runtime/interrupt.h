@@ -8,6 +8,14 @@ void rt_interrupt_catch(void);
 /* Gives the signals their former meaning back and clears the flag. */
 void rt_interrupt_release(void);
 
+/* `path` is a file in the making, useless before it is renamed: the signal that ends the process removes it. Of more
+ * than 4 at a time, or of a path of PATH_MAX bytes or more, it would stay. Files are opened and finished by one thread
+ * at a time. */
+void rt_interrupt_removes(const char *path);
+
+/* The file is finished or gone. */
+void rt_interrupt_keeps(const char *path);
+
 /* True once a signal has come since rt_interrupt_catch. */
 int rt_interrupted(void);
 

@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "runtime/interrupt.h"
+
 static char *append(const char *text, const char *ending) {
     size_t length = strlen(text), extra = strlen(ending);
     char *joined = malloc(length + extra + 1);
@@ -19,6 +21,8 @@ static char *append(const char *text, const char *ending) {
 }
 
 static void forget(rt_output_file *output) {
+    if (output->temporary)
+        rt_interrupt_keeps(output->temporary);
     free(output->path);
     free(output->temporary);
     *output = (rt_output_file){0};
@@ -84,6 +88,8 @@ int rt_output_open(rt_output_file *output, const char *path, rt_error *error) {
         return rt_fail(error, "cannot write %s: %s", path,
                        reason == EWOULDBLOCK ? "another process is writing it" : strerror(reason));
     }
+    if (output->temporary)
+        rt_interrupt_removes(output->temporary);
     return 0;
 }
 

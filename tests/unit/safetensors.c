@@ -1,5 +1,6 @@
 /* safetensors files: what is written comes back; what is broken is refused with a reason. */
 #include "runtime/archive.h"
+#include "runtime/interrupt.h"
 #include "runtime/output_file.h"
 #include "runtime/safetensors.h"
 
@@ -11,6 +12,7 @@
 #include <string.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static char folder[] = "/tmp/cslc-safetensors-XXXXXX";
@@ -207,6 +209,35 @@ static void failed_writing_leaves_the_old_file(void **state) {
     assert_non_null(strstr(error.text, "folder"));
 }
 
+/* The first signal asks to finish, the second ends the process: what it was writing is gone then, what was there stays.
+ */
+static void second_signal_leaves_no_unfinished_file(void **state) {
+    (void)state;
+    rt_error error = {{0}};
+    write_bytes("old", 3);
+    pid_t child = fork();
+    if (child == 0) {
+        rt_output_file output, other;
+        rt_interrupt_catch();
+        raise(SIGINT);
+        if (!rt_interrupted() || save(path, &error) || rt_output_open(&output, path, &error) ||
+            rt_output_open(&other, "/dev/null", &error))
+            _exit(1);
+        raise(SIGTERM);
+        _exit(2);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status));
+    assert_int_equal(WTERMSIG(status), SIGTERM);
+    rt_safetensors *file = rt_safetensors_load(path, &error); /* the file that was saved between */
+    assert_non_null(file);
+    rt_safetensors_free(file);
+    char temporary[80];
+    snprintf(temporary, sizeof temporary, "%s.tmp", path);
+    assert_int_equal(access(temporary, F_OK), -1);
+}
+
 /* The disk is full after 0, 8, 16 … bytes, until the file fits. */
 static void full_disk_at_every_length(void **state) {
     (void)state;
@@ -243,6 +274,7 @@ int main(void) {
         cmocka_unit_test(broken_headers_name_the_reason),
         cmocka_unit_test(huge_header_length_is_refused),
         cmocka_unit_test(failed_writing_leaves_the_old_file),
+        cmocka_unit_test(second_signal_leaves_no_unfinished_file),
         cmocka_unit_test(full_disk_at_every_length),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
