@@ -19,9 +19,7 @@ typedef struct {
     int64_t columns, steps; /* of the tile; of the summation, at once */
 } product;
 
-/* Blocks of a few register tiles of rows, which read a panel while it is in the second cache. Where that makes few of
- * them, they are cut along the columns, too, and where that does not help, smaller. */
-enum { TILES_OF_BLOCK = 8, ENOUGH_BLOCKS = 16, FEWEST_FOR_PANELS = 48, MOST_STEPS = 512 };
+enum { FEWEST_FOR_PANELS = 48, MOST_STEPS = 512 };
 
 static int append_free(const ir_type *type, const ir_attr *batch, const ir_attr *contract, int8_t *axes, int count) {
     for (int axis = 0; axis < type->rank; axis++) {
@@ -259,6 +257,8 @@ static int64_t blocks_of(const product *work, int64_t rows) {
     return work->batch * (work->m / rows) * (work->n / work->block_columns);
 }
 
+/* Blocks of a few register tiles of rows, which read a panel while it is in the second cache. Where that makes few of
+ * them, they are cut along the columns, too, and where that does not help, smaller. */
 static void choose_blocks(product *work) {
     int64_t rows = tile_rows_for(work->cpu, tile_vectors_for(work->cpu, work->n)), tiles = TILES_OF_BLOCK;
     int64_t panel = panel_columns(work->cpu, work->n), panels = work->n / panel;

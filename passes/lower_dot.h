@@ -4,6 +4,9 @@
 
 #include "passes/lower_contraction.h"
 
+/* Register tiles of rows in a block at most; and how many blocks there should be, if that takes smaller ones. */
+enum { TILES_OF_BLOCK = 8, ENOUGH_BLOCKS = 16 };
+
 /* Of [batch, m, k] times [batch, k, n]. */
 typedef struct {
     int64_t batch, m, n, k;

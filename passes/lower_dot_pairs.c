@@ -2,8 +2,6 @@
 #include "passes/lower_dot.h"
 #include "passes/lower_pairs.h"
 
-enum { TILES_OF_BLOCK = 8, ENOUGH_BLOCKS = 16 };
-
 typedef struct {
     dot_sizes sizes;
     pair_panel panel;
