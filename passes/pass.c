@@ -22,6 +22,8 @@ static const pass_info expand_distances = {"expand-distances", "squared distance
 static const pass_info fuse_contrastive = {
     "fuse-contrastive", "groups scores of all pairs with what reduces them, so that they are never stored", false,
     pass_fuse_contrastive};
+static const pass_info thin_dots = {"thin-dots", "products of one vector an item, as elementwise products and sums",
+                                    false, pass_thin_dots};
 static const pass_info factor_sums = {"factor-sums", "sums of multiples as multiples of sums", false, pass_factor_sums};
 static const pass_info one_pass_variance = {"one-pass-variance",
                                             "sums of squares about a mean, in the pass over memory that gives the mean",
@@ -55,6 +57,7 @@ static const pass_info *const pipeline[] = {&squeeze,
                                             &common_subexpressions,
                                             &dead_code,
                                             &fuse_contrastive,
+                                            &thin_dots,
                                             &expand,
                                             &factor_sums,
                                             &one_pass_variance,

@@ -65,6 +65,7 @@ bool pass_squeeze(pass_context *context);
 bool pass_expand_distances(pass_context *context);
 bool pass_sink_gathers(pass_context *context);
 bool pass_fuse_contrastive(pass_context *context);
+bool pass_thin_dots(pass_context *context);
 bool pass_expand(pass_context *context);
 bool pass_one_pass_variance(pass_context *context);
 bool pass_factor_sums(pass_context *context);
