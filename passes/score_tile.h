@@ -29,8 +29,9 @@ typedef struct {
     int exponentials; /* of a log-sum-exp: buffer of the sums of e^(score - largest) */
     int vectors;      /* of a product: buffer of what scores are multiplied by, [columns or rows, length], or pairs */
     int64_t length;
-    int64_t row; /* of a product: elements between rows of its total, at least `length` */
-    int weights; /* of a product: which of the plan's weights */
+    int64_t row;  /* of a product: elements between rows of its total, at least `length` */
+    bool in_rows; /* of a product on matrix units: its total is the result itself, not tiles to be finished */
+    int weights;  /* of a product: which of the plan's weights */
     /* On matrix units (score_units.h), of a product of symmetric scores: what mirrored tiles add up the other way, and
      * what their scores are multiplied by; -1 if there are none. */
     int mirrored_total, mirrored_vectors;

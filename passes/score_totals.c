@@ -42,10 +42,27 @@ static void launch_fill(const score_plan *plan, const score_output *output, int 
     }
 }
 
+/* Whether matrix units can store the result where it belongs: what is stored once does not have to lie in tiles, which
+ * are faster to add to. The rows that the last tile has too many need memory behind it. */
+static bool can_be_in_rows(const score_plan *plan, const score_output *output) {
+    const lower_context *context = plan->context;
+    const ir_value *value = output->value;
+    ir_layout identity = ir_layout_identity();
+    bool once = output->by_row && plan->fresh_rows && !plan->symmetric;
+    return output->kind == SCORE_MULTIPLY && score_on_units(plan) && once && output->row == output->length &&
+           !context->narrow[value->id] && context->buffer_of[value->id] < 0 &&
+           lower_same_memory(&value->type, &value->layout, &identity);
+}
+
 static int new_total(const score_plan *plan, const score_output *output) {
     lower_context *context = plan->context;
     const ir_value *value = output->value;
     int64_t count = output->by_row ? plan->rows : plan->columns, copies = is_split(plan, output) ? plan->chunks : 1;
+    if (output->in_rows) {
+        int64_t elements = padded_count(plan, true) * output->row;
+        context->buffer_of[value->id] = lower_temporary(context, "products", KIR_F32, elements, value->span);
+        return context->buffer_of[value->id];
+    }
     if (output->kind != SCORE_MULTIPLY)
         return lower_temporary(context, "totals", KIR_F32, copies * padded_count(plan, output->by_row), value->span);
     if (!score_on_units(plan) && copies == 1 && count % plan->panel_rows == 0)
@@ -67,6 +84,7 @@ void score_totals_prepare(score_plan *plan) {
         if (output->mirrored_vectors >= 0)
             prepare_mirrored(plan, output);
         bool fresh = output->by_row ? plan->fresh_rows : plan->fresh_columns;
+        output->in_rows = can_be_in_rows(plan, output);
         output->total = new_total(plan, output);
         if (output->kind == SCORE_LOGSUMEXP)
             output->exponentials = new_total(plan, output);
@@ -144,7 +162,7 @@ void score_totals_finish(const score_plan *plan) {
         const score_output *output = &plan->outputs[i];
         int result = lower_result_buffer_in_layout(context, output->value, identity);
         int64_t copies = is_split(plan, output) ? plan->chunks : 1;
-        if (output->kind == SCORE_MULTIPLY && score_on_units(plan))
+        if (output->kind == SCORE_MULTIPLY && score_on_units(plan) && !output->in_rows)
             score_units_finish(plan, output, copies, padded_count(plan, output->by_row) * output->row, result);
         else if (result != output->total)
             launch_finish(plan, output, result);

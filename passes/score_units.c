@@ -360,27 +360,46 @@ typedef struct {
     pair_panel panel;
     bool by_row;
     int64_t vectors_tile, weights_tile, row; /* between tiles of elements, of weights; padded length */
+    int64_t target_element;                  /* between places of neighbouring elements, at a tile's beginning */
     kir_index first_block;                   /* of the vectors, in elements of their tiles */
     kir_index targets, first_target;
+    kir_reg target; /* the first of a block */
 } multiplication;
 
-/* Elements first .. first + count - 1 of all targets. */
-static void emit_multiply(kir_builder *builder, kir_index first, int64_t count, void *user) {
+/* Elements first .. first + count - 1 of a block of targets. */
+static void emit_panel(kir_builder *builder, kir_index first, int64_t count, void *user) {
     const multiplication *work = user;
     pair_panel panel = work->panel;
-    kir_builder body;
-    kir_reg target = kir_loop(builder, kir_at(0), work->targets, BLOCK, &body);
     kir_index vectors = kir_plus_index(work->first_block, work->vectors_tile / PAIR_UNIT, first);
-    kir_index weights = kir_plus(kir_at(0), work->weights_tile / PAIR_UNIT, target);
+    kir_index weights = kir_plus(kir_at(0), work->weights_tile / PAIR_UNIT, work->target);
     panel.left_at = work->by_row ? weights : vectors;
     panel.right_at = work->by_row ? vectors : weights;
     *(work->by_row ? &panel.columns : &panel.rows) = count;
-    panel.target_at = kir_plus_index(kir_at(0), work->row, kir_plus(work->first_target, 1, target));
-    panel.target_at = kir_plus_index(panel.target_at, PAIR_UNIT, first);
-    pair_panel_emit(&body, &panel);
+    panel.target_at = kir_plus_index(kir_at(0), work->row, kir_plus(work->first_target, 1, work->target));
+    panel.target_at = kir_plus_index(panel.target_at, work->target_element, first);
+    pair_panel_emit(builder, &panel);
 }
 
-/* Sums lie in tiles [vector][element], of columns [vector][element] with tiles turned. */
+/* Of all targets. */
+static void emit_panels(kir_builder *builder, kir_index first, int64_t count, void *user) {
+    multiplication *work = user;
+    kir_builder body;
+    work->target = kir_loop(builder, kir_at(0), work->targets, BLOCK, &body);
+    emit_panel(&body, first, count, work);
+}
+
+/* Rows are written from end to end, as memory likes it; tiles one below the other, while the vectors are near. */
+static void emit_multiply(kir_builder *builder, multiplication *work, bool in_rows) {
+    kir_builder body;
+    if (!in_rows) {
+        tile_blocks(builder, work->row, BLOCK, emit_panels, work);
+        return;
+    }
+    work->target = kir_loop(builder, kir_at(0), work->targets, BLOCK, &body);
+    tile_blocks(&body, work->row, BLOCK, emit_panel, work);
+}
+
+/* Sums lie in tiles [vector][element], of columns [vector][element] with tiles turned, or in rows. */
 void score_units_multiply(lower_kernel *kernel, const score_plan *plan, const score_place *place,
                           const score_output *output, const score_unit_weights *weights, bool mirrored) {
     bool by_row = output->by_row != mirrored;
@@ -399,15 +418,16 @@ void score_units_multiply(lower_kernel *kernel, const score_plan *plan, const sc
     panel->right = by_row ? vectors : weights->by_column;
     panel->left_tile = by_row ? work.weights_tile : work.vectors_tile;
     panel->right_tile = by_row ? work.vectors_tile : work.weights_tile;
-    panel->target_row = PAIR_UNIT;
-    panel->target_down = by_row ? across : PAIR_TILE;
-    panel->target_across = by_row ? PAIR_TILE : across;
+    panel->target_row = output->in_rows ? work.row : PAIR_UNIT;
+    panel->target_down = output->in_rows ? 0 : by_row ? across : PAIR_TILE;
+    panel->target_across = output->in_rows ? 0 : by_row ? PAIR_TILE : across;
+    work.target_element = output->in_rows ? 1 : PAIR_UNIT;
     panel->pairs = pairs_of(&kernel->builder, by_row ? place->column_end : place->row_end);
     work.first_block = kir_plus_index(kir_at(0), plan->parts * PAIR_TILE / BLOCK, by_row ? place->column : place->row);
     work.targets = by_row ? place->row_end : place->column_end;
     work.first_target = by_row ? place->row : kir_plus_index(place->column, 1, place->column_totals);
     kir_builder outer = kernel->builder;
-    tile_blocks(&outer, work.row, BLOCK, emit_multiply, &work);
+    emit_multiply(&outer, &work, output->in_rows);
     kernel->builder = outer;
 }
 

@@ -443,6 +443,61 @@ static void products_in_tiles_agree(void **state) {
     }
 }
 
+static int kernels_named(const kir_program *lowered, const char *name) {
+    int count = 0;
+    for (int i = 0; i < lowered->kernel_count; i++)
+        count += strncmp(lowered->kernels[i]->name, name, strlen(name)) == 0;
+    return count;
+}
+
+/* Scores of few columns, added up and multiplied by the vectors of both sides. The long side's products are stored
+ * once: in rows, unless their length is no whole number of tiles; then tiles are finished, whole ones and those that
+ * are left. */
+static void check_long_side(const way *how, int length, int finishing) {
+    enum { ROWS = 2008, COLUMNS = 160 };
+    text_buffer text = {0};
+    text_append(&text,
+                "module @long\nfunc @f {\n  %%0 = input @a : f32[%d,%d]\n  %%1 = input @b : f32[%d,%d]\n"
+                "  %%2 = dot %%0, %%1 {lhs_batch=[], rhs_batch=[], lhs_contract=[1], rhs_contract=[1]} : f32[%d,%d]\n"
+                "  %%3 = tanh %%2 : f32[%d,%d]\n"
+                "  %%4 = dot %%3, %%1 {lhs_batch=[], rhs_batch=[], lhs_contract=[1], rhs_contract=[0]} : f32[%d,%d]\n"
+                "  output @rows, %%4\n"
+                "  %%5 = dot %%3, %%0 {lhs_batch=[], rhs_batch=[], lhs_contract=[0], rhs_contract=[0]} : f32[%d,%d]\n"
+                "  output @columns, %%5\n"
+                "  %%6 = reduce_sum %%3 {axes=[1]} : f32[%d]\n  output @sums, %%6\n}\n",
+                ROWS, length, COLUMNS, length, ROWS, COLUMNS, ROWS, COLUMNS, ROWS, length, COLUMNS, length, ROWS);
+    ir_case *stored = ir_case_parse("stored", &text), *fused = ir_case_parse("fused", &text);
+    tensor_list given = {.memory = stored->memory}, wanted = {.memory = stored->memory},
+                got = {.memory = stored->memory};
+    fill_inputs(stored, (uint64_t)length, 1, &given);
+    ir_case_interpret(stored, "f", &given, &wanted);
+    const kir_program *lowered;
+    backend_code *code = compile(fused, how, &lowered);
+    assert_int_equal(kernels_named(lowered, "finish_products"), finishing);
+    compiled_run(lowered, code, "f", &given, &got);
+    for (int i = 0; i < wanted.count; i++)
+        check_close(wanted.items[i].name, 0, tensor_find(&got, false, wanted.items[i].name), &wanted.items[i],
+                    how->gradient, 1);
+    backend_free(code);
+    ir_case_free(stored);
+    ir_case_free(fused);
+    text_free(&text);
+}
+
+static void products_of_the_long_side_agree(void **state) {
+    (void)state;
+    bool units = backend_target_host().matrix_units;
+    way tiles = tiles_way(2);
+    check_long_side(&tiles, 80, 1);
+    check_long_side(&tiles, 72, 3);
+    for (int parts = 1; parts <= 2 && units; parts++) {
+        way by_units = parts_way("amx", "amx", parts);
+        check_long_side(&by_units, 64, 1);
+        check_long_side(&by_units, 80, 1);
+        check_long_side(&by_units, 72, 3);
+    }
+}
+
 /* The largest score of each row is off by no more than the bound that passes/pair_panel.h states. */
 static void check_bound(const way *how, int length) {
     enum { ROWS = 40, COLUMNS = 50 };
@@ -504,6 +559,7 @@ int main(void) {
         cmocka_unit_test(products_of_parts_agree),
         cmocka_unit_test(products_on_matrix_units_agree),
         cmocka_unit_test(products_in_tiles_agree),
+        cmocka_unit_test(products_of_the_long_side_agree),
         cmocka_unit_test(extreme_scores_stay_finite),
         cmocka_unit_test(scalar_code_agrees_with_stored_scores),
         cmocka_unit_test(vector_code_agrees_with_stored_scores),
