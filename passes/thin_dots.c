@@ -74,7 +74,7 @@ static ir_value *thin_dot(const ir_builder *builder, const dot_axes *dot) {
     if (dot->batch[0]->count == 0) /* one vector by one matrix: weights, mostly, which are packed for many vectors */
         return NULL;
     for (int thin = 0; thin < 2; thin++) {
-        int64_t axes[IR_MAX_RANK];
+        int64_t axes[IR_MAX_RANK] = {0};
         if (dot->free[thin] == 0 && batch_leads(dot, !thin) && axes_in_other(dot, thin, axes))
             return sum_of_products(builder, dot, thin, axes);
     }

@@ -194,7 +194,7 @@ static void write_program(program *this) {
         if (i < 2)
             sprintf(type, "f32[%" PRId64 ",%" PRId64 "]", count, this->length);
         else
-            strcpy(type, i == 2 ? vector_type((char[64]){0}, "f32", count) : "f32[]");
+            snprintf(type, sizeof type, "%s", i == 2 ? vector_type((char[64]){0}, "f32", count) : "f32[]");
         int gradient = narrow(this, type, "gradient %%%d, %%%d", loss, variables[i]);
         text_append(&this->text, "  output @grad.%s, %%%d\n", names[i], gradient);
     }
