@@ -149,6 +149,7 @@ static bool make_executable(arena *memory, const char *const *options, const cha
     for (size_t i = 0; i < sizeof libraries / sizeof *libraries; i++)
         arguments[count++] = libraries[i];
     arguments[count] = NULL;
+    rt_interrupt_removes(temporary);
     bool good = compile(arguments, diags, what);
     if (good && rename(temporary, output_path) != 0) {
         diag_error(diags, nowhere, "cannot write '%s': %s", output_path, strerror(errno));
@@ -156,6 +157,7 @@ static bool make_executable(arena *memory, const char *const *options, const cha
     }
     if (!good)
         unlink(temporary);
+    rt_interrupt_keeps(temporary);
     return good;
 }
 

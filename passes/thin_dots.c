@@ -58,8 +58,7 @@ static bool axes_in_other(const dot_axes *dot, int thin, int64_t *axes) {
 /* vector[b, k] matrix[b, …, k] -> [b, …], the sum over k. */
 static ir_value *sum_of_products(const ir_builder *builder, const dot_axes *dot, int thin, const int64_t *axes) {
     ir_value *matrix = dot->value->operands[!thin];
-    ir_value *vector =
-        ir_broadcast(builder, dot->value->operands[thin], matrix->type.dims, matrix->type.rank, axes);
+    ir_value *vector = ir_broadcast(builder, dot->value->operands[thin], matrix->type.dims, matrix->type.rank, axes);
     ir_value *sides[2];
     sides[thin] = vector;
     sides[!thin] = matrix;
