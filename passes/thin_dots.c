@@ -74,6 +74,8 @@ static ir_value *thin_dot(const ir_builder *builder, const dot_axes *dot) {
         return NULL;
     for (int thin = 0; thin < 2; thin++) {
         int64_t axes[IR_MAX_RANK] = {0};
+        if (dot->value->operands[!thin]->opcode == IR_OP_gather) /* lower_drawn.c reads the vectors where they lie */
+            return NULL;
         if (dot->free[thin] == 0 && batch_leads(dot, !thin) && axes_in_other(dot, thin, axes))
             return sum_of_products(builder, dot, thin, axes);
     }
