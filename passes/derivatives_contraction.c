@@ -1,30 +1,9 @@
 /* Derivatives of dot, convolutions and pooling. */
 #include "passes/derivatives.h"
 
+#include "passes/dot_axes.h"
+
 /* ---- dot --------------------------------------------------------------------------------------------------------- */
-
-/* One operand's axes by what the dot does with them. */
-typedef struct {
-    const ir_attr *batch, *contract; /* paired with the other operand's, entry by entry */
-    int64_t free[IR_MAX_RANK];       /* increasing */
-    int free_count;
-} dot_axes;
-
-static bool lists(const ir_attr *axes, int axis) {
-    for (int i = 0; i < axes->count; i++)
-        if (axes->as.ints[i] == axis)
-            return true;
-    return false;
-}
-
-static dot_axes dot_axes_of(const ir_value *dot, int side) {
-    dot_axes axes = {.batch = ir_attr_get(dot, side == 0 ? IR_ATTR_lhs_batch : IR_ATTR_rhs_batch),
-                     .contract = ir_attr_get(dot, side == 0 ? IR_ATTR_lhs_contract : IR_ATTR_rhs_contract)};
-    for (int axis = 0; axis < dot->operands[side]->type.rank; axis++)
-        if (!lists(axes.batch, axis) && !lists(axes.contract, axis))
-            axes.free[axes.free_count++] = axis;
-    return axes;
-}
 
 /* Builds dot(left, right); each side's batch and contracted axes are given by pointer and common counts. */
 static ir_value *build_dot(const derivation *step, ir_value *left, const int64_t *left_batch,
