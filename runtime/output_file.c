@@ -1,5 +1,7 @@
 #include "runtime/output_file.h"
 
+#include "runtime/interrupt.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -7,8 +9,6 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include "runtime/interrupt.h"
 
 static char *append(const char *text, const char *ending) {
     size_t length = strlen(text), extra = strlen(ending);
