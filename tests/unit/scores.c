@@ -245,15 +245,19 @@ static void check_close(const char *name, uint64_t seed, const tensor *got, cons
                      got->elements[i], wanted->elements[i], largest);
 }
 
+static int kernels_named(const kir_program *lowered, const char *name) {
+    int count = 0;
+    for (int i = 0; i < lowered->kernel_count; i++)
+        count += strncmp(lowered->kernels[i]->name, name, strlen(name)) == 0;
+    return count;
+}
+
 static bool stores_scores(const program *made, const kir_program *lowered) {
     char name[100];
     if (made->length == made->columns) /* a gradient's product would have the same name */
         return false;
     sprintf(name, "dot_%" PRId64 "x%" PRId64 "x%" PRId64, made->rows, made->columns, made->length);
-    for (int i = 0; i < lowered->kernel_count; i++)
-        if (strncmp(lowered->kernels[i]->name, name, strlen(name)) == 0)
-            return true;
-    return false;
+    return kernels_named(lowered, name) > 0;
 }
 
 /* How a program is compiled and how far its numbers may be off. */
@@ -350,6 +354,26 @@ static void extreme_scores_stay_finite(void **state) {
     }
 }
 
+/* Runs `f` as it is written and fused. Returns how many kernels bring sums out of tiles. */
+static int check_fused(const way *how, const text_buffer *text, uint64_t seed, double size, double relative) {
+    ir_case *stored = ir_case_parse("stored", text), *fused = ir_case_parse("fused", text);
+    tensor_list given = {.memory = stored->memory}, wanted = {.memory = stored->memory},
+                got = {.memory = stored->memory};
+    fill_inputs(stored, seed, size, &given);
+    ir_case_interpret(stored, "f", &given, &wanted);
+    const kir_program *lowered;
+    backend_code *code = compile(fused, how, &lowered);
+    int finishing = kernels_named(lowered, "finish_products");
+    compiled_run(lowered, code, "f", &given, &got);
+    for (int i = 0; i < wanted.count; i++)
+        check_close(wanted.items[i].name, seed, tensor_find(&got, false, wanted.items[i].name), &wanted.items[i],
+                    relative, 1);
+    backend_free(code);
+    ir_case_free(stored);
+    ir_case_free(fused);
+    return finishing;
+}
+
 /* Log-sum-exps of rows and of columns of the same scores. */
 static void check_both_ways(const way *how, int rows, int columns, bool same, double size) {
     text_buffer text = {0};
@@ -363,20 +387,7 @@ static void check_both_ways(const way *how, int rows, int columns, bool same, do
     if (!same)
         text_append(&text, "  %%4 = reduce_logsumexp %%2 {axes=[0]} : f32[%d]\n  output @columns, %%4\n", columns);
     text_append(&text, "}\n");
-    ir_case *stored = ir_case_parse("stored", &text), *fused = ir_case_parse("fused", &text);
-    tensor_list given = {.memory = stored->memory}, wanted = {.memory = stored->memory},
-                got = {.memory = stored->memory};
-    fill_inputs(stored, (uint64_t)(rows + columns), size, &given);
-    ir_case_interpret(stored, "f", &given, &wanted);
-    const kir_program *lowered;
-    backend_code *code = compile(fused, how, &lowered);
-    compiled_run(lowered, code, "f", &given, &got);
-    for (int i = 0; i < wanted.count; i++)
-        check_close(wanted.items[i].name, 0, tensor_find(&got, false, wanted.items[i].name), &wanted.items[i],
-                    how->loss, 1);
-    backend_free(code);
-    ir_case_free(stored);
-    ir_case_free(fused);
+    check_fused(how, &text, (uint64_t)(rows + columns), size, how->loss);
     text_free(&text);
 }
 
@@ -443,13 +454,6 @@ static void products_in_tiles_agree(void **state) {
     }
 }
 
-static int kernels_named(const kir_program *lowered, const char *name) {
-    int count = 0;
-    for (int i = 0; i < lowered->kernel_count; i++)
-        count += strncmp(lowered->kernels[i]->name, name, strlen(name)) == 0;
-    return count;
-}
-
 /* Scores of few columns, added up and multiplied by the vectors of both sides. The long side's products are stored
  * once: in rows, unless their length is no whole number of tiles; then tiles are finished, whole ones and those that
  * are left. */
@@ -466,21 +470,7 @@ static void check_long_side(const way *how, int length, int finishing) {
                 "  output @columns, %%5\n"
                 "  %%6 = reduce_sum %%3 {axes=[1]} : f32[%d]\n  output @sums, %%6\n}\n",
                 ROWS, length, COLUMNS, length, ROWS, COLUMNS, ROWS, COLUMNS, ROWS, length, COLUMNS, length, ROWS);
-    ir_case *stored = ir_case_parse("stored", &text), *fused = ir_case_parse("fused", &text);
-    tensor_list given = {.memory = stored->memory}, wanted = {.memory = stored->memory},
-                got = {.memory = stored->memory};
-    fill_inputs(stored, (uint64_t)length, 1, &given);
-    ir_case_interpret(stored, "f", &given, &wanted);
-    const kir_program *lowered;
-    backend_code *code = compile(fused, how, &lowered);
-    assert_int_equal(kernels_named(lowered, "finish_products"), finishing);
-    compiled_run(lowered, code, "f", &given, &got);
-    for (int i = 0; i < wanted.count; i++)
-        check_close(wanted.items[i].name, 0, tensor_find(&got, false, wanted.items[i].name), &wanted.items[i],
-                    how->gradient, 1);
-    backend_free(code);
-    ir_case_free(stored);
-    ir_case_free(fused);
+    assert_int_equal(check_fused(how, &text, (uint64_t)length, 1, how->gradient), finishing);
     text_free(&text);
 }
 
