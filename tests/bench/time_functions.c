@@ -3,12 +3,12 @@
  * Prints one JSON object a function: the median of its runs, for SECONDS each, and the arithmetic it stands for; and
  * one of the processor's peak, in plain products by the units that the precision is meant for. */
 #include "frontend/driver/machine.h"
+#include "runtime/memory.h"
 #include "runtime/progress.h"
 #include "runtime/random.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 enum { LEAST_RUNS = 5, MOST_RUNS = 200 };
 
@@ -70,17 +70,17 @@ static bool time_functions(pass_context *passes, rt_pool *pool, double enough) {
     rt_pool_reserve(pool, scratch);
     for (int i = 0; i < program->function_count; i++) {
         const kir_function *function = &program->functions[i];
-        char *memory = aligned_alloc(64, (size_t)function->arena_bytes + 64);
+        void *block;
+        char *memory = rt_memory_take(function->arena_bytes, &block);
         if (!memory)
             return false;
-        memset(memory, 0, (size_t)function->arena_bytes);
         fill_inputs(program, function, memory);
         rt_frame frame = {.arena = memory, .pool = pool};
         double seconds = time_entry(&backend_program(code)->entries[i], &frame, enough);
         printf("{\"function\": \"%s\", \"seconds\": %.6g, \"operations\": %.6g, \"bytes\": %.0f}\n", function->name,
                seconds, costs[i], (double)function->arena_bytes);
         fflush(stdout);
-        free(memory);
+        free(block);
     }
     backend_free(code);
     return true;
