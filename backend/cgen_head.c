@@ -27,13 +27,15 @@ static const char scalar_head[] =
     "float rt_random_normal(int32_t seed, int32_t step, int32_t stream, int64_t index);\n"
     "int rt_main(int argc, char **argv, const rt_program *program);\n"
     "float sqrtf(float), floorf(float), sinf(float), cosf(float), powf(float, float), fmodf(float, float);\n"
+    "#define prefetch_line(place) ((void)0)\n"
     "#define restrict\n"
     "#define inline\n\n";
 
 static const char library_head[] = "#include \"runtime/program.h\"\n"
                                    "#include \"runtime/random.h\"\n\n"
                                    "#include <math.h>\n"
-                                   "#include <string.h>\n\n";
+                                   "#include <string.h>\n\n"
+                                   "#define prefetch_line(place) __builtin_prefetch(place, 0, 2)\n\n";
 
 /* A bf16 is the upper half of a float, rounded to nearest, ties to even; a NaN stays one. */
 static const char scalar_helpers[] =

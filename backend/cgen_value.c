@@ -175,6 +175,12 @@ static void write_store(const writer *write) {
     }
 }
 
+static void write_prefetch(const writer *write) {
+    text_append(write->out, "prefetch_line(");
+    write_address(write);
+    text_append(write->out, ")");
+}
+
 /* ---- arithmetic ------------------------------------------------------------------------------------------------ */
 
 static const char *infix(kir_opcode opcode) {
@@ -444,6 +450,8 @@ void cgen_instruction(const kir_kernel *kernel, const kir_node *node, text_buffe
     writer write = {kernel, node, out};
     if (node->opcode == KIR_store || node->opcode == KIR_store_strided)
         write_store(&write);
+    else if (node->opcode == KIR_prefetch)
+        write_prefetch(&write);
     else if (node->opcode == KIR_tile_store)
         write_tile_move(&write, type_of(&write, node->operands[0]), "store");
     else

@@ -123,6 +123,7 @@ void llvm_find_plain_registers(const kir_kernel *kernel, arena *memory, bool *pl
 void llvm_write_instruction(const llvm_kernel *write, const kir_node *node);
 LLVMValueRef llvm_load(const llvm_kernel *write, const kir_node *node);
 void llvm_store(const llvm_kernel *write, const kir_node *node);
+void llvm_prefetch(const llvm_kernel *write, const kir_node *node);
 /* What a tile is where there are no matrix units: its rows. */
 LLVMTypeRef llvm_tile_type(const llvm_unit *unit, kir_type type);
 void llvm_write_tile(const llvm_kernel *write, const kir_node *node);

@@ -159,6 +159,14 @@ static void store_streamed(const llvm_unit *unit, LLVMValueRef value, LLVMValueR
                     LLVMMetadataAsValue(unit->context, LLVMMDNodeInContext2(unit->context, &one, 1)));
 }
 
+void llvm_prefetch(const llvm_kernel *write, const kir_node *node) {
+    llvm_unit *unit = write->unit;
+    enum { READ, SECOND_CACHE = 2, DATA = 1 };
+    LLVMValueRef operands[] = {llvm_address(write, node), llvm_i32(unit, READ), llvm_i32(unit, SECOND_CACHE),
+                               llvm_i32(unit, DATA)};
+    llvm_intrinsic(unit, "llvm.prefetch", &unit->pointer, 1, operands, 4);
+}
+
 void llvm_store(const llvm_kernel *write, const kir_node *node) {
     llvm_unit *unit = write->unit;
     kir_type kind = type_of(write, node->operands[0]);

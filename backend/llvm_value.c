@@ -400,6 +400,8 @@ void llvm_write_instruction(const llvm_kernel *write, const kir_node *node) {
         llvm_write_tile(write, node);
     else if (node->opcode == KIR_store || node->opcode == KIR_store_strided)
         llvm_store(write, node);
+    else if (node->opcode == KIR_prefetch)
+        llvm_prefetch(write, node);
     else
         llvm_set(write, node->result, write_value(write, node));
 }

@@ -264,6 +264,8 @@ kir_reg kir_load_indexed(const kir_builder *builder, int argument, kir_index ind
 void kir_store(const kir_builder *builder, int argument, kir_index index, kir_reg value, int count);
 /* kir_store; F32 lanes become BF16 where the argument has those. */
 void kir_store_f32(const kir_builder *builder, int argument, kir_index index, kir_reg value, int count);
+/* A hint that the line at `index`, inside the argument or not, will be read soon. */
+void kir_prefetch(const kir_builder *builder, int argument, kir_index index);
 /* Lane i to index + i * stride. */
 void kir_store_strided(const kir_builder *builder, int argument, kir_index index, kir_reg value, int count,
                        int64_t stride);

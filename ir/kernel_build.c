@@ -298,6 +298,10 @@ void kir_store(const kir_builder *builder, int argument, kir_index index, kir_re
     node->count = count;
 }
 
+void kir_prefetch(const kir_builder *builder, int argument, kir_index index) {
+    memory_instruction(builder, KIR_prefetch, -1, argument, index);
+}
+
 void kir_store_f32(const kir_builder *builder, int argument, kir_index index, kir_reg value, int count) {
     bool narrow = builder->kernel->arguments[argument].element == KIR_BF16;
     kir_store(builder, argument, index, narrow ? kir_convert(builder, value, KIR_BF16) : value, count);

@@ -50,6 +50,7 @@ static bool reaches_memory(kir_opcode opcode) {
     case KIR_load_indexed:
     case KIR_store:
     case KIR_store_strided:
+    case KIR_prefetch:
     case KIR_tile_load:
     case KIR_tile_load_past:
     case KIR_tile_store: return true;

@@ -224,20 +224,28 @@ static bool rule_holds(const kir_node *node, const node_types *t) {
 
 /* ---- memory ---------------------------------------------------------------------------------------------------- */
 
-static void check_memory(verifier *v, const kir_node *node, kir_type value, bool writes) {
+/* The argument that the instruction reads or writes; NULL if there is none. */
+static const kir_argument *check_argument(verifier *v, const kir_node *node, bool writes) {
     if (node->argument < 0 || node->argument >= v->kernel->argument_count) {
         complain(v, node->span, "there is no argument %d", node->argument);
-        return;
+        return NULL;
     }
     const kir_argument *argument = &v->kernel->arguments[node->argument];
     if (writes ? !argument->writes : !argument->reads)
         complain(v, node->span, "argument %s is not declared as %s", argument->name, writes ? "out" : "in");
+    check_index(v, node, &node->index);
+    return argument;
+}
+
+static void check_memory(verifier *v, const kir_node *node, kir_type value, bool writes) {
+    const kir_argument *argument = check_argument(v, node, writes);
+    if (!argument)
+        return;
     if (argument->element != value.element)
         complain(v, node->span, "%s of %s in argument %s of %s", kir_op_name(node->opcode),
                  kir_element_name(value.element), argument->name, kir_element_name(argument->element));
     if (value.rows == 0 && (node->count < 1 || node->count > value.lanes))
         complain(v, node->span, "%s of %d of %d lanes", kir_op_name(node->opcode), node->count, value.lanes);
-    check_index(v, node, &node->index);
 }
 
 static bool is_store(kir_opcode opcode) {
@@ -252,6 +260,10 @@ static bool is_load(kir_opcode opcode) {
 static void check_instruction(verifier *v, const kir_node *node) {
     if (node->opcode >= KIR_OP_COUNT) {
         complain(v, node->span, "there is no operation %d", (int)node->opcode);
+        return;
+    }
+    if (node->opcode == KIR_prefetch) {
+        check_argument(v, node, false);
         return;
     }
     node_types types = {0};

@@ -1,5 +1,6 @@
 /* Maps convolved with taps (conv_maps.h) by sums in f32: tiles of places times channels in registers. */
 #include "passes/conv_maps.h"
+#include "passes/fetch_ahead.h"
 
 typedef struct {
     const kir_target *cpu;
@@ -16,6 +17,31 @@ typedef struct {
     kir_index columns_first, image, row, column;
     int64_t columns, tile_rows, tile_columns;
 } conv_core;
+
+/* The second cache keeps weights of so many bytes while maps of so many pass by. */
+enum { SMALL_WEIGHTS = 256 << 10, LARGE_MAPS = 512 << 10 };
+
+/* Whether all panels of weights meet a few rows before the next: large maps are then read once. */
+static bool rows_come_first(const conv_core *core) {
+    return core->conv->group_out > core->panel && core->weight_rows * core->conv->group_out * 4 <= SMALL_WEIGHTS &&
+           core->maps.image * 4 > LARGE_MAPS;
+}
+
+/* In the loop over channels of a tile: fetches its part of the rows that come next. */
+static void fetch_rows(const kir_builder *builder, const conv_core *core, const kir_reg tap[2], kir_reg channel) {
+    const conv_maps *conv = core->conv;
+    int64_t row = core->maps.row, panels = (conv->group_out + core->panel - 1) / core->panel;
+    int64_t columns = (core->phase[1]->places + core->tile_columns - 1) / core->tile_columns;
+    fetch_ahead ahead = {.argument = core->source, .elements = core->tile_rows * row};
+    ahead.first = kir_plus_index(kir_plus_index(core->source_base, core->maps.image, core->image), row, core->row);
+    ahead.first.base += ahead.elements;
+    fetch_ahead_within(&ahead, (fetch_loop){core->columns_first, core->panel, panels});
+    fetch_ahead_within(&ahead, (fetch_loop){core->column, core->tile_columns, columns});
+    for (int i = 0; i < 2; i++)
+        fetch_ahead_within(&ahead, fetch_steps(tap[i], core->phase[i]->count));
+    fetch_ahead_within(&ahead, fetch_steps(channel, conv->group_in));
+    fetch_ahead_emit(builder, &ahead);
+}
 
 /* sums[r, c] over taps and channels, for a tile of tile_rows x tile_columns places. */
 static void emit_tile(kir_builder *builder, conv_core *core) {
@@ -56,6 +82,8 @@ static void emit_tile(kir_builder *builder, conv_core *core) {
                                            core->weight_rows, core->columns_first);
         weights = kir_plus_index(weights, core->columns * core->conv->group_in, tap_number);
         weights = kir_plus(weights, core->columns, channel);
+        if (rows_come_first(core) && core->maps.direct && core->conv->in_steps[0] == 1)
+            fetch_rows(&inner, core, tap, channel);
         tile_multiply(&inner, &tile, core->maps.argument, rows, core->weights, weights);
     }
     int64_t pixel = core->conv->target_channels, line = core->conv->target_size[1] * pixel;
@@ -77,9 +105,6 @@ static void emit_tile(kir_builder *builder, conv_core *core) {
 
 /* ---- the nest around a tile: groups, columns, images, rows, columns of places
  * --------------------------------------------------------- */
-
-/* The second cache keeps weights of so many bytes while maps of so many pass by. */
-enum { SMALL_WEIGHTS = 256 << 10, LARGE_MAPS = 512 << 10 };
 
 static void emit_place_columns(kir_builder *builder, kir_index first, int64_t size, void *user) {
     conv_core *core = user;
@@ -137,12 +162,6 @@ static void emit_images(kir_builder *builder, kir_index first, int64_t size, voi
     core->columns = size;
     kir_builder body = open_images(builder, core);
     tile_blocks(&body, core->phase[0]->places, rows_of_tile(core, size), emit_place_rows, core);
-}
-
-/* Whether all panels of weights meet a few rows before the next: large maps are then read once. */
-static bool rows_come_first(const conv_core *core) {
-    return core->conv->group_out > core->panel && core->weight_rows * core->conv->group_out * 4 <= SMALL_WEIGHTS &&
-           core->maps.image * 4 > LARGE_MAPS;
 }
 
 static void emit_phase(kir_builder *builder, conv_core *core) {

@@ -6,6 +6,7 @@
  * the caches give them: then patches, products and results have launches of their own, and an iteration of the products
  * takes all tiles at one point. So it is in f32 where there are large weights and few tiles, which would make too few
  * blocks for all processors. */
+#include "passes/fetch_ahead.h"
 #include "passes/winograd.h"
 
 #include "passes/lower_pairs.h"
@@ -98,6 +99,36 @@ static kir_index weights_at(const winograd_maps *maps, int64_t numbers) {
     return kir_plus_index(at, numbers, maps->columns_first);
 }
 
+/* Whether a panel of weights meets the tiles at all points before the next one does; else all panels do at a point. */
+static bool panels_come_first(const winograd_maps *maps) {
+    return maps->group == maps->weights.panel;
+}
+
+/* In the loop over channels: fetches the weights that the tiles meet next. */
+static void fetch_weights(const kir_builder *builder, const winograd_maps *maps, fetch_loop tiles,
+                          fetch_loop channels) {
+    fetch_ahead ahead = {.argument = maps->weight_points, .elements = channels.count * maps->columns};
+    ahead.first = weights_at(maps, channels.count);
+    ahead.first.base += panels_come_first(maps) ? maps->weights.point : ahead.elements;
+    fetch_ahead_within(&ahead, tiles);
+    fetch_ahead_within(&ahead, channels);
+    fetch_ahead_emit(builder, &ahead);
+}
+
+/* The same of the next block's maps, beside small weights. */
+static void fetch_maps(const kir_builder *builder, const winograd_maps *maps, fetch_loop tiles, fetch_loop channels) {
+    int source = maps->patches.source;
+    int64_t panel = maps->weights.panel, panels = (maps->weights.filters + panel - 1) / panel;
+    fetch_ahead ahead = {.argument = source};
+    ahead.elements = builder->kernel->arguments[source].elements / maps->tiling.extent;
+    ahead.first = kir_plus(kir_at(ahead.elements), ahead.elements, 0);
+    fetch_ahead_within(&ahead, (fetch_loop){maps->group_first, panel, panels});
+    fetch_ahead_within(&ahead, (fetch_loop){maps->point, 1, points_of(maps)});
+    fetch_ahead_within(&ahead, tiles);
+    fetch_ahead_within(&ahead, channels);
+    fetch_ahead_emit(builder, &ahead);
+}
+
 static void emit_product_rows(kir_builder *builder, kir_index first, int64_t size, void *user) {
     winograd_maps *maps = user;
     int64_t channels = maps->weights.channels;
@@ -116,6 +147,10 @@ static void emit_product_rows(kir_builder *builder, kir_index first, int64_t siz
         targets[r].base += r * maps->group_size;
     }
     kir_index weights = kir_plus(weights_at(maps, channels), maps->columns, channel);
+    fetch_loop tiles = {first, size, (maps->tiles + size - 1) / size}, steps = fetch_steps(channel, channels);
+    fetch_weights(&body, maps, tiles, steps);
+    if (panels_come_first(maps))
+        fetch_maps(&body, maps, tiles, steps);
     tile_multiply(&body, &tile, maps->patches.points, rows, maps->weight_points, weights);
     tile_store(builder, &tile, maps->products, targets);
 }

@@ -4,6 +4,7 @@
  * patches have channels: a slice of them is turned, which then stays in the caches for all filters. */
 #include "passes/winograd_sums.h"
 
+#include "passes/fetch_ahead.h"
 #include "passes/pair_panel.h"
 #include "passes/transpose.h"
 
@@ -22,6 +23,15 @@ static kir_index gradients_at(const winograd_sums *work) {
 
 /* ---- in f32 ---------------------------------------------------------------------------------------------------------
  */
+
+/* In the loop over tiles: fetches the sums that come after the next ones, `target` being those at work. */
+static void fetch_sums(const kir_builder *builder, const winograd_sums *work, kir_index target, int64_t channels,
+                       kir_reg number) {
+    fetch_ahead ahead = {.argument = work->sums, .first = target, .elements = channels * work->filters};
+    ahead.first.base += 2 * ahead.elements;
+    fetch_ahead_within(&ahead, fetch_steps(number, work->tiles));
+    fetch_ahead_emit(builder, &ahead);
+}
 
 /* A few channels of a panel with a panel of filters. */
 static void emit_sum(kir_builder *builder, kir_index first, int64_t size, void *user) {
@@ -49,6 +59,8 @@ static void emit_sum(kir_builder *builder, kir_index first, int64_t size, void *
         rows[r].base += r;
     }
     kir_index right = kir_plus(gradients_at(work), work->filters, number);
+    if (!work->once)
+        fetch_sums(&body, work, target, size, number);
     tile_multiply(&body, &tile, work->maps.points, rows, work->gradients.points, right);
     tile_store(builder, &tile, work->sums, targets);
 }

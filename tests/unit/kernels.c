@@ -367,7 +367,8 @@ static void tails_check(kernel_case *this, char *memory, int lanes) {
         assert_true(floats(this, memory, 1)[i] == (float)(2 * i + i % 7));
 }
 
-/* sums[g] and maxima[g] of row g of x[4, 5 lanes + 3], by accumulators; the rest of a row counts by select. */
+/* sums[g] and maxima[g] of row g of x[4, 5 lanes + 3], by accumulators; the rest of a row counts by select. What is
+ * fetched ahead, in x or far outside of it, changes nothing. */
 static kernel_case *reduction_build(int lanes) {
     kernel_case *this = case_new("reduction");
     const kir_builder *b = &this->builder;
@@ -382,6 +383,8 @@ static kernel_case *reduction_build(int lanes) {
     kir_reg value = kir_load(&body, x, kir_plus(row, 1, n), lanes, lanes);
     kir_into(&body, sum, KIR_add, sum, value, -1);
     kir_into(&body, largest, KIR_max, largest, value, -1);
+    kir_prefetch(&body, x, kir_plus(kir_plus(kir_at(width), width, 0), 1, n));
+    kir_prefetch(&body, x, kir_plus(kir_at(-(INT64_C(1) << 40)), 1, n));
     if (width > 5 * lanes) {
         row.base = 5 * lanes;
         value = kir_load(b, x, row, lanes, 3);
@@ -720,6 +723,18 @@ static void large_results_are_streamed(void **state) {
     case_free(this);
 }
 
+static void fetching_ahead_reaches_the_code(void **state) {
+    (void)state;
+    kernel_case *this = reduction_build(8);
+    kir_target target;
+    text_buffer assembly = {0};
+    assert_true(kir_target_named("avx2", &target));
+    assert_true(llvm_emit(&this->program, &target, LLVM_ASSEMBLY, &assembly, &this->diags));
+    assert_non_null(strstr(assembly.data, "prefetcht1"));
+    text_free(&assembly);
+    case_free(this);
+}
+
 static void vectors_are_refused_in_scalar_code(void **state) {
     (void)state;
     kernel_case *this = bits_build(4);
@@ -733,6 +748,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_way),
         cmocka_unit_test(large_results_are_streamed),
+        cmocka_unit_test(fetching_ahead_reaches_the_code),
         cmocka_unit_test(vectors_are_refused_in_scalar_code),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
