@@ -1,15 +1,17 @@
 /* conv2d_weight_grad: for every tap a matrix product of the (padded) maps with the result's gradient, summed over all
- * places of all images. A fixed number of chunks of images is summed apart, in parallel, and then joined in order. */
+ * places of all images. An iteration has a block of channels and filters, whose sums stay in the second cache, and one
+ * of a fixed number of chunks of images, which are summed apart and then joined in order. */
 #include "passes/conv_maps.h"
 #include "passes/winograd.h"
 
-enum { LARGE_WEIGHTS = 1 << 20, SCRATCH_BYTES = 512 << 10, FOLDED = 64 };
+enum { SUMS_BYTES = 512 << 10, SCRATCH_BYTES = 512 << 10, FOLDED = 64, ENOUGH_ITERATIONS = 16 };
 
 /* A few images of a map as [panel of channels][image][row][column][channel of the panel], with a margin of zeros:
  * places next to each other lie next to each other however many channels there are. */
 typedef struct {
     int source, argument;             /* argument: the scratch, or the map itself where that is the same */
-    int64_t size[2], channels, panel; /* of the map; channels of a whole panel */
+    int64_t size[2], channels, panel; /* of what is copied; channels of a whole panel */
+    int64_t pixel, line, image;       /* elements between columns, rows and maps of the source */
     int64_t margin[2], padded[2];     /* above and left; rows and columns with the margins */
     int64_t images;                   /* copied at once */
     bool direct;
@@ -23,10 +25,11 @@ typedef struct {
     kir_index first_image, target_base;
     int64_t group_in, group_out;
     int64_t kernel_columns, rows; /* of a tile: taps of a row that lie together count as channels */
+    int64_t channels, filters;    /* of an iteration's block */
+    kir_index channels_first, filters_first;
     kir_index group, tap_row, tap_column;
     kir_index columns_first, rows_first;
     int64_t columns, panel_rows;
-    bool split_taps; /* an iteration computes one row of taps */
 } weight_core;
 
 /* ---- copies ---------------------------------------------------------------------------------------------------------
@@ -58,38 +61,39 @@ static void emit_copied_panel(kir_builder *builder, kir_index first, int64_t siz
     }
 }
 
-/* A loop over groups of `channels` channels: the first channel of the one it is at. */
-static kir_index emit_groups(kir_builder *builder, int64_t groups, int64_t channels, kir_builder *body) {
+/* A loop of so many rounds, of one without code: its index, a multiple of `step`. */
+static kir_index emit_loop(kir_builder *builder, int64_t rounds, int64_t step, kir_builder *body) {
     *body = *builder;
-    if (groups == 1)
+    if (rounds == 1)
         return kir_at(0);
-    return kir_plus(kir_at(0), 1, kir_loop(builder, kir_at(0), kir_at(groups * channels), channels, body));
+    return kir_plus(kir_at(0), 1, kir_loop(builder, kir_at(0), kir_at(rounds * step), step, body));
 }
 
-/* The margins have been cleared before. */
-static void emit_copy(kir_builder *builder, const panel_maps *maps, kir_index first_image, int64_t groups, int lanes) {
+/* So many channels of each group from `first_channel` on. The margins have been cleared before. */
+static void emit_copy(kir_builder *builder, const panel_maps *maps, kir_index first_image, kir_index first_channel,
+                      int64_t channels, int64_t groups, int lanes) {
     if (maps->direct)
         return;
     kir_builder images, rows, columns, body;
-    kir_reg image = kir_loop(builder, kir_at(0), kir_at(maps->images), 1, &images);
-    kir_reg row = kir_loop(&images, kir_at(0), kir_at(maps->size[0]), 1, &rows);
-    kir_reg column = kir_loop(&rows, kir_at(0), kir_at(maps->size[1]), 1, &columns);
-    int64_t line = maps->size[1] * maps->channels;
+    kir_index image = emit_loop(builder, maps->images, 1, &images);
+    kir_index row = emit_loop(&images, maps->size[0], 1, &rows);
+    kir_index column = emit_loop(&rows, maps->size[1], 1, &columns);
     panel_copy copy = {.maps = maps, .lanes = lanes};
-    copy.from = kir_plus_index(kir_at(0), maps->size[0] * line, kir_plus(first_image, 1, image));
-    copy.from = kir_plus(kir_plus(copy.from, line, row), maps->channels, column);
-    copy.place = kir_plus(kir_at(maps->margin[0] * maps->padded[1] + maps->margin[1]), places_of(maps), image);
-    copy.place = kir_plus(kir_plus(copy.place, maps->padded[1], row), 1, column);
-    copy.group = emit_groups(&columns, groups, maps->channels / groups, &body);
-    tile_blocks(&body, maps->channels / groups, maps->panel, emit_copied_panel, &copy);
+    copy.from = kir_plus_index(first_channel, maps->image, kir_plus_index(first_image, 1, image));
+    copy.from = kir_plus_index(kir_plus_index(copy.from, maps->line, row), maps->pixel, column);
+    copy.place = kir_plus_index(kir_at(maps->margin[0] * maps->padded[1] + maps->margin[1]), places_of(maps), image);
+    copy.place = kir_plus_index(kir_plus_index(copy.place, maps->padded[1], row), 1, column);
+    copy.group = emit_loop(&columns, groups, channels, &body);
+    tile_blocks(&body, channels, maps->panel, emit_copied_panel, &copy);
 }
 
 /* Where a panel's elements at the first place of an image of this step begin. */
-static kir_index panel_base(const panel_maps *maps, kir_index first_image, kir_reg image, kir_index channel,
+static kir_index panel_base(const panel_maps *maps, kir_index first_image, kir_index image, kir_index channel,
                             int64_t panel) {
     if (maps->direct)
-        return kir_plus_index(kir_at(0), places_of(maps) * maps->channels, kir_plus(first_image, 1, image));
-    return kir_plus(kir_plus_index(kir_at(0), maps->images * places_of(maps), channel), places_of(maps) * panel, image);
+        return kir_plus_index(kir_at(0), maps->image, kir_plus_index(first_image, 1, image));
+    return kir_plus_index(kir_plus_index(kir_at(0), maps->images * places_of(maps), channel), places_of(maps) * panel,
+                          image);
 }
 
 /* ---- sums -----------------------------------------------------------------------------------------------------------
@@ -102,33 +106,34 @@ static void emit_channels(kir_builder *builder, kir_index first, int64_t size, v
     int64_t step = core->panel_rows / (shape->kernel[1] / core->kernel_columns); /* between places of a panel */
     register_tile tile = tile_new(builder, core->cpu, (int)size, core->columns);
     kir_index targets[TILE_MAX_ROWS], rows[TILE_MAX_ROWS];
-    kir_index target =
-        kir_plus_index(core->target_base, 1, kir_plus_index(core->columns_first, core->group_out, core->group));
+    kir_index filter = kir_plus_index(core->columns_first, core->group_out, core->group);
+    kir_index target = kir_plus_index(kir_plus_index(core->target_base, 1, core->filters_first), 1, filter);
     kir_index tap = kir_plus_index(kir_plus_index(kir_at(0), shape->kernel[1], core->tap_row), 1, core->tap_column);
     target = kir_plus_index(target, core->group_in * shape->filters, tap);
-    target = kir_plus_index(target, shape->filters, kir_plus_index(core->rows_first, 1, first));
+    target = kir_plus_index(kir_plus_index(target, shape->filters, core->channels_first), shape->filters,
+                            kir_plus_index(core->rows_first, 1, first));
     for (int64_t r = 0; r < size; r++) {
         targets[r] = target;
         targets[r].base += r * shape->filters;
     }
     tile_load(builder, &tile, core->target, targets);
     kir_builder image_body, row_body, column_body;
-    kir_reg image = kir_loop(builder, kir_at(0), kir_at(core->x.images), 1, &image_body);
-    kir_reg row = kir_loop(&image_body, kir_at(0), kir_at(shape->out[0]), 1, &row_body);
-    kir_reg column = kir_loop(&row_body, kir_at(0), kir_at(shape->out[1]), 1, &column_body);
+    kir_index image = emit_loop(builder, core->x.images, 1, &image_body);
+    kir_index row = emit_loop(&image_body, shape->out[0], 1, &row_body);
+    kir_index column = emit_loop(&row_body, shape->out[1], 1, &column_body);
     kir_index channel = kir_plus_index(core->rows_first, core->group_in, core->group);
     kir_index source = kir_plus_index(panel_base(&core->x, core->first_image, image, channel, step), 1, first);
     int64_t line = core->x.padded[1] * step;
-    source = kir_plus(kir_plus_index(source, line * shape->dilation[0], core->tap_row), line * shape->stride[0], row);
-    source =
-        kir_plus(kir_plus_index(source, step * shape->dilation[1], core->tap_column), step * shape->stride[1], column);
+    source = kir_plus_index(source, line * shape->dilation[0], core->tap_row);
+    source = kir_plus_index(source, line * shape->stride[0], row);
+    source = kir_plus_index(source, step * shape->dilation[1], core->tap_column);
+    source = kir_plus_index(source, step * shape->stride[1], column);
     for (int64_t r = 0; r < size; r++) {
         rows[r] = source;
         rows[r].base += r;
     }
-    kir_index filter = kir_plus_index(core->columns_first, core->group_out, core->group);
     kir_index gradient = panel_base(&core->dy, core->first_image, image, filter, core->columns);
-    gradient = kir_plus(kir_plus(gradient, shape->out[1] * core->columns, row), core->columns, column);
+    gradient = kir_plus_index(kir_plus_index(gradient, shape->out[1] * core->columns, row), core->columns, column);
     tile_multiply(&column_body, &tile, core->x.argument, rows, core->dy.argument, gradient);
     tile_store(builder, &tile, core->target, targets);
 }
@@ -138,15 +143,9 @@ static void emit_taps(kir_builder *builder, kir_index first, int64_t size, void 
     weight_core *core = user;
     core->rows_first = first;
     core->panel_rows = size;
-    kir_builder body = *builder, inner;
-    if (!core->split_taps) {
-        kir_reg row = kir_loop(builder, kir_at(0), kir_at(core->shape.kernel[0]), 1, &body);
-        core->tap_row = kir_plus(kir_at(0), 1, row);
-    }
-    core->tap_column = kir_at(0);
-    inner = body;
-    if (core->kernel_columns > 1)
-        core->tap_column = kir_plus(kir_at(0), 1, kir_loop(&body, kir_at(0), kir_at(core->kernel_columns), 1, &inner));
+    kir_builder body, inner;
+    core->tap_row = emit_loop(builder, core->shape.kernel[0], 1, &body);
+    core->tap_column = emit_loop(&body, core->kernel_columns, 1, &inner);
     int64_t limit = tile_rows_for(core->cpu, (int)((core->columns + core->cpu->lanes - 1) / core->cpu->lanes));
     tile_blocks(&inner, size, tile_even_size(size, limit), emit_channels, core);
 }
@@ -160,21 +159,25 @@ static void emit_filters(kir_builder *builder, kir_index first, int64_t size, vo
 }
 
 static void emit_products(kir_builder *builder, weight_core *core) {
-    kir_builder body = *builder;
-    core->group = kir_at(0);
-    if (core->shape.groups > 1)
-        core->group = kir_plus(kir_at(0), 1, kir_loop(builder, kir_at(0), kir_at(core->shape.groups), 1, &body));
-    tile_blocks(&body, core->group_out, core->dy.panel, emit_filters, core);
+    kir_builder body;
+    core->group = emit_loop(builder, core->shape.groups, 1, &body);
+    tile_blocks(&body, core->shape.groups > 1 ? core->group_out : core->filters, core->dy.panel, emit_filters, core);
 }
 
-/* Sets an iteration's part of the partial sums to zero: all taps, or its row of them. */
+/* Sets an iteration's part of the partial sums to zero: its block, of all taps. */
 static void emit_clear(kir_builder *builder, const weight_core *core, int64_t elements) {
     const conv_shape *shape = &core->shape;
-    int64_t count = core->split_taps ? elements / shape->kernel[0] : elements;
-    kir_index start = core->target_base;
-    if (core->split_taps)
-        start = kir_plus_index(start, count, core->tap_row);
-    lower_clear_elements(builder, core->target, start, count, core->cpu->lanes);
+    int lanes = core->cpu->lanes;
+    if (core->channels == shape->channels && core->filters == shape->filters) {
+        lower_clear_elements(builder, core->target, core->target_base, elements, lanes);
+        return;
+    }
+    kir_builder taps, body;
+    kir_reg tap = kir_loop(builder, kir_at(0), kir_at(shape->kernel[0] * shape->kernel[1]), 1, &taps);
+    kir_reg channel = kir_loop(&taps, kir_at(0), kir_at(core->channels), 1, &body);
+    kir_index row = kir_plus(kir_plus(core->channels_first, shape->channels, tap), 1, channel);
+    kir_index first = kir_plus_index(kir_plus_index(core->target_base, shape->filters, row), 1, core->filters_first);
+    lower_clear_elements(&body, core->target, first, core->filters, lanes);
 }
 
 /* ---- chunks ---------------------------------------------------------------------------------------------------------
@@ -223,49 +226,124 @@ void lower_join_chunks(lower_context *context, int partial, int target, int64_t 
     }
 }
 
-/* The panels of both maps, and how many of `n` images are copied at once. */
-static void add_maps(weight_core *core, arena *memory, kir_kernel *kernel, int x, int dy, int64_t n) {
+/* ---- the work of an iteration ---------------------------------------------------------------------------------------
+ */
+
+/* Both maps as they lie, and the panels into which they are copied. */
+static void choose_maps(weight_core *core) {
     const conv_shape *shape = &core->shape;
     int lanes = core->cpu->lanes;
-    core->x = (panel_maps){.source = x, .channels = shape->channels};
-    core->dy = (panel_maps){.source = dy, .channels = shape->filters};
-    bool margins = false;
+    core->x = (panel_maps){.channels = shape->channels};
+    core->dy = (panel_maps){.channels = shape->filters};
     for (int i = 0; i < 2; i++) {
-        int64_t before = shape->padding[2 * i] > 0 ? shape->padding[2 * i] : 0,
-                after = shape->padding[2 * i + 1] > 0 ? shape->padding[2 * i + 1] : 0;
         core->x.size[i] = shape->size[i];
-        core->x.margin[i] = before;
-        core->x.padded[i] = before + shape->size[i] + after;
+        core->x.margin[i] = shape->padding[2 * i] > 0 ? shape->padding[2 * i] : 0;
+        core->x.padded[i] =
+            core->x.margin[i] + shape->size[i] + (shape->padding[2 * i + 1] > 0 ? shape->padding[2 * i + 1] : 0);
         core->dy.size[i] = core->dy.padded[i] = shape->out[i];
-        margins |= before > 0 || after > 0;
+    }
+    panel_maps *both[] = {&core->x, &core->dy};
+    for (int i = 0; i < 2; i++) {
+        both[i]->pixel = both[i]->channels;
+        both[i]->line = both[i]->size[1] * both[i]->pixel;
+        both[i]->image = both[i]->size[0] * both[i]->line;
     }
     core->kernel_columns = shape->kernel[1];
-    core->rows = core->group_in;
     core->x.panel = (int64_t)tile_vectors_for(core->cpu, core->group_in) * lanes;
     core->dy.panel = (int64_t)tile_vectors_for(core->cpu, core->group_out) * lanes;
     if (shape->groups == 1 && shape->dilation[1] == 1 && shape->channels * shape->kernel[1] <= FOLDED) {
         core->kernel_columns = 1;
-        core->rows = shape->channels * shape->kernel[1];
         core->x.panel = shape->channels;
     }
-    core->x.direct = !margins && core->x.panel >= shape->channels && shape->groups == 1;
-    core->dy.direct = core->dy.panel >= shape->filters && shape->groups == 1;
-    int64_t bytes = 4 * (places_of(&core->x) * shape->channels + places_of(&core->dy) * shape->filters);
-    int64_t images = 1;
-    for (int64_t more = 2; more <= n && more * bytes <= SCRATCH_BYTES; more++)
-        images = n % more == 0 ? more : images;
+}
+
+/* Half of so many channels, if it is whole panels; else all of them. */
+static int64_t half_of(int64_t channels, int64_t panel) {
+    return channels % (2 * panel) == 0 ? channels / 2 : channels;
+}
+
+static void choose_block(weight_core *core) {
+    const conv_shape *shape = &core->shape;
+    int64_t taps = shape->kernel[0] * shape->kernel[1];
+    core->channels = shape->channels;
+    core->filters = shape->filters;
+    while (shape->groups == 1 && 4 * taps * core->channels * core->filters > SUMS_BYTES) {
+        int64_t channels = half_of(core->channels, core->x.panel), filters = half_of(core->filters, core->dy.panel);
+        if (channels == core->channels && filters == core->filters)
+            break;
+        if (filters < core->filters && (core->filters >= core->channels || channels == core->channels))
+            core->filters = filters;
+        else
+            core->channels = channels;
+    }
+    core->rows = shape->groups > 1                          ? core->group_in
+                 : core->kernel_columns == shape->kernel[1] ? core->channels
+                                                            : core->channels * shape->kernel[1];
+}
+
+static int64_t blocks_of(const weight_core *core) {
+    return core->shape.channels / core->channels * (core->shape.filters / core->filters);
+}
+
+/* Of so many images or places. */
+static int64_t chunks_of(const weight_core *core, int64_t count, int64_t elements) {
+    int64_t wanted = (ENOUGH_ITERATIONS + blocks_of(core) - 1) / blocks_of(core);
+    int64_t limit = lower_chunk_count(count, 4 * elements);
+    return lower_divisor_below(count, wanted < limit ? wanted : limit);
+}
+
+/* One tap without margins reads single places: only those are copied, and as far as they lie evenly they count as maps,
+ * of which as many are copied at once as suits the caches. */
+static void take_places(weight_core *core) {
+    conv_shape *shape = &core->shape;
+    panel_maps *both[] = {&core->x, &core->dy};
+    for (int i = 0; i < 2; i++)
+        if (shape->kernel[i] != 1 || core->x.padded[i] != shape->size[i])
+            return;
+    core->x.pixel *= shape->stride[1];
+    core->x.line *= shape->stride[0];
+    for (int i = 0; i < 2; i++) {
+        core->x.size[i] = core->x.padded[i] = shape->size[i] = shape->out[i];
+        shape->stride[i] = 1;
+    }
+    for (int axis = 0; axis < 2; axis++) { /* rows become maps, then their places */
+        int64_t count = shape->out[axis];
+        int64_t between = axis == 0 ? core->x.line : core->x.pixel;
+        if (core->x.image != count * between)
+            return;
+        shape->n *= count;
+        shape->size[axis] = shape->out[axis] = 1;
+        for (int i = 0; i < 2; i++) {
+            both[i]->size[axis] = both[i]->padded[axis] = 1;
+            both[i]->image = axis == 0 ? both[i]->line : both[i]->pixel;
+        }
+    }
+}
+
+/* How many maps of a chunk are copied at once, and whether they need not be. */
+static void choose_images(weight_core *core, int64_t images_of_chunk) {
+    int64_t bytes = 4 * (places_of(&core->x) * core->channels + places_of(&core->dy) * core->filters);
+    int64_t images = lower_divisor_below(images_of_chunk, SCRATCH_BYTES / bytes);
     panel_maps *both[] = {&core->x, &core->dy};
     for (int i = 0; i < 2; i++) {
         both[i]->images = images;
-        both[i]->argument = both[i]->direct ? both[i]->source
-                                            : kir_scratch_add(memory, kernel, i ? "dy_panels" : "x_panels", KIR_F32,
-                                                              images * places_of(both[i]) * both[i]->channels);
+        both[i]->direct = core->shape.groups == 1 && both[i]->panel >= both[i]->channels &&
+                          both[i]->image == places_of(both[i]) * both[i]->channels;
     }
 }
+
+/* ---- launches -------------------------------------------------------------------------------------------------------
+ */
 
 static const char *name_of(arena *memory, const conv_shape *shape) {
     return arena_printf(memory, "conv2d_weight_grad_%lldx%lld_%lldx%lld", (long long)shape->channels,
                         (long long)shape->filters, (long long)shape->kernel[0], (long long)shape->kernel[1]);
+}
+
+static void add_panels(panel_maps *maps, arena *memory, kir_kernel *kernel, const char *name, int64_t channels) {
+    maps->argument = maps->direct
+                         ? maps->source
+                         : kir_scratch_add(memory, kernel, name, KIR_F32, maps->images * places_of(maps) * channels);
 }
 
 static void launch_weights(lower_context *context, weight_core *core, const int buffers[3], int64_t elements,
@@ -274,33 +352,33 @@ static void launch_weights(lower_context *context, weight_core *core, const int 
     const conv_shape *shape = &core->shape;
     int lanes = core->cpu->lanes;
     kir_kernel *kernel = kir_kernel_new(memory, name_of(memory, shape), value->span);
-    int x = kir_argument_add(memory, kernel, "x", context->program->buffers[buffers[0]].element,
-                             ir_type_elements(&value->operands[0]->type), true, false);
-    int dy = kir_argument_add(memory, kernel, "dy", context->program->buffers[buffers[1]].element,
-                              ir_type_elements(&value->operands[1]->type), true, false);
+    core->x.source = kir_argument_add(memory, kernel, "x", context->program->buffers[buffers[0]].element,
+                                      ir_type_elements(&value->operands[0]->type), true, false);
+    core->dy.source = kir_argument_add(memory, kernel, "dy", context->program->buffers[buffers[1]].element,
+                                       ir_type_elements(&value->operands[1]->type), true, false);
     core->target = kir_argument_add(memory, kernel, "dw", KIR_F32, chunks * elements, true, true);
-    add_maps(core, memory, kernel, x, dy, shape->n / chunks);
-    core->split_taps = elements * 4 > LARGE_WEIGHTS && shape->kernel[0] > 1;
-    kir_builder builder = {memory, kernel, &kernel->body, value->span};
-    int64_t extent = chunks, images_of_chunk = shape->n / chunks;
-    kir_index chunk = kir_plus(kir_at(0), 1, 0);
-    if (core->split_taps) {
-        kir_reg rows = kir_value(&builder, kir_at(shape->kernel[0]));
-        chunk = kir_plus(kir_at(0), 1, kir_op2(&builder, KIR_div, 0, rows));
-        core->tap_row = kir_plus(kir_at(0), 1, kir_op2(&builder, KIR_rem, 0, rows));
-        extent *= shape->kernel[0];
-    }
+    add_panels(&core->x, memory, kernel, "x_panels", core->channels);
+    add_panels(&core->dy, memory, kernel, "dy_panels", core->filters);
+    int64_t extent = chunks * blocks_of(core), images_of_chunk = shape->n / chunks;
     kernel->flops = ir_cost(value) / (double)extent;
+    kir_builder builder = {memory, kernel, &kernel->body, value->span};
+    kir_index chunk = kir_plus(kir_at(0), 1, 0);
+    core->filters_first =
+        kir_plus_index(kir_at(0), core->filters, lower_take_digit(&builder, &chunk, shape->filters / core->filters));
+    core->channels_first =
+        kir_plus_index(kir_at(0), core->channels, lower_take_digit(&builder, &chunk, shape->channels / core->channels));
     core->target_base = kir_plus_index(kir_at(0), elements, chunk);
     emit_clear(&builder, core, elements);
     if (!core->x.direct)
         lower_clear_elements(&builder, core->x.argument, kir_at(0),
-                             core->x.images * places_of(&core->x) * shape->channels, lanes);
+                             core->x.images * places_of(&core->x) * core->channels, lanes);
     kir_builder body;
     kir_reg step = kir_loop(&builder, kir_at(0), kir_at(images_of_chunk), core->x.images, &body);
     core->first_image = kir_plus(kir_plus_index(kir_at(0), images_of_chunk, chunk), 1, step);
-    emit_copy(&body, &core->x, core->first_image, shape->groups, lanes);
-    emit_copy(&body, &core->dy, core->first_image, shape->groups, lanes);
+    emit_copy(&body, &core->x, core->first_image, core->channels_first, core->channels / shape->groups, shape->groups,
+              lanes);
+    emit_copy(&body, &core->dy, core->first_image, core->filters_first, core->filters / shape->groups, shape->groups,
+              lanes);
     emit_products(&body, core);
     lower_launch(context, kernel, extent, buffers, value->span);
 }
@@ -316,8 +394,11 @@ bool lower_conv_weight_grad(lower_context *context, const ir_value *value) {
         return lower_winograd_weight_grad(context, value, &core.shape);
     core.group_in = core.shape.channels / core.shape.groups;
     core.group_out = core.shape.filters / core.shape.groups;
-    int64_t elements = ir_type_elements(&value->type);
-    int64_t chunks = lower_chunk_count(core.shape.n, elements * 4);
+    choose_maps(&core);
+    choose_block(&core);
+    take_places(&core);
+    int64_t elements = ir_type_elements(&value->type), chunks = chunks_of(&core, core.shape.n, elements);
+    choose_images(&core, core.shape.n / chunks);
     ir_layout map = lower_channels_last(), weight = lower_conv_weight();
     int from_x = lower_buffer_in_layout(context, x, map), from_y = lower_buffer_in_layout(context, y, map);
     int result = lower_result_buffer_in_layout(context, value, weight);

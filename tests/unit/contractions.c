@@ -19,6 +19,12 @@ static const shape shapes[] = {
     {2, 40, 24, {8, 8}, {5, 5}, {2, 2}, SAME(2), {1, 1}, 1},
     {3, 48, 80, {8, 8}, {3, 3}, {2, 2}, SAME(1), {1, 1}, 1},
     {4, 64, 160, {4, 4}, {1, 1}, {2, 2}, SAME(0), {1, 1}, 1},
+    /* weights' gradients in blocks: of one tap with all places in a row, with rows of places, with single ones; of many
+     */
+    {16, 384, 512, {5, 5}, {1, 1}, {1, 1}, SAME(0), {1, 1}, 1},
+    {18, 512, 320, {8, 10}, {1, 1}, {2, 2}, SAME(0), {1, 1}, 1},
+    {30, 192, 768, {7, 9}, {1, 1}, {2, 2}, SAME(0), {1, 1}, 1},
+    {2, 64, 192, {12, 9}, {5, 5}, {3, 2}, SAME(2), {1, 1}, 1},
     /* the window is the whole map: products of matrices, with long sums, blocks of columns and rests of all */
     {100, 96, 160, {1, 1}, {1, 1}, {1, 1}, SAME(0), {1, 1}, 1},
     {61, 24, 608, {3, 3}, {3, 3}, {1, 1}, SAME(0), {1, 1}, 1},
