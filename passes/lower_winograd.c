@@ -216,18 +216,18 @@ static void emit_group_products(kir_builder *builder, kir_index first, int64_t s
 /* ---- results --------------------------------------------------------------------------------------------------------
  */
 
-static kir_reg load_product(const kir_builder *builder, int row, int column, void *user) {
+static kir_reg load_product(const kir_builder *builder, int row, kir_index column, void *user) {
     const winograd_maps *maps = user;
-    kir_index from = maps->from;
-    from.base += (row * maps->method.points + column) * maps->product_point;
+    kir_index from = kir_plus_index(maps->from, maps->product_point, column);
+    from.base += row * maps->method.points * maps->product_point;
     return kir_load(builder, maps->products, from, maps->cpu->lanes, maps->cpu->lanes);
 }
 
-static void store_result(const kir_builder *builder, int row, int column, kir_reg value, void *user) {
+static void store_result(const kir_builder *builder, kir_index row, int column, kir_reg value, void *user) {
     const winograd_maps *maps = user;
     kir_index to = maps->to;
-    to.base += (row * maps->out[1] + column) * maps->weights.filters;
-    kir_reg in_row = maps->inside[0][row], in_column = maps->inside[1][column];
+    to.base += (row.base * maps->out[1] + column) * maps->weights.filters;
+    kir_reg in_row = maps->inside[0][row.base], in_column = maps->inside[1][column];
     kir_builder body = *builder;
     if (in_row >= 0 || in_column >= 0)
         kir_if(builder,
@@ -342,7 +342,7 @@ static void launch_together(lower_context *context, winograd_maps *maps, const w
     maps->target = add_result(memory, kernel, work);
     maps->tiles = maps->tiling.tiles;
     winograd_patches_lay(&maps->patches, maps->tiles, lanes);
-    winograd_patches_open(&maps->patches, memory, kernel, &maps->tiling, source);
+    winograd_patches_open(&maps->patches, memory, kernel, &maps->tiling, source, lanes);
     maps->patches.points = kir_scratch_add(memory, kernel, "patches", winograd_element(maps->patches.parts),
                                            winograd_patches_elements(&maps->patches));
     maps->product_point = winograd_point_stride(maps->tiles, maps->group, lanes);

@@ -13,13 +13,15 @@ typedef struct {
     kir_index from, to;
     int64_t channels_at_once; /* of turned weights, which lie the other way: squares of channels and filters */
     int turned;               /* scratch for them: [half of a pair][tap][channel][filter]; -1: none */
+    int half;                 /* scratch for half of the evaluation */
 } weight_elements;
 
-static kir_reg load_tap(const kir_builder *builder, int row, int column, void *user) {
+static kir_reg load_tap(const kir_builder *builder, int row, kir_index column, void *user) {
     const weight_elements *at = user;
-    kir_index from = at->from;
-    int tap = row * WINOGRAD_TAPS + column;
-    from.base += at->tap * (at->weights->turned ? TAPS - 1 - tap : tap);
+    kir_index tap = kir_plus_index(kir_at(row * WINOGRAD_TAPS), 1, column);
+    if (at->weights->turned)
+        tap = kir_plus_index(kir_at(TAPS - 1), -1, tap);
+    kir_index from = kir_plus_index(at->from, at->tap, tap);
     return kir_load(builder, at->source, from, at->lanes, at->lanes);
 }
 
@@ -37,18 +39,18 @@ static void emit_turned(const kir_builder *builder, weight_elements *at, int hal
     at->tap = square;
 }
 
-static kir_index place_of_point(const weight_elements *at, int row, int column) {
-    kir_index to = at->to;
-    to.base += (row * WINOGRAD_WEIGHTS + column) * at->weights->point;
+static kir_index place_of_point(const weight_elements *at, kir_index row, int column) {
+    kir_index to = kir_plus_index(at->to, WINOGRAD_WEIGHTS * at->weights->point, row);
+    to.base += column * at->weights->point;
     return to;
 }
 
-static void store_weight(const kir_builder *builder, int row, int column, kir_reg value, void *user) {
+static void store_weight(const kir_builder *builder, kir_index row, int column, kir_reg value, void *user) {
     const weight_elements *at = user;
     kir_store(builder, at->target, place_of_point(at, row, column), value, at->lanes);
 }
 
-static void store_pair(const kir_builder *builder, int row, int column, kir_reg a, kir_reg b, void *user) {
+static void store_pair(const kir_builder *builder, kir_index row, int column, kir_reg a, kir_reg b, void *user) {
     const weight_elements *at = user;
     pair_store_parts(builder, at->weights->parts, at->target, place_of_point(at, row, column), at->weights->part, a, b,
                      at->lanes);
@@ -80,9 +82,10 @@ static void emit_panel(kir_builder *builder, kir_index first, int64_t size, void
     at.to = kir_plus_index(kir_plus_index(kir_plus_index(kir_at(0), at.numbers, first), size, channel), 1, vector);
     if (weights->parts > 0) {
         other.to = at.to;
-        winograd_transform_pair(&body, weights->matrix, load_tap, (void *const[]){&at, &other}, store_pair);
+        winograd_transform_pair(&body, weights->matrix, at.half, at.lanes, load_tap, (void *const[]){&at, &other},
+                                store_pair);
     } else {
-        winograd_transform(&body, weights->matrix, load_tap, store_weight, &at);
+        winograd_transform_rows(&body, weights->matrix, at.half, at.lanes, load_tap, store_weight, &at);
     }
 }
 
@@ -113,6 +116,7 @@ int winograd_launch_weights(lower_context *context, const winograd_weights *weig
     if (weights->turned)
         work.turned =
             kir_scratch_add(memory, kernel, "turned", KIR_F32, (weights->parts > 0 ? 2 : 1) * TAPS * lanes * lanes);
+    work.half = winograd_half(memory, kernel, weights->matrix, weights->parts > 0 ? 2 : 1, lanes);
     kir_builder builder = {memory, kernel, &kernel->body, value->span};
     tile_blocks(&builder, weights->filters, weights->panel, emit_panel, &work);
     int buffers[] = {lower_buffer_in_layout(context, w, lower_conv_weight()),

@@ -45,7 +45,7 @@ static int64_t points_of(const winograd_sums *work) {
 static void open_patches(winograd_patches *patches, arena *memory, kir_kernel *kernel, const winograd_sums *work,
                          int source, const char *name) {
     winograd_patches_lay(patches, work->tiling.tiles, work->cpu->lanes);
-    winograd_patches_open(patches, memory, kernel, &work->tiling, source);
+    winograd_patches_open(patches, memory, kernel, &work->tiling, source, work->cpu->lanes);
     patches->points =
         kir_scratch_add(memory, kernel, name, winograd_element(patches->parts), winograd_patches_elements(patches));
 }
@@ -187,11 +187,11 @@ static void launch_sums(lower_context *context, winograd_sums *work, const int b
 /* ---- back to taps ---------------------------------------------------------------------------------------------------
  */
 
-static kir_reg load_sum(const kir_builder *builder, int row, int column, void *user) {
+static kir_reg load_sum(const kir_builder *builder, int row, kir_index column, void *user) {
     const winograd_sums *work = user;
     int lanes = work->cpu->lanes;
-    kir_index from = work->from;
-    from.base += (row * WINOGRAD_WEIGHTS + column) * work->sum_point;
+    kir_index from = kir_plus_index(work->from, work->sum_point, column);
+    from.base += row * WINOGRAD_WEIGHTS * work->sum_point;
     kir_reg sum = kir_load(builder, work->sums, from, lanes, lanes);
     for (int64_t chunk = 1; chunk < work->chunks; chunk++) {
         from.base += work->sum_chunk;
@@ -200,10 +200,11 @@ static kir_reg load_sum(const kir_builder *builder, int row, int column, void *u
     return sum;
 }
 
-static void store_tap(const kir_builder *builder, int row, int column, kir_reg value, void *user) {
+static void store_tap(const kir_builder *builder, kir_index row, int column, kir_reg value, void *user) {
     const winograd_sums *work = user;
-    kir_index to = work->to;
-    to.base += (row * WINOGRAD_TAPS + column) * work->shape->channels * work->shape->filters;
+    int64_t tap = work->shape->channels * work->shape->filters;
+    kir_index to = kir_plus_index(work->to, WINOGRAD_TAPS * tap, row);
+    to.base += column * tap;
     kir_store(builder, work->target, to, value, work->cpu->lanes);
 }
 
@@ -214,8 +215,7 @@ static void emit_taps(kir_builder *builder, kir_index first, int64_t size, void 
     kir_reg vector = kir_loop(builder, kir_at(0), kir_at(size), work->cpu->lanes, &body);
     work->from = kir_plus(kir_plus(kir_plus_index(kir_at(0), shape->channels, first), size, 0), 1, vector);
     work->to = kir_plus(kir_plus_index(kir_plus(kir_at(0), shape->filters, 0), 1, first), 1, vector);
-    winograd_matrix taps = winograd_transposed(&work->method.weight);
-    winograd_transform(&body, &taps, load_sum, store_tap, work);
+    winograd_transform_rows(&body, &work->taps, work->half, work->cpu->lanes, load_sum, store_tap, work);
 }
 
 /* An iteration takes a channel. */
@@ -224,6 +224,7 @@ static void launch_taps(lower_context *context, winograd_sums *work, const int b
     kir_kernel *kernel = kir_kernel_new(memory, "winograd_taps", value->span);
     work->sums = kir_argument_add(memory, kernel, "sums", KIR_F32, work->chunks * work->sum_chunk, true, false);
     work->target = kir_argument_add(memory, kernel, "dw", KIR_F32, ir_type_elements(&value->type), false, true);
+    work->half = winograd_half(memory, kernel, &work->taps, 1, work->cpu->lanes);
     kir_builder builder = {memory, kernel, &kernel->body, value->span};
     tile_blocks(&builder, work->shape->filters, work->gradients.panel, emit_taps, work);
     lower_launch(context, kernel, work->shape->channels, buffers, value->span);
@@ -243,6 +244,7 @@ static void choose_blocks(winograd_sums *work, const pass_context *pass) {
                                    : winograd_tiling_new(shape->n, shape->out, outputs,
                                                          work->method.points > WINOGRAD_WEIGHTS ? TILES / 2 : TILES);
     work->spread = winograd_transposed(&work->method.output);
+    work->taps = winograd_transposed(&work->method.weight);
     choose_patches(work);
     work->sum_point = winograd_point_stride(shape->channels, shape->filters, work->cpu->lanes);
     work->sum_chunk = WINOGRAD_WEIGHTS * WINOGRAD_WEIGHTS * work->sum_point;

@@ -33,15 +33,21 @@ winograd_method winograd_stride_2_gradient(bool odd);
 winograd_matrix winograd_transposed(const winograd_matrix *matrix);
 /* Of a point of both axes: the weights' point that belongs to it. */
 kir_index winograd_weight_point(const kir_builder *builder, const winograd_method *method, kir_reg point);
-/* matrix * x * matrix^T: element by element loaded when it is needed, and stored when it is known. */
-typedef kir_reg (*winograd_load)(const kir_builder *builder, int row, int column, void *user);
-typedef void (*winograd_store)(const kir_builder *builder, int row, int column, kir_reg value, void *user);
+/* matrix * x * matrix^T, column by column loaded and row by row stored: as straight code, whose rows and columns are
+ * numbers, the fastest and the longest. */
+typedef kir_reg (*winograd_load)(const kir_builder *builder, int row, kir_index column, void *user);
+typedef void (*winograd_store)(const kir_builder *builder, kir_index row, int column, kir_reg value, void *user);
 void winograd_transform(const kir_builder *builder, const winograd_matrix *matrix, winograd_load load,
                         winograd_store store, void *user);
-/* The same of two x at once, which are to be pairs: loaded for users[0] and users[1], stored for users[0]. */
-typedef void (*winograd_store_pair)(const kir_builder *builder, int row, int column, kir_reg a, kir_reg b, void *user);
-void winograd_transform_pair(const kir_builder *builder, const winograd_matrix *matrix, winograd_load load,
-                             void *const users[2], winograd_store_pair store);
+/* The same as loops over columns and rows, with scratch memory between. */
+int winograd_half(arena *memory, kir_kernel *kernel, const winograd_matrix *matrix, int numbers, int lanes);
+void winograd_transform_rows(const kir_builder *builder, const winograd_matrix *matrix, int half, int lanes,
+                             winograd_load load, winograd_store store, void *user);
+/* Of two x at once, which are to be pairs: loaded for users[0] and users[1], stored for users[0]. */
+typedef void (*winograd_store_pair)(const kir_builder *builder, kir_index row, int column, kir_reg a, kir_reg b,
+                                    void *user);
+void winograd_transform_pair(const kir_builder *builder, const winograd_matrix *matrix, int half, int lanes,
+                             winograd_load load, void *const users[2], winograd_store_pair store);
 
 /* How the maps are cut into tiles, and which of them an iteration takes: `images` whole maps, or `rows` rows of tiles
  * of one map. */
@@ -73,6 +79,7 @@ typedef struct {
     int64_t size[2], channels, origin[2]; /* of the map; the first tile's first element */
     bool inside;                          /* patches never leave the map */
     int padded;                           /* else scratch for one map's part, with zeros around */
+    int half;                             /* scratch, of pairs: half of the evaluation */
     int points;                           /* argument to write: F32, or I32 of pairs */
     int parts;                            /* of pairs; 0: no pairs */
     int64_t images_between;               /* those that are paired; 0: channels are */
@@ -94,7 +101,7 @@ int64_t winograd_patches_elements(const winograd_patches *patches);
 kir_element winograd_element(int parts);
 /* The kernel is to evaluate the map in argument `source`: adds the scratch memory. */
 void winograd_patches_open(winograd_patches *patches, arena *memory, kir_kernel *kernel, const winograd_tiling *tiling,
-                           int source);
+                           int source, int lanes);
 /* Emits the evaluation of a block's patches, written from tile `first` of each panel on. */
 void winograd_emit_patches(kir_builder *builder, const winograd_patches *patches, const winograd_tiling *tiling,
                            const winograd_place *place, kir_index first, int lanes);

@@ -255,18 +255,26 @@ static void emit_product(const kir_builder *builder, const winograd_matrix *matr
     }
 }
 
+/* ---- transformations ------------------------------------------------------------------------------------------------
+ */
+
 /* matrix * x */
 typedef struct {
     kir_reg at[WINOGRAD_MOST][WINOGRAD_MOST];
 } half_product;
+
+static void load_column(const kir_builder *builder, const winograd_matrix *matrix, winograd_load load, kir_index column,
+                        void *user, kir_reg *x) {
+    for (int r = 0; r < matrix->columns; r++)
+        x[r] = load(builder, r, column, user);
+}
 
 static half_product emit_half(const kir_builder *builder, const winograd_matrix *matrix, winograd_load load,
                               void *user) {
     half_product half = {{{0}}};
     for (int c = 0; c < matrix->columns; c++) {
         kir_reg column[WINOGRAD_MOST] = {0}, product[WINOGRAD_MOST];
-        for (int r = 0; r < matrix->columns; r++)
-            column[r] = load(builder, r, c, user);
+        load_column(builder, matrix, load, kir_at(c), user, column);
         emit_product(builder, matrix, column, product);
         for (int r = 0; r < matrix->rows; r++)
             half.at[r][c] = product[r];
@@ -281,19 +289,63 @@ void winograd_transform(const kir_builder *builder, const winograd_matrix *matri
         kir_reg row[WINOGRAD_MOST];
         emit_product(builder, matrix, half.at[r], row);
         for (int c = 0; c < matrix->rows; c++)
-            store(builder, r, c, row[c], user);
+            store(builder, kir_at(r), c, row[c], user);
     }
 }
 
-void winograd_transform_pair(const kir_builder *builder, const winograd_matrix *matrix, winograd_load load,
-                             void *const users[2], winograd_store_pair store) {
-    half_product first = emit_half(builder, matrix, load, users[0]);
-    half_product second = emit_half(builder, matrix, load, users[1]);
+int winograd_half(arena *memory, kir_kernel *kernel, const winograd_matrix *matrix, int numbers, int lanes) {
+    return kir_scratch_add(memory, kernel, "half", KIR_F32, (int64_t)numbers * matrix->rows * matrix->columns * lanes);
+}
+
+/* matrix * x of number `which`, a column at a time, into the scratch as [number][row][column]. */
+static void emit_half_loop(const kir_builder *builder, const winograd_matrix *matrix, int half, int which,
+                           winograd_load load, void *user) {
+    kir_builder body;
+    kir_reg number = kir_loop(builder, kir_at(0), kir_at(matrix->columns), 1, &body);
+    kir_index column = kir_plus(kir_at(0), 1, number);
+    kir_reg x[WINOGRAD_MOST] = {0}, product[WINOGRAD_MOST];
+    load_column(&body, matrix, load, column, user, x);
+    emit_product(&body, matrix, x, product);
+    int lanes = builder->kernel->registers[product[0]].lanes;
     for (int r = 0; r < matrix->rows; r++) {
-        kir_reg row[2][WINOGRAD_MOST];
-        emit_product(builder, matrix, first.at[r], row[0]);
-        emit_product(builder, matrix, second.at[r], row[1]);
-        for (int c = 0; c < matrix->rows; c++)
-            store(builder, r, c, row[0][c], row[1][c], users[0]);
+        kir_index at =
+            kir_plus_index(kir_at((int64_t)(which * matrix->rows + r) * matrix->columns * lanes), lanes, column);
+        kir_store(&body, half, at, product[r], lanes);
     }
+}
+
+/* A row of number `which`, times the transposed matrix. */
+static void emit_row(const kir_builder *builder, const winograd_matrix *matrix, int half, int which, kir_index row,
+                     int lanes, kir_reg *result) {
+    kir_reg x[WINOGRAD_MOST] = {0};
+    for (int c = 0; c < matrix->columns; c++) {
+        kir_index at = kir_plus_index(kir_at(((int64_t)which * matrix->rows * matrix->columns + c) * lanes),
+                                      (int64_t)matrix->columns * lanes, row);
+        x[c] = kir_load(builder, half, at, lanes, lanes);
+    }
+    emit_product(builder, matrix, x, result);
+}
+
+void winograd_transform_rows(const kir_builder *builder, const winograd_matrix *matrix, int half, int lanes,
+                             winograd_load load, winograd_store store, void *user) {
+    emit_half_loop(builder, matrix, half, 0, load, user);
+    kir_builder body;
+    kir_index row = kir_plus(kir_at(0), 1, kir_loop(builder, kir_at(0), kir_at(matrix->rows), 1, &body));
+    kir_reg results[WINOGRAD_MOST];
+    emit_row(&body, matrix, half, 0, row, lanes, results);
+    for (int c = 0; c < matrix->rows; c++)
+        store(&body, row, c, results[c], user);
+}
+
+void winograd_transform_pair(const kir_builder *builder, const winograd_matrix *matrix, int half, int lanes,
+                             winograd_load load, void *const users[2], winograd_store_pair store) {
+    kir_builder body;
+    kir_reg results[2][WINOGRAD_MOST];
+    for (int i = 0; i < 2; i++)
+        emit_half_loop(builder, matrix, half, i, load, users[i]);
+    kir_index row = kir_plus(kir_at(0), 1, kir_loop(builder, kir_at(0), kir_at(matrix->rows), 1, &body));
+    for (int i = 0; i < 2; i++)
+        emit_row(&body, matrix, half, i, row, lanes, results[i]);
+    for (int c = 0; c < matrix->rows; c++)
+        store(&body, row, c, results[0][c], results[1][c], users[0]);
 }

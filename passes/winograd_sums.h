@@ -10,6 +10,7 @@ typedef struct {
     int parts; /* of pairs, whose tiles count once; 0: no pairs */
     winograd_method method;
     winograd_matrix spread; /* of results to the points */
+    winograd_matrix taps;   /* of sums at the points back to taps */
     winograd_tiling tiling;
     winograd_patches maps, gradients;
     int64_t chunks, sum_point, sum_chunk; /* elements between points and chunks of the sums */
@@ -22,7 +23,7 @@ typedef struct {
     kir_index point, sum_number, sum_base, first_tile, filters_first, channels_first;
     int64_t filters, channels, tiles;
     kir_index from, to;
-    int target;
+    int target, half; /* an argument; scratch for half of the way to taps */
 } winograd_sums;
 
 /* The memory in which a kernel turns `tiles` tiles of a map in pairs. */

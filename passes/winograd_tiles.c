@@ -81,13 +81,14 @@ static int64_t padded_elements(const winograd_patches *patches, const winograd_t
 }
 
 void winograd_patches_open(winograd_patches *patches, arena *memory, kir_kernel *kernel, const winograd_tiling *tiling,
-                           int source) {
+                           int source, int lanes) {
     int64_t elements = padded_elements(patches, tiling);
     patches->source = source;
     patches->padded = -1;
     if (!patches->inside)
         patches->padded =
             kir_scratch_add(memory, kernel, "padded", KIR_F32, patches->images_between > 0 ? 2 * elements : elements);
+    patches->half = patches->parts > 0 ? winograd_half(memory, kernel, patches->matrix, 2, lanes) : -1;
 }
 
 /* One row of the padded part: of the map, or of zeros. */
@@ -119,26 +120,30 @@ typedef struct {
     kir_index from, target; /* of element 0, 0 */
 } patch_elements;
 
-static kir_reg load_element(const kir_builder *builder, int row, int column, void *user) {
+static kir_reg load_element(const kir_builder *builder, int row, kir_index column, void *user) {
     const patch_elements *at = user;
-    kir_index from = at->from;
-    from.base += row * at->row + column * at->patches->channels;
+    kir_index from = kir_plus_index(at->from, at->patches->channels, column);
+    from.base += row * at->row;
     return kir_load(builder, at->argument, from, at->lanes, at->lanes);
 }
 
-static void store_point(const kir_builder *builder, int row, int column, kir_reg value, void *user) {
-    const patch_elements *at = user;
-    kir_index target = at->target;
-    target.base += (row * at->patches->matrix->rows + column) * at->patches->point;
-    kir_store(builder, at->patches->points, target, value, at->lanes);
+static kir_index point_at(const patch_elements *at, kir_index row, int column) {
+    const winograd_patches *patches = at->patches;
+    kir_index target = kir_plus_index(at->target, patches->matrix->rows * patches->point, row);
+    target.base += column * patches->point;
+    return target;
 }
 
-static void store_pair(const kir_builder *builder, int row, int column, kir_reg a, kir_reg b, void *user) {
+static void store_point(const kir_builder *builder, kir_index row, int column, kir_reg value, void *user) {
+    const patch_elements *at = user;
+    kir_store(builder, at->patches->points, point_at(at, row, column), value, at->lanes);
+}
+
+static void store_pair(const kir_builder *builder, kir_index row, int column, kir_reg a, kir_reg b, void *user) {
     const patch_elements *at = user;
     const winograd_patches *patches = at->patches;
-    kir_index target = at->target;
-    target.base += (row * patches->matrix->rows + column) * patches->point;
-    pair_store_parts(builder, patches->parts, patches->points, target, patches->part, a, b, at->lanes);
+    pair_store_parts(builder, patches->parts, patches->points, point_at(at, row, column), patches->part, a, b,
+                     at->lanes);
 }
 
 /* The channels of one panel of one tile; `user` are its elements. */
@@ -156,7 +161,8 @@ static void emit_panel(kir_builder *builder, kir_index first, int64_t size, void
     if (patches->parts > 0) {
         patch_elements other = at;
         other.from.base += at.second;
-        winograd_transform_pair(&body, patches->matrix, load_element, (void *const[]){&at, &other}, store_pair);
+        winograd_transform_pair(&body, patches->matrix, patches->half, at.lanes, load_element,
+                                (void *const[]){&at, &other}, store_pair);
     } else {
         winograd_transform(&body, patches->matrix, load_element, store_point, &at);
     }
@@ -223,7 +229,7 @@ int winograd_launch_patches(lower_context *context, winograd_patches *patches, c
     int map = kir_argument_add(memory, kernel, "map", KIR_F32, map_elements, true, false);
     patches->points = kir_argument_add(memory, kernel, "points", element, elements, false, true);
     kir_stream(kernel, patches->points);
-    winograd_patches_open(patches, memory, kernel, tiling, map);
+    winograd_patches_open(patches, memory, kernel, tiling, map, context->pass->target.lanes);
     kir_builder builder = {memory, kernel, &kernel->body, span};
     winograd_place place = winograd_place_of(&builder, tiling, kir_plus(kir_at(0), 1, 0));
     kir_index first = kir_plus(kir_at(0), tiling->tiles, 0);
