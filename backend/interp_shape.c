@@ -186,6 +186,23 @@ void eval_reduce_max(const interp_plan *plan, const ir_value *value, double *res
     reduce(plan, value, result, -INFINITY, larger_of);
 }
 
+void eval_reduce_variation(const interp_plan *plan, const ir_value *value, double *result) {
+    const ir_type *type = &value->operands[0]->type;
+    const double *operand = interp_operand(plan, value, 0);
+    int64_t strides[IR_MAX_RANK], count = ir_type_elements(&value->type);
+    kept_strides(value, ir_ints(value, IR_ATTR_axes), ir_attr_get(value, IR_ATTR_axes)->count, strides);
+    double *means = calloc((size_t)count, sizeof *means), share = (double)count / (double)ir_type_elements(type);
+    reduce(plan, value, means, 0, sum_of);
+    for (int64_t i = 0; i < count; i++)
+        result[i] = 0;
+    interp_walk walk = interp_walk_begin(type->rank, type->dims, strides, NULL, NULL);
+    do {
+        double distance = *operand++ - means[walk.offset[0]] * share;
+        result[walk.offset[0]] += distance * distance;
+    } while (interp_walk_next(&walk));
+    free(means);
+}
+
 /* The shift by the maximum is finite, so that a sum of nothing but e^-inf is 0. */
 void eval_reduce_logsumexp(const interp_plan *plan, const ir_value *value, double *result) {
     const ir_type *type = &value->operands[0]->type;

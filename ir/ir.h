@@ -198,6 +198,8 @@ bool ir_layout_equal(const ir_layout *a, const ir_layout *b, int rank);
 int ir_long_axes(const ir_type *type, int8_t axes[IR_MAX_RANK]);
 /* Whether the shapes differ in axes of length 1 alone: a reshape from one to the other moves nothing. */
 bool ir_same_long_axes(const ir_type *a, const ir_type *b);
+/* Whether the value is a reduction that takes one element after the other: a sum, a maximum or a variation. */
+bool ir_is_fold(const ir_value *value);
 /* Element strides of each logical axis for a dense tensor of this type and layout. */
 void ir_strides(const ir_type *type, const ir_layout *layout, int64_t strides[IR_MAX_RANK]);
 

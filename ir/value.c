@@ -66,6 +66,11 @@ void ir_replace_uses(ir_function *function, ir_value *old, ir_value *replacement
                 value->operands[i] = replacement;
 }
 
+bool ir_is_fold(const ir_value *value) {
+    return value->opcode == IR_OP_reduce_sum || value->opcode == IR_OP_reduce_max ||
+           value->opcode == IR_OP_reduce_variation;
+}
+
 void ir_count_uses(ir_function *function) {
     for (ir_value *value = function->first; value; value = value->next)
         value->mark = 0;

@@ -113,6 +113,19 @@ void derive_reduce_sum(derivation *step) {
     derive_pass(step, 0, spread_back(step, step->gradient));
 }
 
+/* Twice the distance from the mean. */
+void derive_reduce_variation(derivation *step) {
+    const ir_type *type = operand_type(step, 0);
+    const ir_attr *axes = ir_attr_get(step->value, IR_ATTR_axes);
+    ir_value *x = step->value->operands[0];
+    ir_value *sum = ir_reduce(&step->builder, IR_OP_reduce_sum, x, axes->as.ints, axes->count);
+    double count = (double)ir_type_elements(type) / (double)ir_type_elements(&step->value->type);
+    ir_value *mean = derive_binary(step, IR_OP_div, sum, derive_number(step, &sum->type, count));
+    ir_value *distance = derive_binary(step, IR_OP_sub, x, spread_back(step, mean));
+    ir_value *twice = derive_binary(step, IR_OP_add, distance, distance);
+    derive_pass(step, 0, derive_binary(step, IR_OP_mul, spread_back(step, step->gradient), twice));
+}
+
 /* Each element's share of its sum; a row of nothing but -inf passes nothing on. */
 void derive_reduce_logsumexp(derivation *step) {
     ir_value *lowest = derive_number(step, &step->value->type, -3e38);

@@ -36,7 +36,7 @@ static bool is_computed_in_place(const ir_value *value) {
 /* Whether the operation can take operands that are computed in place. */
 static bool takes_in_place(const ir_value *user) {
     ir_class class_ = ir_op(user->opcode)->class_;
-    return class_ == IR_CLASS_ELEMENTWISE || user->opcode == IR_OP_reduce_sum || user->opcode == IR_OP_reduce_max ||
+    return class_ == IR_CLASS_ELEMENTWISE || ir_is_fold(user) ||
            (class_ == IR_CLASS_SHAPE && is_computed_in_place(user));
 }
 
@@ -68,10 +68,6 @@ static bool may_join(const ir_value *value, const ir_value *user) {
 
 /* ---- what values are computed from
  * ------------------------------------------------------------------------------------------------ */
-
-static bool is_reduction(const ir_value *value) {
-    return value->opcode == IR_OP_reduce_sum || value->opcode == IR_OP_reduce_max;
-}
 
 /* Operations in place of one element of the value itself, in units of an addition. */
 static int own_work(const ir_value *value) {
@@ -241,7 +237,7 @@ static void compute_in_each(fusion *work, ir_value *value, const user_groups *gr
  */
 
 static const ir_value *element_of(const ir_value *result) {
-    return is_reduction(result) ? result->operands[0] : result;
+    return ir_is_fold(result) ? result->operands[0] : result;
 }
 
 static bool same_axes(const ir_value *a, const ir_value *b) {
@@ -254,7 +250,7 @@ static bool is_of_space(const ir_value *result, const fusion_group *group) {
     const ir_value *element = element_of(result);
     return ir_same_dims(&element->type, &group->space->type) &&
            ir_layout_equal(&element->layout, &group->space->layout, element->type.rank) &&
-           (!is_reduction(result) || !group->reduction || same_axes(result, group->reduction));
+           (!ir_is_fold(result) || !group->reduction || same_axes(result, group->reduction));
 }
 
 static bool needs_sum_of_itself(const ir_value *reduction, const fusion_group *group) {
@@ -274,7 +270,7 @@ static bool may_add_result(fusion *work, const ir_value *value, const fusion_gro
     fusion_bases_join(&all, &node->bases);
     if (all.more || all.count > MAX_BASES)
         return false;
-    if (is_reduction(value) && needs_sum_of_itself(value, group))
+    if (ir_is_fold(value) && needs_sum_of_itself(value, group))
         return false;
     return !fusion_is_needed_through(work, value, group);
 }
@@ -284,7 +280,7 @@ static void add_result(fusion *work, ir_value *value, fusion_group *group) {
     fusion_group_add(work, group, value);
     group->results++;
     group->space = group->space ? group->space : element_of(value);
-    group->reduction = is_reduction(value) ? value : group->reduction;
+    group->reduction = ir_is_fold(value) ? value : group->reduction;
     fusion_bases_join(&group->bases, &node->bases);
 }
 
@@ -305,7 +301,7 @@ static bool is_slow_reduction(const ir_value *value) {
 
 /* The value is stored: by a group that reads the same memory, the nearest one, or by one of its own. */
 static void store(fusion *work, ir_value *value) {
-    bool alone = is_reduction(value) ? is_slow_reduction(value) : !moves_nothing(value);
+    bool alone = ir_is_fold(value) ? is_slow_reduction(value) : !moves_nothing(value);
     fusion_bases_add(&fusion_node_of(value)->bases, value);
     for (int i = work->group_count - 1; i >= 0 && !alone; i--)
         if (may_add_result(work, value, work->groups[i])) {
@@ -318,13 +314,13 @@ static void store(fusion *work, ir_value *value) {
 }
 
 static void place(fusion *work, ir_value *value) {
-    if (fusion_node_of(value)->group || !(is_computed_in_place(value) || is_reduction(value)))
+    if (fusion_node_of(value)->group || !(is_computed_in_place(value) || ir_is_fold(value)))
         return;
     user_groups groups = find_user_groups(work, value);
     bool again = is_free(value) || (!groups.stored && (groups.count == 1 || is_cheaper_again(value, groups.count)));
     if (!again)
         keep_readers(value, &groups);
-    if (!is_reduction(value) && groups.count)
+    if (!ir_is_fold(value) && groups.count)
         compute_in_each(work, value, &groups);
     if (!fusion_node_of(value)->group && (fusion_node_of(value)->users || !is_free(value)))
         store(work, value);

@@ -102,17 +102,13 @@ static bool lower_value(function_lowering *work, const ir_value *value) {
     }
 }
 
-static bool is_reduced(const ir_value *value) {
-    return value->opcode == IR_OP_reduce_sum || value->opcode == IR_OP_reduce_max;
-}
-
 static bool lower_unit(function_lowering *work, const lower_group *group) {
     lower_context *context = work->context;
     const ir_value *last = group->members[group->member_count - 1];
     if (last->group && lower_holds_product(group))
         return lower_scores(context, last->group);
     for (int i = 0; i < group->result_count; i++)
-        if (is_reduced(group->results[i]))
+        if (ir_is_fold(group->results[i]))
             return lower_reduction(context, group);
     return last->group ? lower_elementwise(context, group) : lower_value(work, last);
 }

@@ -3,19 +3,33 @@
  * Two forms: the innermost axis in memory is kept (vectors of results, as batch normalisation's sums over N, H, W in
  * channels-last order), or it is reduced (vectors of partial sums, joined at the end). A large reduction to few results
  * first reduces each index of its outermost axis for itself, in parallel, and then those: a fixed split, so that the
- * numbers are the same at any number of threads. Elements that something else needs are stored on the way. */
+ * numbers are the same at any number of threads. Elements that something else needs are stored on the way.
+ *
+ * A variation, the sum of squares about the mean, is found in the same pass: with e = x - s for a shift s,
+ *   sum((x - mean)^2) = sum(e^2) - sum(e)^2 / n.
+ * What rounding leaves grows with (mean - s)^2 over the variance, which is at most n as s is the mean of some elements.
+ * Parts of n elements with means m and variations v have the variation sum(v) + n * that of the means (Chan, Golub,
+ * LeVeque 1983). */
 #include "passes/lower_nest.h"
 
 #include <assert.h>
 #include <math.h>
 
-enum { SPLIT_ABOVE = 1 << 15, ENOUGH_ITERATIONS = 16, ROWS_OF_VECTORS = 4 };
+enum { SPLIT_ABOVE = 1 << 15, ENOUGH_ITERATIONS = 16, ROWS_OF_VECTORS = 4, SHIFT_SAMPLES = 8 };
 
 typedef struct {
-    const ir_value *root; /* reduce_sum, reduce_max */
-    int source;           /* buffer that stands in for the operand in the second stage, or -1 */
-    int target;           /* buffer of results */
+    const ir_value *root;           /* reduce_sum, reduce_max, reduce_variation */
+    int source;                     /* buffer that stands in for the operand in the second stage, or -1 */
+    int target;                     /* buffer of results */
+    int means_source, means_target; /* of a variation's parts; -1: none */
+    double weight;                  /* of a variation: elements that each of those summed over stands for */
 } reduced;
+
+/* What has been reduced so far. */
+typedef struct {
+    kir_reg total;          /* of a variation the sum of e^2 */
+    kir_reg shift, shifted; /* of a variation: s, and the sum of e */
+} running;
 
 typedef struct {
     const ir_type *type; /* of the operands */
@@ -31,38 +45,63 @@ typedef struct {
     int rows; /* vectors of neighbouring results at once */
 } reduction;
 
+static bool is_variation(const reduced *item) {
+    return item->root->opcode == IR_OP_reduce_variation;
+}
+
 static kir_reg combined(const kir_builder *builder, const ir_value *root, kir_reg x, kir_reg y) {
     return root->opcode == IR_OP_reduce_max ? lower_maximum(builder, x, y) : kir_op2(builder, KIR_add, x, y);
 }
 
-/* total = total combined with element */
-static void combine_into(const kir_builder *builder, const ir_value *root, kir_reg total, kir_reg element) {
-    if (root->opcode == IR_OP_reduce_max)
-        kir_assign(builder, total, lower_maximum(builder, total, element));
-    else
-        kir_into(builder, total, KIR_add, total, element, -1);
-}
-
 static double neutral(const ir_value *root) {
-    if (root->opcode == IR_OP_reduce_sum)
+    if (root->opcode != IR_OP_reduce_max)
         return 0;
     return root->type.dtype == IR_I32 ? -2147483648.0 : -INFINITY;
 }
 
 static kir_reg element_at(lower_kernel *kernel, const reduction *work, const reduced *item, const lower_coordinate *at,
                           int lanes, int count) {
-    if (item->source >= 0)
-        return lower_load_at(kernel, item->source, work->type, work->layout, at, lanes, count);
+    int source = item->means_source >= 0 ? item->means_source : item->source;
+    if (source >= 0)
+        return lower_load_at(kernel, source, work->type, work->layout, at, lanes, count);
     return lower_element_at(kernel, item->root->operands[0], at, lanes, count);
 }
 
-/* Adds the elements at `at` to the totals, and stores those that are wanted. */
+/* so_far with one element more; `within` is a part's own variation, or -1. */
+static void take_shifted(const kir_builder *builder, const reduced *item, const running *so_far, kir_reg element,
+                         kir_reg within) {
+    kir_type type = builder->kernel->registers[so_far->total];
+    kir_reg distance = kir_op2(builder, KIR_sub, element, so_far->shift), weighted = distance;
+    if (item->weight != 1)
+        weighted = kir_op2(builder, KIR_mul, distance, kir_number(builder, type, item->weight));
+    kir_into(builder, so_far->total, KIR_fma, weighted, distance, so_far->total);
+    kir_into(builder, so_far->shifted, KIR_add, so_far->shifted, distance, -1);
+    if (within >= 0)
+        kir_into(builder, so_far->total, KIR_add, so_far->total, within, -1);
+}
+
+static void take_element(const kir_builder *builder, const reduced *item, const running *so_far, kir_reg element,
+                         kir_reg within) {
+    if (is_variation(item))
+        take_shifted(builder, item, so_far, element, within);
+    else if (item->root->opcode == IR_OP_reduce_max)
+        kir_assign(builder, so_far->total, lower_maximum(builder, so_far->total, element));
+    else
+        kir_into(builder, so_far->total, KIR_add, so_far->total, element, -1);
+}
+
+/* Takes the elements at `at` into what is running, and stores those that are wanted. */
 static void take_elements(lower_kernel *kernel, const reduction *work, const lower_coordinate *at, int lanes, int count,
-                          const kir_reg *totals) {
-    kir_reg elements[LOWER_MAX_RESULTS], stored[LOWER_MAX_RESULTS];
+                          const running *so_far) {
+    kir_reg elements[LOWER_MAX_RESULTS], within[LOWER_MAX_RESULTS], stored[LOWER_MAX_RESULTS];
     lower_begin_place(kernel);
-    for (int i = 0; i < work->count; i++)
-        elements[i] = element_at(kernel, work, &work->items[i], at, lanes, count);
+    for (int i = 0; i < work->count; i++) {
+        const reduced *item = &work->items[i];
+        elements[i] = element_at(kernel, work, item, at, lanes, count);
+        within[i] = item->means_source < 0
+                        ? -1
+                        : lower_load_at(kernel, item->source, work->type, work->layout, at, lanes, count);
+    }
     for (int i = 0; i < work->stored_count; i++)
         stored[i] = lower_element_at(kernel, work->stored[i], at, lanes, count);
     for (int i = 0; i < work->stored_count; i++) {
@@ -72,23 +111,50 @@ static void take_elements(lower_kernel *kernel, const reduction *work, const low
         kir_stream(kernel->kernel, lower_argument(kernel, buffer, true));
     }
     for (int i = 0; i < work->count; i++)
-        combine_into(&kernel->builder, work->items[i].root, totals[i], elements[i]);
+        take_element(&kernel->builder, &work->items[i], &so_far[i], elements[i], within[i]);
 }
 
 static int innermost_axis(const reduction *work) {
     return work->layout->axis[work->type->rank - 1];
 }
 
+/* How many elements make a result. */
+static double elements_of_result(const reduction *work) {
+    double count = 1;
+    for (int axis = 0; axis < work->type->rank; axis++)
+        count *= work->reduced[axis] ? (double)work->type->dims[axis] : 1;
+    return count;
+}
+
+/* The result, and of a variation the mean. */
+static kir_reg finished(const kir_builder *builder, const reduction *work, const reduced *item, const running *so_far,
+                        kir_reg *mean) {
+    if (!is_variation(item))
+        return so_far->total;
+    kir_type type = builder->kernel->registers[so_far->total];
+    kir_reg off = kir_op2(builder, KIR_mul, so_far->shifted, kir_number(builder, type, 1 / elements_of_result(work)));
+    *mean = kir_op2(builder, KIR_add, so_far->shift, off);
+    kir_reg excess = kir_op2(builder, KIR_mul, off, so_far->shifted);
+    if (item->weight != 1)
+        excess = kir_op2(builder, KIR_mul, excess, kir_number(builder, type, item->weight));
+    return lower_maximum(builder, kir_op2(builder, KIR_sub, so_far->total, excess), kir_number(builder, type, 0));
+}
+
 /* Operand coordinates without the reduced axes: where the results go. */
 static void store_results(lower_kernel *kernel, const reduction *work, const lower_coordinate *at,
-                          const kir_reg *values, int count) {
+                          const running *so_far, int count) {
     lower_coordinate kept[IR_MAX_RANK];
     int rank = 0;
     for (int axis = 0; axis < work->type->rank; axis++)
         if (!work->reduced[axis])
             kept[rank++] = at[axis];
-    for (int i = 0; i < work->count; i++)
-        lower_store_at(kernel, work->items[i].target, work->target_type, work->target_layout, kept, values[i], count);
+    for (int i = 0; i < work->count; i++) {
+        const reduced *item = &work->items[i];
+        kir_reg mean = -1, result = finished(&kernel->builder, work, item, &so_far[i], &mean);
+        lower_store_at(kernel, item->target, work->target_type, work->target_layout, kept, result, count);
+        if (item->means_target >= 0)
+            lower_store_at(kernel, item->means_target, work->target_type, work->target_layout, kept, mean, count);
+    }
 }
 
 /* Loops over the reduced axes but `except`, outermost first; leaves the builder inside the innermost. */
@@ -104,12 +170,51 @@ static void open_reduced_loops(lower_kernel *kernel, const reduction *work, int 
     }
 }
 
-static void begin_totals(lower_kernel *kernel, const reduction *work, int lanes, kir_reg *totals) {
+static int longest_reduced_axis(const reduction *work) {
+    int longest = -1;
+    for (int axis = 0; axis < work->type->rank; axis++)
+        if (work->reduced[axis] && (longest < 0 || work->type->dims[axis] > work->type->dims[longest]))
+            longest = axis;
+    return longest;
+}
+
+/* The mean of a few elements, spread along one axis that is reduced, in every lane of what `lanes` lanes add up. */
+static kir_reg shift_of(lower_kernel *kernel, const reduction *work, const reduced *item, const lower_coordinate *at,
+                        int lanes, int count) {
+    const kir_builder *builder = &kernel->builder;
+    lower_coordinate place[IR_MAX_RANK];
+    for (int axis = 0; axis < work->type->rank; axis++)
+        place[axis] = work->reduced[axis] ? (lower_coordinate){kir_at(0), 0} : at[axis];
+    bool apart = work->reduced[innermost_axis(work)]; /* the lanes are of one result */
+    int longest = longest_reduced_axis(work);
+    int64_t size = longest < 0 ? 1 : work->type->dims[longest], samples = size < SHIFT_SAMPLES ? size : SHIFT_SAMPLES;
+    kir_reg sum = -1;
+    for (int64_t i = 0; i < samples; i++) {
+        if (longest >= 0)
+            place[longest].base = kir_at(i * size / samples);
+        lower_begin_place(kernel);
+        kir_reg element = element_at(kernel, work, item, place, apart ? 1 : lanes, apart ? 1 : count);
+        sum = i ? kir_op2(builder, KIR_add, sum, element) : element;
+    }
+    kir_type type = builder->kernel->registers[sum];
+    kir_reg mean = kir_op2(builder, KIR_mul, sum, kir_number(builder, type, 1 / (double)samples));
+    return apart ? kir_splat(builder, mean, lanes) : mean;
+}
+
+static void begin_running(lower_kernel *kernel, const reduction *work, const lower_coordinate *at, int lanes, int count,
+                          running *so_far) {
+    const kir_builder *builder = &kernel->builder;
     for (int i = 0; i < work->count; i++) {
-        const ir_value *root = work->items[i].root;
-        kir_type type = kir_vector_type(lower_element(root->type.dtype), lanes);
-        totals[i] = kir_register(&kernel->builder, type);
-        kir_assign(&kernel->builder, totals[i], kir_number(&kernel->builder, type, neutral(root)));
+        const reduced *item = &work->items[i];
+        kir_type type = kir_vector_type(lower_element(item->root->type.dtype), lanes);
+        so_far[i] = (running){.total = kir_register(builder, type)};
+        kir_reg start = kir_number(builder, type, neutral(item->root));
+        kir_assign(builder, so_far[i].total, start);
+        if (!is_variation(item))
+            continue;
+        so_far[i].shift = shift_of(kernel, work, item, at, lanes, count);
+        so_far[i].shifted = kir_register(builder, type);
+        kir_assign(builder, so_far[i].shifted, start);
     }
 }
 
@@ -117,21 +222,24 @@ static void begin_totals(lower_kernel *kernel, const reduction *work, int lanes,
 static void reduce_kept_vectors(lower_kernel *kernel, const reduction *work, lower_coordinate *at, kir_index first,
                                 int rows, int count) {
     int axis = innermost_axis(work);
+    running so_far[ROWS_OF_VECTORS][LOWER_MAX_RESULTS];
+    lower_coordinate vectors[ROWS_OF_VECTORS];
+    for (int r = 0; r < rows; r++) {
+        vectors[r] = (lower_coordinate){first, work->lanes > 1};
+        vectors[r].base.base += (int64_t)r * work->lanes;
+        at[axis] = vectors[r];
+        begin_running(kernel, work, at, work->lanes, count, so_far[r]);
+    }
     kir_builder outer = kernel->builder;
-    kir_reg totals[ROWS_OF_VECTORS][LOWER_MAX_RESULTS];
-    for (int r = 0; r < rows; r++)
-        begin_totals(kernel, work, work->lanes, totals[r]);
     open_reduced_loops(kernel, work, -1, at);
     for (int r = 0; r < rows; r++) {
-        at[axis] = (lower_coordinate){first, work->lanes > 1};
-        at[axis].base.base += (int64_t)r * work->lanes;
-        take_elements(kernel, work, at, work->lanes, count, totals[r]);
+        at[axis] = vectors[r];
+        take_elements(kernel, work, at, work->lanes, count, so_far[r]);
     }
     kernel->builder = outer;
     for (int r = 0; r < rows; r++) {
-        at[axis] = (lower_coordinate){first, work->lanes > 1};
-        at[axis].base.base += (int64_t)r * work->lanes;
-        store_results(kernel, work, at, totals[r], count);
+        at[axis] = vectors[r];
+        store_results(kernel, work, at, so_far[r], count);
     }
 }
 
@@ -158,12 +266,15 @@ static void reduce_kept(lower_kernel *kernel, const reduction *work, lower_coord
 }
 
 /* One result each: the lanes of its vector and what was added up one by one. */
-static void join_lanes(kir_builder *builder, const reduction *work, const kir_reg *vectors, kir_reg *totals) {
+static void join_lanes(kir_builder *builder, const reduction *work, const running *vectors, running *one_by_one) {
     for (int i = 0; i < work->count; i++) {
         const ir_value *root = work->items[i].root;
-        kir_reg joined = root->opcode == IR_OP_reduce_max ? lower_largest_lane(builder, vectors[i])
-                                                          : kir_op1(builder, KIR_sum_lanes, vectors[i]);
-        totals[i] = combined(builder, root, joined, totals[i]);
+        kir_reg joined = root->opcode == IR_OP_reduce_max ? lower_largest_lane(builder, vectors[i].total)
+                                                          : kir_op1(builder, KIR_sum_lanes, vectors[i].total);
+        one_by_one[i].total = combined(builder, root, joined, one_by_one[i].total);
+        if (is_variation(&work->items[i]))
+            one_by_one[i].shifted =
+                kir_op2(builder, KIR_add, kir_op1(builder, KIR_sum_lanes, vectors[i].shifted), one_by_one[i].shifted);
     }
 }
 
@@ -171,11 +282,11 @@ static void join_lanes(kir_builder *builder, const reduction *work, const kir_re
 static void reduce_innermost(lower_kernel *kernel, const reduction *work, lower_coordinate *at) {
     int axis = innermost_axis(work), lanes = work->lanes;
     int64_t size = work->type->dims[axis], whole = size / lanes * lanes;
-    kir_builder outer = kernel->builder;
-    kir_reg vectors[LOWER_MAX_RESULTS], totals[LOWER_MAX_RESULTS];
+    running vectors[LOWER_MAX_RESULTS], one_by_one[LOWER_MAX_RESULTS];
     if (lanes > 1)
-        begin_totals(kernel, work, lanes, vectors);
-    begin_totals(kernel, work, 1, totals);
+        begin_running(kernel, work, at, lanes, lanes, vectors);
+    begin_running(kernel, work, at, 1, 1, one_by_one);
+    kir_builder outer = kernel->builder;
     open_reduced_loops(kernel, work, axis, at);
     kir_builder inner = kernel->builder;
     if (whole > 0) {
@@ -183,7 +294,7 @@ static void reduce_innermost(lower_kernel *kernel, const reduction *work, lower_
         kir_reg index = kir_loop(&inner, kir_at(0), kir_at(whole), lanes, &body);
         at[axis] = (lower_coordinate){kir_plus(kir_at(0), 1, index), lanes > 1};
         kernel->builder = body;
-        take_elements(kernel, work, at, lanes, lanes, lanes > 1 ? vectors : totals);
+        take_elements(kernel, work, at, lanes, lanes, lanes > 1 ? vectors : one_by_one);
         kernel->builder = inner;
     }
     if (whole < size) {
@@ -191,13 +302,13 @@ static void reduce_innermost(lower_kernel *kernel, const reduction *work, lower_
         kir_reg index = kir_loop(&inner, kir_at(whole), kir_at(size), 1, &body);
         at[axis] = (lower_coordinate){kir_plus(kir_at(0), 1, index), 0};
         kernel->builder = body;
-        take_elements(kernel, work, at, 1, 1, totals);
+        take_elements(kernel, work, at, 1, 1, one_by_one);
     }
     kernel->builder = outer;
     if (lanes > 1)
-        join_lanes(&outer, work, vectors, totals);
+        join_lanes(&outer, work, vectors, one_by_one);
     at[axis] = (lower_coordinate){kir_at(0), 0};
-    store_results(kernel, work, at, totals, 1);
+    store_results(kernel, work, at, one_by_one, 1);
 }
 
 /* One launch: an iteration for each index of the kept axes, the innermost one excepted where it is kept. If that makes
@@ -271,9 +382,14 @@ static void reduce_twice(lower_context *context, const reduction *work, int spli
     }
     for (int i = 0; i < work->count; i++) {
         const ir_value *root = work->items[i].root;
-        int buffer = lower_temporary(context, "partial", lower_element(root->type.dtype), ir_type_elements(&first_type),
-                                     root->span);
+        int64_t elements = ir_type_elements(&first_type);
+        int buffer = lower_temporary(context, "partial", lower_element(root->type.dtype), elements, root->span);
         first.items[i].target = second.items[i].source = buffer;
+        if (!is_variation(&work->items[i]))
+            continue;
+        buffer = lower_temporary(context, "means", KIR_F32, elements, root->span);
+        first.items[i].means_target = second.items[i].means_source = buffer;
+        second.items[i].weight = elements_of_result(work) / (double)work->type->dims[split];
     }
     first.reduced[split] = false;
     first.target_type = &first_type;
@@ -303,7 +419,10 @@ static bool is_reduction(const ir_value *value) {
 }
 
 /* Vectors of neighbouring results that fill half of the registers. */
-static int rows_for(const kir_target *target, int count) {
+static int rows_for(const kir_target *target, const reduction *work) {
+    int count = 0;
+    for (int i = 0; i < work->count; i++)
+        count += is_variation(&work->items[i]) ? 3 : 1;
     int rows = target->vector_registers / 2 / count;
     return rows > ROWS_OF_VECTORS ? ROWS_OF_VECTORS : rows > 0 ? rows : 1;
 }
@@ -313,7 +432,7 @@ static reduction reduction_of(lower_context *context, const lower_group *group) 
     for (int i = 0; i < group->result_count; i++) {
         const ir_value *value = group->results[i];
         if (is_reduction(value))
-            work.items[work.count++] = (reduced){value, -1, lower_result_buffer(context, value)};
+            work.items[work.count++] = (reduced){value, -1, lower_result_buffer(context, value), -1, -1, 1};
         else
             work.stored[work.stored_count++] = value;
     }
@@ -326,16 +445,18 @@ static reduction reduction_of(lower_context *context, const lower_group *group) 
     const ir_attr *axes = ir_attr_get(root, IR_ATTR_axes);
     for (int i = 0; i < axes->count; i++)
         work.reduced[axes->as.ints[i]] = true;
-    work.rows = rows_for(&context->pass->target, work.count);
+    work.rows = rows_for(&context->pass->target, &work);
     return work;
 }
 
-/* A scalar still needs its one element. */
+/* A scalar still needs its one element, from whose mean it does not vary. */
 static void copy_scalar(lower_context *context, const reduction *work) {
     const ir_value *root = work->items[0].root;
     ir_type one = ir_type_make(root->type.dtype, 1, (int64_t[]){1});
     lower_kernel kernel = lower_kernel_begin(context, "copy", root);
     kir_reg element = lower_element_at(&kernel, root->operands[0], NULL, 1, 1);
+    if (is_variation(&work->items[0]))
+        element = kir_op2(&kernel.builder, KIR_sub, element, element);
     lower_coordinate first = {kir_at(0), 0};
     lower_store_at(&kernel, work->items[0].target, &one, &root->layout, &first, element, 1);
     lower_kernel_launch(&kernel, 1);

@@ -59,7 +59,7 @@ static bool is_of_one_space(const lower_group *group) {
             return false;
         if (!is_reduction(result))
             continue;
-        if (result->opcode != IR_OP_reduce_sum && result->opcode != IR_OP_reduce_max)
+        if (!ir_is_fold(result))
             return false;
         if (reduction &&
             (!same_axes(result, reduction) || !ir_layout_equal(&result->layout, &reduction->layout, result->type.rank)))

@@ -56,7 +56,7 @@ static bool is_read_narrow(const lower_context *context, const lower_units *unit
     ir_class class_ = class_of(user);
     if (class_ == IR_CLASS_ELEMENTWISE || class_ == IR_CLASS_SHAPE || class_ == IR_CLASS_REDUCTION)
         return user->group ? !lower_holds_product(&units->items[units->of[user->id]])
-                           : class_ == IR_CLASS_ELEMENTWISE || user->opcode == IR_OP_reduce_sum;
+                           : class_ == IR_CLASS_ELEMENTWISE || ir_is_fold(user);
     return class_ == IR_CLASS_WINDOW || is_convolved(context, user, operand);
 }
 

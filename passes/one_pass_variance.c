@@ -1,18 +1,15 @@
-/* one-pass-variance: sums of squared distances from the mean beside the sum that the mean is made of.
- *
- * sum((x - mean)^2) = sum((x - s)^2) - n (mean - s)^2, at least 0, for any s: so a large tensor is read once where mean
- * and variance of it are wanted, as in batch normalisation. What rounding leaves grows with n (mean - s)^2, so s is the
- * mean of one part in SAMPLES of the tensor: of so many parts none can lie so far off that this exceeds SAMPLES times
- * the sum of squares. Runs behind `factor-sums`, which knows the other form. */
+/* one-pass-variance: sums of squared distances from the mean become variations, for which a kernel reads a large tensor
+ * once where it gives the mean, too, as in batch normalisation (lower_reduction.c). Runs behind `factor-sums`, which
+ * knows the other form. */
 #include "passes/pass.h"
 
 #include <math.h>
 
-enum { SAMPLES = 32, LARGE_BYTES = 1 << 20 };
+enum { LARGE_BYTES = 1 << 20 };
 
 typedef struct {
     ir_value *x, *mean;
-    const ir_attr *axes; /* that are summed over; the first is sampled */
+    const ir_attr *axes; /* that are summed over */
     double count;        /* of elements in a sum */
 } variance;
 
@@ -62,38 +59,6 @@ static bool find(const ir_value *value, variance *found) {
            square->type.dims[found->axes->as.ints[0]] > 1 && is_mean(found->mean, found);
 }
 
-/* The mean of the first elements along the first axis that is summed over. */
-static ir_value *sampled_mean(const ir_builder *builder, const variance *of) {
-    const ir_type *type = &of->x->type;
-    int64_t start[IR_MAX_RANK] = {0}, limit[IR_MAX_RANK], stride[IR_MAX_RANK], axis = of->axes->as.ints[0];
-    for (int i = 0; i < type->rank; i++) {
-        limit[i] = type->dims[i];
-        stride[i] = 1;
-    }
-    limit[axis] = (type->dims[axis] + SAMPLES - 1) / SAMPLES;
-    ir_value *sample = ir_slice(builder, of->x, start, limit, stride);
-    ir_value *sum = ir_reduce(builder, IR_OP_reduce_sum, sample, of->axes->as.ints, of->axes->count);
-    double share = (double)type->dims[axis] / ((double)limit[axis] * of->count);
-    ir_value *factor = ir_constant(builder, &sum->type, share);
-    return ir_binary(builder, IR_OP_mul, sum, factor);
-}
-
-static ir_value *in_one_pass(const ir_builder *builder, const ir_value *value, const variance *of) {
-    const ir_value *difference = value->operands[0]->operands[0];
-    ir_value *shift = sampled_mean(builder, of);
-    ir_value *repeat = ir_broadcast(builder, shift, of->x->type.dims, of->x->type.rank,
-                                    ir_ints(difference->operands[1], IR_ATTR_axes));
-    ir_value *shifted = ir_binary(builder, IR_OP_sub, of->x, repeat);
-    ir_value *squares = ir_binary(builder, IR_OP_mul, shifted, shifted);
-    ir_value *sum = ir_reduce(builder, IR_OP_reduce_sum, squares, of->axes->as.ints, of->axes->count);
-    ir_value *off = ir_binary(builder, IR_OP_sub, of->mean, shift),
-             *off_squared = ir_binary(builder, IR_OP_mul, off, off);
-    ir_value *count = ir_constant(builder, &off->type, of->count), *least = ir_constant(builder, &off->type, 0);
-    ir_value *excess = ir_binary(builder, IR_OP_mul, off_squared, count);
-    ir_value *rest = ir_binary(builder, IR_OP_sub, sum, excess);
-    return ir_binary(builder, IR_OP_max, rest, least);
-}
-
 bool pass_one_pass_variance(pass_context *context) {
     for (int i = 0; i < context->module->function_count; i++) {
         ir_function *function = context->module->functions[i];
@@ -103,8 +68,9 @@ bool pass_one_pass_variance(pass_context *context) {
             if (!find(value, &found))
                 continue;
             ir_builder builder = {function, value, value->span};
-            ir_value *sum = in_one_pass(&builder, value, &found);
-            ir_replace_uses(function, value, sum);
+            ir_value *variation =
+                ir_reduce(&builder, IR_OP_reduce_variation, found.x, found.axes->as.ints, found.axes->count);
+            ir_replace_uses(function, value, variation);
             ir_remove(function, value);
         }
     }

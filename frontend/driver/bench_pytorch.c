@@ -128,6 +128,11 @@ static bool write_value(text_buffer *out, const ir_value *value) {
     case IR_OP_transpose: write_axes(out, value, "permute"); return true;
     case IR_OP_dot: write_dot(out, value); return true;
     case IR_OP_reduce_sum: write_axes(out, value, "sum"); return true;
+    case IR_OP_reduce_variation:
+        write_axes(out, value, "var");
+        text_append(out, " * %.17g",
+                    (double)ir_type_elements(&value->operands[0]->type) / (double)ir_type_elements(&value->type) - 1);
+        return true;
     case IR_OP_reduce_max: write_axes(out, value, "amax"); return true;
     case IR_OP_reduce_logsumexp: write_axes(out, value, "logsumexp"); return true;
     default: return false;

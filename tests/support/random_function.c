@@ -377,6 +377,11 @@ static void step_reduce(generator *this) {
             factor *= (double)x.value->type.dims[i];
         }
     ir_attr attr = ints(this, IR_ATTR_axes, axes, count);
+    if (chance(this, 20)) {
+        double bound = 4 * x.bound * x.bound * factor;
+        keep(this, make(this, IR_OP_reduce_variation, &x.value, 1, &attr, 1, NULL, bound, 0));
+        return;
+    }
     if (chance(this, 70) || !may_kink(this, &x)) {
         keep(this, make(this, IR_OP_reduce_sum, &x.value, 1, &attr, 1, NULL, x.bound * factor, x.grain));
         return;
