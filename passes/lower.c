@@ -2,6 +2,7 @@
  *
  * Groups and lone values become buffers and launches in order. States are written last of all, but for those whose new
  * value is computed straight into their memory. */
+#include "passes/channel_statistics.h"
 #include "passes/narrow_maps.h"
 #include "passes/pair_forms.h"
 
@@ -109,7 +110,7 @@ static bool lower_unit(function_lowering *work, const lower_group *group) {
         return lower_scores(context, last->group);
     for (int i = 0; i < group->result_count; i++)
         if (ir_is_fold(group->results[i]))
-            return lower_reduction(context, group);
+            return channel_statistics_join(context, group) || lower_reduction(context, group);
     return last->group ? lower_elementwise(context, group) : lower_value(work, last);
 }
 
@@ -190,6 +191,7 @@ static bool lower_function(pass_context *pass, ir_function *source) {
         return false;
     work.straight = lower_straight_find(pass->memory, source, &work.units);
     lower_pair_operands_find(&context, &work.units, &work.straight);
+    channel_statistics_find(&context, &work.units);
     lower_narrow_maps_find(&context, &work.units);
     place_straight_values(&work);
     if (!lower_units_of(&work, false))

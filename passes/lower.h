@@ -13,7 +13,8 @@ typedef struct {
     int *buffer_of;              /* by value id: index of the program buffer that holds the value, -1 before that */
     int unit;                    /* number of the unit being lowered: those that run last have the highest */
     struct pair_operands *pairs; /* pair_forms.h */
-    const bool *narrow;          /* by value id: it lies in memory as bf16 numbers (narrow_maps.h) */
+    struct channel_statistics **statistics; /* by value id: those of its channels, or NULL (channel_statistics.h) */
+    const bool *narrow;                     /* by value id: it lies in memory as bf16 numbers (narrow_maps.h) */
 } lower_context;
 
 /* The buffer that holds a value already lowered (an operand), dense in the value's own layout. */

@@ -1,6 +1,7 @@
 /* Maps convolved with taps (conv_maps.h) by products in pairs of bf16 parts. The source lies in blocks of images, so
  * that the rows of a panel are the same place of several images: taps and strides only move the whole panel, and a tap
  * that falls beside the map does so for all of it and is left out. */
+#include "passes/channel_statistics.h"
 #include "passes/conv_points.h"
 #include "passes/winograd.h"
 
@@ -18,6 +19,8 @@ typedef struct {
     kir_index taps[2][2];                      /* first and limit, of those that meet the source */
     int64_t columns;
     int sums; /* a scratch argument, through which sums reach the target; 0: they are stored there at once */
+    kir_index row_of_band;          /* at work */
+    channel_statistics *statistics; /* of the results, or NULL */
 } pair_core;
 
 /* What the best other way needs of a direct convolution's time in f32: measured of Winograd's method
@@ -144,6 +147,18 @@ static kir_index waiting_place(const kir_builder *builder, const pair_core *core
                     kir_op2(builder, KIR_rem, kir_value(builder, column), two));
 }
 
+/* Takes the sums of a column, which wait. */
+static void take_statistics(const kir_builder *builder, const pair_core *core, kir_index column) {
+    kir_reg before = kir_value(builder, kir_plus_index(core->row_of_band, 1, column));
+    statistics_rows rows = {.from = core->sums,
+                            .at = waiting_place(builder, core, column),
+                            .channel = core->columns_first,
+                            .rows = core->panel.rows,
+                            .columns = core->columns,
+                            .first = kir_op2(builder, KIR_equal, before, kir_value(builder, kir_at(0)))};
+    channel_statistics_take_rows(builder, core->statistics, &rows);
+}
+
 /* The sums of a column, while those of the column before are copied to the target. */
 static void emit_waiting(const kir_builder *builder, const pair_core *core, kir_index column) {
     int64_t rows = core->panel.rows;
@@ -162,6 +177,8 @@ static void emit_waiting(const kir_builder *builder, const pair_core *core, kir_
     panel.user = &waiting;
     pair_panel_emit(builder, &panel);
     copy_rows(builder, &waiting, kir_at(rows));
+    if (core->statistics)
+        take_statistics(builder, core, column);
 }
 
 static void emit_columns(kir_builder *builder, kir_index first, int64_t size, void *user) {
@@ -189,7 +206,8 @@ static void emit_group(kir_builder *builder, kir_index first, int64_t size, void
     int64_t rows = core->phase[0]->places / core->bands;
     kir_builder body;
     kir_reg row = kir_loop(builder, kir_at(0), kir_at(rows), 1, &body);
-    core->row = kir_plus(kir_plus_index(kir_at(0), rows, core->band), 1, row);
+    core->row_of_band = kir_plus(kir_at(0), 1, row);
+    core->row = kir_plus_index(kir_plus_index(kir_at(0), rows, core->band), 1, core->row_of_band);
     core->group_first = kir_plus_index(core->channels_first, 1, first);
     find_taps(&body, core, 0, core->row);
     tile_blocks(&body, size, core->conv->weights.panel, emit_columns, core);
@@ -234,6 +252,14 @@ static void cut_blocks(pair_core *core) {
         core->bands = more_bands(core);
 }
 
+/* Places of an iteration, of each of its channels; 0 where rows and columns have other places. */
+static int64_t places_of_part(const pair_core *core) {
+    const conv_maps *conv = core->conv;
+    bool even =
+        conv->phase_counts[0] == 1 && conv->phase_counts[1] == 1 && conv->weights.panel % core->panel.cpu->lanes == 0;
+    return even ? core->panel.rows * conv->target_size[0] / core->bands * conv->target_size[1] : 0;
+}
+
 static void launch(lower_context *context, pair_core *core, const int buffers[3], const ir_value *value) {
     arena *memory = context->memory;
     const conv_maps *conv = core->conv;
@@ -248,12 +274,17 @@ static void launch(lower_context *context, pair_core *core, const int buffers[3]
     if (panel->cpu->matrix_units || element == KIR_BF16)
         core->sums = kir_scratch_add(memory, kernel, "sums", KIR_F32, 2 * panel->rows * conv->weights.panel);
     int64_t parts = conv->target_channels / core->channels, extent = core->source.blocks * core->bands * parts;
+    core->statistics =
+        channel_statistics_open(context, value, kernel, extent / parts, core->sums ? places_of_part(core) : 0);
     kernel->flops = ir_cost(value) / (double)extent;
     kir_builder builder = {memory, kernel, &kernel->body, value->span};
     kir_index number = kir_plus(kir_at(0), 1, 0);
     core->channels_first = kir_plus_index(kir_at(0), core->channels, lower_take_digit(&builder, &number, parts));
+    kir_index part = number;
     core->band = lower_take_digit(&builder, &number, core->bands);
     core->block = number;
+    if (core->statistics)
+        channel_statistics_clear(&builder, core->statistics);
     for (int64_t v = 0; v < conv->phase_counts[0]; v++)
         for (int64_t h = 0; h < conv->phase_counts[1]; h++) {
             core->phase[0] = &conv->phases[0][v];
@@ -261,7 +292,9 @@ static void launch(lower_context *context, pair_core *core, const int buffers[3]
             if (core->phase[0]->places > 0 && core->phase[1]->places > 0)
                 tile_blocks(&builder, core->channels, group_size(core), emit_group, core);
         }
-    lower_launch(context, kernel, extent, buffers, value->span);
+    if (core->statistics)
+        channel_statistics_store(&builder, core->statistics, part, core->channels_first, core->channels);
+    channel_statistics_launch(context, core->statistics, kernel, buffers, 3, extent, value->span);
 }
 
 bool lower_conv_pairs(lower_context *context, const ir_value *value, const conv_maps *maps) {

@@ -1,6 +1,7 @@
 /* Convolutions of points in pairs, where the weights are more than a cache holds. The summed channels are cut into
  * slices: a slice of one place's rows stays in the first cache while the weights of all panels meet it, those stay in
  * the second one for all places of a run, and sums wait there for the next slice. */
+#include "passes/channel_statistics.h"
 #include "passes/conv_points.h"
 
 enum {
@@ -110,14 +111,16 @@ void lower_conv_points(lower_context *context, const conv_points *points, const 
     core.target_argument = kir_argument_add(memory, kernel, "result", context->program->buffers[buffers[2]].element,
                                             ir_type_elements(&value->type), false, true);
     kir_stream(kernel, core.target_argument);
-    core.sums = kir_scratch_add(memory, kernel, "sums", KIR_F32, run_length(&core) * panel->rows * core.columns);
+    int64_t rows = run_length(&core) * panel->rows;
+    core.sums = kir_scratch_add(memory, kernel, "sums", KIR_F32, rows * core.columns);
     int64_t places = source->size[0] * source->size[1], groups = conv->target_channels / core.columns;
     int64_t runs = places / core.run_places, blocks = source->blocks / core.run_blocks;
     kernel->flops = ir_cost(value) / (double)(groups * runs * blocks);
+    channel_statistics *statistics = channel_statistics_open(context, value, kernel, runs * blocks, rows);
     kir_builder builder = {memory, kernel, &kernel->body, value->span};
     kir_index number = kir_plus(kir_at(0), 1, 0);
     core.channels = kir_plus_index(kir_at(0), core.columns, lower_take_digit(&builder, &number, groups));
-    kir_index run = lower_take_digit(&builder, &number, runs);
+    kir_index part = number, run = lower_take_digit(&builder, &number, runs);
     core.source = kir_plus_index(kir_at(0), source->block * core.run_blocks, number);
     core.source = kir_plus_index(core.source, source->place * core.run_places, run);
     int64_t block = panel->rows * places * conv->target_channels; /* of the target */
@@ -130,5 +133,11 @@ void lower_conv_points(lower_context *context, const conv_points *points, const 
         emit_slice(&body, &core, kir_plus(kir_at(0), 1, pair), false);
     }
     emit_results(&builder, &core);
-    lower_launch(context, kernel, groups * runs * blocks, buffers, value->span);
+    if (statistics) {
+        statistics_rows sums = {core.sums, kir_at(0), core.channels, rows, core.columns, -1};
+        channel_statistics_clear(&builder, statistics);
+        channel_statistics_take_rows(&builder, statistics, &sums);
+        channel_statistics_store(&builder, statistics, part, core.channels, core.columns);
+    }
+    channel_statistics_launch(context, statistics, kernel, buffers, 3, groups * runs * blocks, value->span);
 }

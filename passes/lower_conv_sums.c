@@ -1,4 +1,5 @@
 /* Maps convolved with taps (conv_maps.h) by sums in f32: tiles of places times channels in registers. */
+#include "passes/channel_statistics.h"
 #include "passes/conv_maps.h"
 #include "passes/fetch_ahead.h"
 
@@ -16,6 +17,7 @@ typedef struct {
     int64_t group;
     kir_index columns_first, image, row, column;
     int64_t columns, tile_rows, tile_columns;
+    channel_statistics *statistics; /* of the results, or NULL */
 } conv_core;
 
 /* The second cache keeps weights of so many bytes while maps of so many pass by. */
@@ -41,6 +43,27 @@ static void fetch_rows(const kir_builder *builder, const conv_core *core, const 
         fetch_ahead_within(&ahead, fetch_steps(tap[i], core->phase[i]->count));
     fetch_ahead_within(&ahead, fetch_steps(channel, conv->group_in));
     fetch_ahead_emit(builder, &ahead);
+}
+
+static void take_statistics(const kir_builder *builder, const conv_core *core, const register_tile *tile) {
+    kir_index before = kir_plus_index(kir_plus_index(core->image, 1, core->row), 1, core->column);
+    kir_reg first = kir_op2(builder, KIR_equal, kir_value(builder, before), kir_value(builder, kir_at(0)));
+    kir_index channel = kir_plus_index(kir_at(core->group * core->conv->group_out), 1, core->columns_first);
+    for (int v = 0; v < tile->vectors; v++) {
+        statistics_vector vector = channel_statistics_begin(builder, core->statistics, channel);
+        channel_statistics_shift(builder, &vector, first, tile->sums[0][v]);
+        for (int r = 0; r < tile->rows; r++)
+            channel_statistics_take(builder, &vector, tile->sums[r][v], -1);
+        channel_statistics_end(builder, core->statistics, &vector);
+        channel.base += tile->lanes;
+    }
+}
+
+/* Places of an iteration; 0 where tiles have other places, or vectors that are not whole. */
+static int64_t places_of_iteration(const conv_core *core) {
+    const conv_maps *conv = core->conv;
+    bool even = conv->phase_counts[0] == 1 && conv->phase_counts[1] == 1 && conv->group_out % core->cpu->lanes == 0;
+    return even ? core->maps.images * conv->target_size[0] * conv->target_size[1] : 0;
 }
 
 /* sums[r, c] over taps and channels, for a tile of tile_rows x tile_columns places. */
@@ -100,6 +123,8 @@ static void emit_tile(kir_builder *builder, conv_core *core) {
             places[r * core->tile_columns + c].base +=
                 r * core->conv->out_step[0] * line + c * core->conv->out_step[1] * pixel;
         }
+    if (core->statistics)
+        take_statistics(&outer, core, &tile);
     tile_store(&outer, &tile, core->target, places);
 }
 
@@ -191,10 +216,14 @@ static void launch_core(lower_context *context, conv_core *core, const int buffe
     core->maps =
         lower_padded_maps(memory, kernel, core->source, n, conv->source_size, conv->source_channels, conv->margin);
     kernel->flops = ir_cost(value) * (double)core->maps.images / (double)n;
+    core->statistics =
+        channel_statistics_open(context, value, kernel, n / core->maps.images, places_of_iteration(core));
     kir_builder builder = {memory, kernel, &kernel->body, value->span};
     core->first_image = kir_plus(kir_at(0), core->maps.images, 0);
     core->source_base =
         lower_copy_padded(&builder, &core->maps, core->source, conv->source_size, core->first_image, core->cpu->lanes);
+    if (core->statistics)
+        channel_statistics_clear(&builder, core->statistics);
     for (int64_t v = 0; v < conv->phase_counts[0]; v++)
         for (int64_t h = 0; h < conv->phase_counts[1]; h++) {
             core->phase[0] = &conv->phases[0][v];
@@ -202,7 +231,10 @@ static void launch_core(lower_context *context, conv_core *core, const int buffe
             if (core->phase[0]->places > 0 && core->phase[1]->places > 0)
                 emit_phase(&builder, core);
         }
-    lower_launch(context, kernel, n / core->maps.images, buffers, value->span);
+    if (core->statistics)
+        channel_statistics_store(&builder, core->statistics, kir_plus(kir_at(0), 1, 0), kir_at(0),
+                                 conv->target_channels);
+    channel_statistics_launch(context, core->statistics, kernel, buffers, 3, n / core->maps.images, value->span);
 }
 
 bool lower_conv_sums(lower_context *context, const ir_value *value, const conv_maps *maps) {

@@ -106,6 +106,14 @@ kir_reg lower_to_whole(const kir_builder *builder, kir_reg x);
  * are reductions of that space along the same axes, or its elements. */
 bool lower_elementwise(lower_context *context, const lower_group *group);
 bool lower_reduction(lower_context *context, const lower_group *group);
+/* Sums and variations of which other kernels have left those of `count` parts: buffers [part][result], of the means,
+ * too; each part has so many elements a result. Emits their joining. */
+typedef struct {
+    int64_t count;
+    double elements;
+    int sums, means, variations;
+} reduction_parts;
+void lower_reduction_of_parts(lower_context *context, const lower_group *group, const reduction_parts *parts);
 bool lower_argmax(lower_context *context, const ir_value *value);
 /* The same for a value on its own. */
 bool lower_element_alone(lower_context *context, const ir_value *value);

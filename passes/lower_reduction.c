@@ -479,6 +479,24 @@ bool lower_reduction(lower_context *context, const lower_group *group) {
     return true;
 }
 
+void lower_reduction_of_parts(lower_context *context, const lower_group *group, const reduction_parts *parts) {
+    reduction work = reduction_of(context, group);
+    ir_layout layout = ir_layout_identity();
+    ir_type type = ir_type_make(IR_F32, 2, (int64_t[]){parts->count, work.target_type->dims[0]});
+    work.type = &type;
+    work.layout = &layout;
+    work.reduced[0] = true;
+    for (int axis = 1; axis < IR_MAX_RANK; axis++)
+        work.reduced[axis] = false;
+    for (int i = 0; i < work.count; i++) {
+        reduced *item = &work.items[i];
+        item->source = is_variation(item) ? parts->variations : parts->sums;
+        item->means_source = is_variation(item) ? parts->means : -1;
+        item->weight = is_variation(item) ? parts->elements : 1;
+    }
+    emit_reduction(context, &work, "reduce_combine");
+}
+
 /* ---- argmax
  * --------------------------------------------------------------------------------------------------------------------------
  */

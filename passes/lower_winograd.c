@@ -6,6 +6,7 @@
  * the caches give them: then patches, products and results have launches of their own, and an iteration of the products
  * takes all tiles at one point. So it is in f32 where there are large weights and few tiles, which would make too few
  * blocks for all processors. */
+#include "passes/channel_statistics.h"
 #include "passes/fetch_ahead.h"
 #include "passes/winograd.h"
 
@@ -42,6 +43,9 @@ typedef struct {
     int64_t group_size, columns;
     kir_reg inside[2][WINOGRAD_MOST]; /* BOOL: rows and columns of the tile lie in the result; -1 if they always do */
     kir_index from, to;
+    channel_statistics *statistics; /* of the results, or NULL */
+    statistics_vector taken;
+    kir_reg first; /* BOOL: no results of the iteration have been taken */
 } winograd_maps;
 
 bool winograd_pays(const conv_shape *shape, const kir_target *cpu) {
@@ -228,13 +232,15 @@ static void store_result(const kir_builder *builder, kir_index row, int column, 
     kir_index to = maps->to;
     to.base += (row.base * maps->out[1] + column) * maps->weights.filters;
     kir_reg in_row = maps->inside[0][row.base], in_column = maps->inside[1][column];
+    kir_reg inside = in_row < 0 ? in_column : in_column < 0 ? in_row : kir_op2(builder, KIR_and, in_row, in_column);
+    if (maps->statistics) {
+        if (row.base == 0 && column == 0)
+            channel_statistics_shift(builder, &maps->taken, maps->first, value);
+        channel_statistics_take(builder, &maps->taken, value, inside);
+    }
     kir_builder body = *builder;
-    if (in_row >= 0 || in_column >= 0)
-        kir_if(builder,
-               in_row < 0      ? in_column
-               : in_column < 0 ? in_row
-                               : kir_op2(builder, KIR_and, in_row, in_column),
-               &body, NULL);
+    if (inside >= 0)
+        kir_if(builder, inside, &body, NULL);
     kir_store(&body, maps->target, to, value, maps->cpu->lanes);
 }
 
@@ -276,7 +282,15 @@ static void emit_results(kir_builder *builder, winograd_maps *maps) {
     int64_t pixel = maps->weights.filters, line = maps->out[1] * pixel;
     maps->to = kir_plus_index(maps->to, maps->out[0] * line, map);
     maps->to = kir_plus_index(kir_plus_index(maps->to, line, place_row), pixel, place_column);
+    if (maps->statistics) {
+        maps->taken = channel_statistics_begin(&body, maps->statistics, kir_plus(maps->group_first, 1, vector));
+        kir_index before = kir_plus(kir_plus_index(kir_at(0), 1, image), 1, row);
+        maps->first =
+            kir_op2(&body, KIR_equal, kir_value(&body, kir_plus(before, 1, column)), kir_value(&body, kir_at(0)));
+    }
     winograd_transform(&body, &maps->method.output, load_product, store_result, maps);
+    if (maps->statistics)
+        channel_statistics_end(&body, maps->statistics, &maps->taken);
 }
 
 static void emit_group_results(kir_builder *builder, kir_index first, int64_t size, void *user) {
@@ -324,10 +338,33 @@ static int add_weights(arena *memory, kir_kernel *kernel, const winograd_maps *m
                             winograd_weight_elements(&maps->weights), true, false);
 }
 
+/* Results of a block, 0 if blocks differ. */
+static int64_t places_of_block(const winograd_maps *maps) {
+    const winograd_tiling *tiling = &maps->tiling;
+    int64_t rows = tiling->blocks == 1 ? maps->out[0] : tiling->rows * maps->method.outputs;
+    return maps->out[0] % rows == 0 ? tiling->images * rows * maps->out[1] : 0;
+}
+
 static int add_result(arena *memory, kir_kernel *kernel, const winograd_work *work) {
     int target = kir_argument_add(memory, kernel, "result", KIR_F32, ir_type_elements(&work->value->type), false, true);
     kir_stream(kernel, target);
     return target;
+}
+
+static void open_statistics(lower_context *context, winograd_maps *maps, const winograd_work *work,
+                            kir_kernel *kernel) {
+    maps->statistics =
+        channel_statistics_open(context, work->value, kernel, maps->tiling.extent, places_of_block(maps));
+}
+
+/* All groups of filters, and what is kept of their results. */
+static void emit_with_statistics(kir_builder *builder, winograd_maps *maps, emit_block emit) {
+    if (maps->statistics)
+        channel_statistics_clear(builder, maps->statistics);
+    tile_blocks(builder, maps->weights.filters, maps->group, emit, maps);
+    if (maps->statistics)
+        channel_statistics_store(builder, maps->statistics, kir_plus(kir_at(0), 1, 0), kir_at(0),
+                                 maps->weights.filters);
 }
 
 static double product_flops(const winograd_maps *maps, int64_t points) {
@@ -348,12 +385,14 @@ static void launch_together(lower_context *context, winograd_maps *maps, const w
     maps->product_point = winograd_point_stride(maps->tiles, maps->group, lanes);
     maps->products = kir_scratch_add(memory, kernel, "products", KIR_F32, points_of(maps) * maps->product_point);
     kernel->flops = product_flops(maps, points_of(maps));
+    open_statistics(context, maps, work, kernel);
     kir_builder builder = {memory, kernel, &kernel->body, work->value->span};
     maps->place = winograd_place_of(&builder, &maps->tiling, kir_plus(kir_at(0), 1, 0));
     maps->first_tile = kir_at(0);
     winograd_emit_patches(&builder, &maps->patches, &maps->tiling, &maps->place, kir_at(0), lanes);
-    tile_blocks(&builder, maps->weights.filters, maps->group, emit_group, maps);
-    lower_launch(context, kernel, maps->tiling.extent, work->buffers, work->value->span);
+    emit_with_statistics(&builder, maps, emit_group);
+    channel_statistics_launch(context, maps->statistics, kernel, work->buffers, 3, maps->tiling.extent,
+                              work->value->span);
 }
 
 /* The products of all tiles and filters, an iteration for each point. Returns the buffer. */
@@ -386,11 +425,13 @@ static void launch_results(lower_context *context, winograd_maps *maps, const wi
     maps->products =
         kir_argument_add(memory, kernel, "products", KIR_F32, points_of(maps) * maps->product_point, true, false);
     maps->target = add_result(memory, kernel, work);
+    open_statistics(context, maps, work, kernel);
     kir_builder builder = {memory, kernel, &kernel->body, work->value->span};
     maps->place = winograd_place_of(&builder, &maps->tiling, kir_plus(kir_at(0), 1, 0));
     maps->first_tile = kir_plus(kir_at(0), maps->tiling.tiles, 0);
-    tile_blocks(&builder, maps->weights.filters, maps->group, emit_group_results, maps);
-    lower_launch(context, kernel, maps->tiling.extent, (int[]){products, work->buffers[2]}, work->value->span);
+    emit_with_statistics(&builder, maps, emit_group_results);
+    channel_statistics_launch(context, maps->statistics, kernel, (int[]){products, work->buffers[2]}, 2,
+                              maps->tiling.extent, work->value->span);
 }
 
 static void launch_apart(lower_context *context, winograd_maps *maps, const winograd_work *work) {
