@@ -38,8 +38,8 @@ void channel_statistics_find(lower_context *context, const lower_units *units) {
         if (!map)
             continue;
         channel_statistics *statistics = arena_alloc(context->memory, sizeof *statistics);
-        *statistics = (channel_statistics){
-            .group = group, .channels = map->type.dims[1], .lanes = context->pass->target.lanes};
+        *statistics =
+            (channel_statistics){.group = group, .channels = map->type.dims[1], .lanes = context->pass->target.lanes};
         context->statistics[map->id] = statistics;
     }
 }

@@ -298,15 +298,14 @@ int winograd_half(arena *memory, kir_kernel *kernel, const winograd_matrix *matr
 }
 
 /* matrix * x of number `which`, a column at a time, into the scratch as [number][row][column]. */
-static void emit_half_loop(const kir_builder *builder, const winograd_matrix *matrix, int half, int which,
+static void emit_half_loop(const kir_builder *builder, const winograd_matrix *matrix, int half, int which, int lanes,
                            winograd_load load, void *user) {
     kir_builder body;
     kir_reg number = kir_loop(builder, kir_at(0), kir_at(matrix->columns), 1, &body);
     kir_index column = kir_plus(kir_at(0), 1, number);
-    kir_reg x[WINOGRAD_MOST] = {0}, product[WINOGRAD_MOST];
+    kir_reg x[WINOGRAD_MOST] = {0}, product[WINOGRAD_MOST] = {0};
     load_column(&body, matrix, load, column, user, x);
     emit_product(&body, matrix, x, product);
-    int lanes = builder->kernel->registers[product[0]].lanes;
     for (int r = 0; r < matrix->rows; r++) {
         kir_index at =
             kir_plus_index(kir_at((int64_t)(which * matrix->rows + r) * matrix->columns * lanes), lanes, column);
@@ -328,7 +327,7 @@ static void emit_row(const kir_builder *builder, const winograd_matrix *matrix, 
 
 void winograd_transform_rows(const kir_builder *builder, const winograd_matrix *matrix, int half, int lanes,
                              winograd_load load, winograd_store store, void *user) {
-    emit_half_loop(builder, matrix, half, 0, load, user);
+    emit_half_loop(builder, matrix, half, 0, lanes, load, user);
     kir_builder body;
     kir_index row = kir_plus(kir_at(0), 1, kir_loop(builder, kir_at(0), kir_at(matrix->rows), 1, &body));
     kir_reg results[WINOGRAD_MOST];
@@ -342,7 +341,7 @@ void winograd_transform_pair(const kir_builder *builder, const winograd_matrix *
     kir_builder body;
     kir_reg results[2][WINOGRAD_MOST];
     for (int i = 0; i < 2; i++)
-        emit_half_loop(builder, matrix, half, i, load, users[i]);
+        emit_half_loop(builder, matrix, half, i, lanes, load, users[i]);
     kir_index row = kir_plus(kir_at(0), 1, kir_loop(builder, kir_at(0), kir_at(matrix->rows), 1, &body));
     for (int i = 0; i < 2; i++)
         emit_row(&body, matrix, half, i, row, lanes, results[i]);

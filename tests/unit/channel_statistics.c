@@ -1,5 +1,5 @@
-/* Sums and variations of channels that convolutions keep while they store their maps, against the interpreter: for every
- * way to convolve, on maps whose means lie some deviations off zero. */
+/* Sums and variations of channels that convolutions keep while they store their maps, against the interpreter: for
+ * every way to convolve, on maps whose means lie some deviations off zero. */
 #include "tests/unit/contraction_case.h"
 
 #include <math.h>
