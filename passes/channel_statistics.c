@@ -1,5 +1,7 @@
 #include "passes/channel_statistics.h"
 
+#include <assert.h>
+
 enum { SHIFT, SUM, SQUARES, RUNNING };
 
 /* ---- which are wanted -----------------------------------------------------------------------------------------------
@@ -68,6 +70,8 @@ static kir_index running_at(const channel_statistics *statistics, int which, kir
 }
 
 void channel_statistics_clear(const kir_builder *builder, const channel_statistics *statistics) {
+    if (!statistics)
+        return;
     int lanes = statistics->lanes;
     kir_builder body;
     kir_reg number = kir_loop(builder, kir_at(0), kir_at(RUNNING * statistics->channels), lanes, &body);
@@ -75,10 +79,14 @@ void channel_statistics_clear(const kir_builder *builder, const channel_statisti
               kir_number(&body, kir_vector_type(KIR_F32, lanes), 0), lanes);
 }
 
+kir_reg channel_statistics_first(const kir_builder *builder, kir_index loops) {
+    return kir_op2(builder, KIR_equal, kir_value(builder, loops), kir_value(builder, kir_at(0)));
+}
+
 statistics_vector channel_statistics_begin(const kir_builder *builder, const channel_statistics *statistics,
                                            kir_index channel) {
     statistics_vector vector = {.channel = channel};
-    kir_reg *all[] = {&vector.shift, &vector.sum, &vector.squares};
+    kir_reg *all[] = {&vector.so_far.shift, &vector.so_far.sum, &vector.so_far.squares};
     int lanes = statistics->lanes;
     for (int i = 0; i < RUNNING; i++) {
         *all[i] = kir_register(builder, kir_vector_type(KIR_F32, lanes));
@@ -93,23 +101,22 @@ void channel_statistics_shift(const kir_builder *builder, const statistics_vecto
     kir_builder body = *builder;
     if (first >= 0)
         kir_if(builder, first, &body, NULL);
-    kir_assign(&body, vector->shift, value);
+    kir_assign(&body, vector->so_far.shift, value);
 }
 
 void channel_statistics_take(const kir_builder *builder, const statistics_vector *vector, kir_reg value,
                              kir_reg inside) {
     kir_type type = builder->kernel->registers[value];
-    kir_reg distance = kir_op2(builder, KIR_sub, value, vector->shift);
+    kir_reg distance = kir_op2(builder, KIR_sub, value, vector->so_far.shift);
     if (inside >= 0)
         distance = kir_op3(builder, KIR_select, kir_splat(builder, inside, type.lanes), distance,
                            kir_number(builder, type, 0));
-    kir_into(builder, vector->sum, KIR_add, vector->sum, distance, -1);
-    kir_into(builder, vector->squares, KIR_fma, distance, distance, vector->squares);
+    variation_take(builder, &vector->so_far, distance, 1);
 }
 
 void channel_statistics_end(const kir_builder *builder, const channel_statistics *statistics,
                             const statistics_vector *vector) {
-    const kir_reg all[] = {vector->shift, vector->sum, vector->squares};
+    const kir_reg all[] = {vector->so_far.shift, vector->so_far.sum, vector->so_far.squares};
     for (int i = 0; i < RUNNING; i++)
         kir_store(builder, statistics->running, running_at(statistics, i, vector->channel), all[i], statistics->lanes);
 }
@@ -128,22 +135,21 @@ void channel_statistics_take_rows(const kir_builder *builder, const channel_stat
     channel_statistics_end(&vectors, statistics, &vector);
 }
 
-/* As lower_reduction.c does it. */
 void channel_statistics_store(const kir_builder *builder, const channel_statistics *statistics, kir_index part,
                               kir_index first, int64_t channels) {
+    if (!statistics)
+        return;
     int lanes = statistics->lanes;
-    kir_type type = kir_vector_type(KIR_F32, lanes);
     kir_builder body;
     kir_index channel = kir_plus(first, 1, kir_loop(builder, kir_at(0), kir_at(channels), lanes, &body));
     kir_index at = kir_plus_index(channel, statistics->channels, part);
     statistics_vector vector = channel_statistics_begin(&body, statistics, channel);
     double elements = statistics->parts.elements;
-    kir_reg off = kir_op2(&body, KIR_mul, vector.sum, kir_number(&body, type, 1 / elements));
-    kir_reg mean = kir_op2(&body, KIR_add, vector.shift, off);
-    kir_reg rest = kir_op2(&body, KIR_sub, vector.squares, kir_op2(&body, KIR_mul, off, vector.sum));
-    kir_store(&body, statistics->sums, at, kir_op2(&body, KIR_mul, mean, kir_number(&body, type, elements)), lanes);
+    kir_reg mean, variation = variation_finish(&body, &vector.so_far, elements, 1, &mean);
+    kir_reg count = kir_number(&body, kir_vector_type(KIR_F32, lanes), elements);
+    kir_store(&body, statistics->sums, at, kir_op2(&body, KIR_mul, mean, count), lanes);
     kir_store(&body, statistics->means, at, mean, lanes);
-    kir_store(&body, statistics->variations, at, lower_maximum(&body, rest, kir_number(&body, type, 0)), lanes);
+    kir_store(&body, statistics->variations, at, variation, lanes);
 }
 
 /* ---- launches -------------------------------------------------------------------------------------------------------
@@ -151,8 +157,9 @@ void channel_statistics_store(const kir_builder *builder, const channel_statisti
 
 void channel_statistics_launch(lower_context *context, channel_statistics *statistics, kir_kernel *kernel,
                                const int *buffers, int count, int64_t extent, source_span span) {
-    enum { MOST = 8 };
+    enum { MOST = 8, OWN = 3 };
     int all[MOST];
+    assert(count + OWN <= MOST);
     for (int i = 0; i < count; i++)
         all[i] = buffers[i];
     if (statistics) {

@@ -6,6 +6,7 @@
 #define PASSES_CHANNEL_STATISTICS_H
 
 #include "passes/lower_units.h"
+#include "passes/variation.h"
 
 typedef struct channel_statistics {
     const lower_group *group; /* of the sum and the variation, or of one of them */
@@ -24,7 +25,7 @@ void channel_statistics_find(lower_context *context, const lower_units *units);
  * elements are 0: the parts differ. Adds the kernel's last arguments. */
 channel_statistics *channel_statistics_open(lower_context *context, const ir_value *value, kir_kernel *kernel,
                                             int64_t parts, int64_t elements);
-/* Emits, at the start of an iteration, that nothing has been taken. */
+/* Emits, at the start of an iteration, that nothing has been taken. Does nothing without statistics, as the next. */
 void channel_statistics_clear(const kir_builder *builder, const channel_statistics *statistics);
 /* Emits, at the end of one, that so many channels of the part are stored. */
 void channel_statistics_store(const kir_builder *builder, const channel_statistics *statistics, kir_index part,
@@ -33,9 +34,11 @@ void channel_statistics_store(const kir_builder *builder, const channel_statisti
 /* A vector of channels while places are taken. */
 typedef struct {
     kir_index channel; /* the first */
-    kir_reg shift, sum, squares;
+    running_variation so_far;
 } statistics_vector;
 
+/* A BOOL: the iteration has taken no place yet, being at 0 of all its loops, whose indices `loops` is the sum of. */
+kir_reg channel_statistics_first(const kir_builder *builder, kir_index loops);
 statistics_vector channel_statistics_begin(const kir_builder *builder, const channel_statistics *statistics,
                                            kir_index channel);
 /* The value is the first of the iteration where `first`, a BOOL or -1 for always, holds. */

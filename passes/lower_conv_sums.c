@@ -46,8 +46,8 @@ static void fetch_rows(const kir_builder *builder, const conv_core *core, const 
 }
 
 static void take_statistics(const kir_builder *builder, const conv_core *core, const register_tile *tile) {
-    kir_index before = kir_plus_index(kir_plus_index(core->image, 1, core->row), 1, core->column);
-    kir_reg first = kir_op2(builder, KIR_equal, kir_value(builder, before), kir_value(builder, kir_at(0)));
+    kir_reg first =
+        channel_statistics_first(builder, kir_plus_index(kir_plus_index(core->image, 1, core->row), 1, core->column));
     kir_index channel = kir_plus_index(kir_at(core->group * core->conv->group_out), 1, core->columns_first);
     for (int v = 0; v < tile->vectors; v++) {
         statistics_vector vector = channel_statistics_begin(builder, core->statistics, channel);
@@ -222,8 +222,7 @@ static void launch_core(lower_context *context, conv_core *core, const int buffe
     core->first_image = kir_plus(kir_at(0), core->maps.images, 0);
     core->source_base =
         lower_copy_padded(&builder, &core->maps, core->source, conv->source_size, core->first_image, core->cpu->lanes);
-    if (core->statistics)
-        channel_statistics_clear(&builder, core->statistics);
+    channel_statistics_clear(&builder, core->statistics);
     for (int64_t v = 0; v < conv->phase_counts[0]; v++)
         for (int64_t h = 0; h < conv->phase_counts[1]; h++) {
             core->phase[0] = &conv->phases[0][v];
@@ -231,9 +230,7 @@ static void launch_core(lower_context *context, conv_core *core, const int buffe
             if (core->phase[0]->places > 0 && core->phase[1]->places > 0)
                 emit_phase(&builder, core);
         }
-    if (core->statistics)
-        channel_statistics_store(&builder, core->statistics, kir_plus(kir_at(0), 1, 0), kir_at(0),
-                                 conv->target_channels);
+    channel_statistics_store(&builder, core->statistics, kir_plus(kir_at(0), 1, 0), kir_at(0), conv->target_channels);
     channel_statistics_launch(context, core->statistics, kernel, buffers, 3, n / core->maps.images, value->span);
 }
 

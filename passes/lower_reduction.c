@@ -3,14 +3,9 @@
  * Two forms: the innermost axis in memory is kept (vectors of results, as batch normalisation's sums over N, H, W in
  * channels-last order), or it is reduced (vectors of partial sums, joined at the end). A large reduction to few results
  * first reduces each index of its outermost axis for itself, in parallel, and then those: a fixed split, so that the
- * numbers are the same at any number of threads. Elements that something else needs are stored on the way.
- *
- * A variation, the sum of squares about the mean, is found in the same pass: with e = x - s for a shift s,
- *   sum((x - mean)^2) = sum(e^2) - sum(e)^2 / n.
- * What rounding leaves grows with (mean - s)^2 over the variance, which is at most n as s is the mean of some elements.
- * Parts of n elements with means m and variations v have the variation sum(v) + n * that of the means (Chan, Golub,
- * LeVeque 1983). */
+ * numbers are the same at any number of threads. Elements that something else needs are stored on the way. */
 #include "passes/lower_nest.h"
+#include "passes/variation.h"
 
 #include <assert.h>
 #include <math.h>
@@ -27,8 +22,8 @@ typedef struct {
 
 /* What has been reduced so far. */
 typedef struct {
-    kir_reg total;          /* of a variation the sum of e^2 */
-    kir_reg shift, shifted; /* of a variation: s, and the sum of e */
+    kir_reg total;           /* of sums and maxima */
+    running_variation about; /* of variations */
 } running;
 
 typedef struct {
@@ -49,12 +44,8 @@ static bool is_variation(const reduced *item) {
     return item->root->opcode == IR_OP_reduce_variation;
 }
 
-static kir_reg combined(const kir_builder *builder, const ir_value *root, kir_reg x, kir_reg y) {
-    return root->opcode == IR_OP_reduce_max ? lower_maximum(builder, x, y) : kir_op2(builder, KIR_add, x, y);
-}
-
 static double neutral(const ir_value *root) {
-    if (root->opcode != IR_OP_reduce_max)
+    if (root->opcode == IR_OP_reduce_sum)
         return 0;
     return root->type.dtype == IR_I32 ? -2147483648.0 : -INFINITY;
 }
@@ -68,26 +59,18 @@ static kir_reg element_at(lower_kernel *kernel, const reduction *work, const red
 }
 
 /* so_far with one element more; `within` is a part's own variation, or -1. */
-static void take_shifted(const kir_builder *builder, const reduced *item, const running *so_far, kir_reg element,
-                         kir_reg within) {
-    kir_type type = builder->kernel->registers[so_far->total];
-    kir_reg distance = kir_op2(builder, KIR_sub, element, so_far->shift), weighted = distance;
-    if (item->weight != 1)
-        weighted = kir_op2(builder, KIR_mul, distance, kir_number(builder, type, item->weight));
-    kir_into(builder, so_far->total, KIR_fma, weighted, distance, so_far->total);
-    kir_into(builder, so_far->shifted, KIR_add, so_far->shifted, distance, -1);
-    if (within >= 0)
-        kir_into(builder, so_far->total, KIR_add, so_far->total, within, -1);
-}
-
 static void take_element(const kir_builder *builder, const reduced *item, const running *so_far, kir_reg element,
                          kir_reg within) {
-    if (is_variation(item))
-        take_shifted(builder, item, so_far, element, within);
-    else if (item->root->opcode == IR_OP_reduce_max)
+    if (is_variation(item)) {
+        const running_variation *about = &so_far->about;
+        variation_take(builder, about, kir_op2(builder, KIR_sub, element, about->shift), item->weight);
+        if (within >= 0)
+            kir_into(builder, about->squares, KIR_add, about->squares, within, -1);
+    } else if (item->root->opcode == IR_OP_reduce_max) {
         kir_assign(builder, so_far->total, lower_maximum(builder, so_far->total, element));
-    else
+    } else {
         kir_into(builder, so_far->total, KIR_add, so_far->total, element, -1);
+    }
 }
 
 /* Takes the elements at `at` into what is running, and stores those that are wanted. */
@@ -126,20 +109,6 @@ static double elements_of_result(const reduction *work) {
     return count;
 }
 
-/* The result, and of a variation the mean. */
-static kir_reg finished(const kir_builder *builder, const reduction *work, const reduced *item, const running *so_far,
-                        kir_reg *mean) {
-    if (!is_variation(item))
-        return so_far->total;
-    kir_type type = builder->kernel->registers[so_far->total];
-    kir_reg off = kir_op2(builder, KIR_mul, so_far->shifted, kir_number(builder, type, 1 / elements_of_result(work)));
-    *mean = kir_op2(builder, KIR_add, so_far->shift, off);
-    kir_reg excess = kir_op2(builder, KIR_mul, off, so_far->shifted);
-    if (item->weight != 1)
-        excess = kir_op2(builder, KIR_mul, excess, kir_number(builder, type, item->weight));
-    return lower_maximum(builder, kir_op2(builder, KIR_sub, so_far->total, excess), kir_number(builder, type, 0));
-}
-
 /* Operand coordinates without the reduced axes: where the results go. */
 static void store_results(lower_kernel *kernel, const reduction *work, const lower_coordinate *at,
                           const running *so_far, int count) {
@@ -150,7 +119,10 @@ static void store_results(lower_kernel *kernel, const reduction *work, const low
             kept[rank++] = at[axis];
     for (int i = 0; i < work->count; i++) {
         const reduced *item = &work->items[i];
-        kir_reg mean = -1, result = finished(&kernel->builder, work, item, &so_far[i], &mean);
+        kir_reg mean = -1, result = so_far[i].total;
+        if (is_variation(item))
+            result =
+                variation_finish(&kernel->builder, &so_far[i].about, elements_of_result(work), item->weight, &mean);
         lower_store_at(kernel, item->target, work->target_type, work->target_layout, kept, result, count);
         if (item->means_target >= 0)
             lower_store_at(kernel, item->means_target, work->target_type, work->target_layout, kept, mean, count);
@@ -201,20 +173,24 @@ static kir_reg shift_of(lower_kernel *kernel, const reduction *work, const reduc
     return apart ? kir_splat(builder, mean, lanes) : mean;
 }
 
+static kir_reg new_register(const kir_builder *builder, kir_type type, double start) {
+    kir_reg result = kir_register(builder, type);
+    kir_assign(builder, result, kir_number(builder, type, start));
+    return result;
+}
+
 static void begin_running(lower_kernel *kernel, const reduction *work, const lower_coordinate *at, int lanes, int count,
                           running *so_far) {
     const kir_builder *builder = &kernel->builder;
     for (int i = 0; i < work->count; i++) {
         const reduced *item = &work->items[i];
         kir_type type = kir_vector_type(lower_element(item->root->type.dtype), lanes);
-        so_far[i] = (running){.total = kir_register(builder, type)};
-        kir_reg start = kir_number(builder, type, neutral(item->root));
-        kir_assign(builder, so_far[i].total, start);
-        if (!is_variation(item))
-            continue;
-        so_far[i].shift = shift_of(kernel, work, item, at, lanes, count);
-        so_far[i].shifted = kir_register(builder, type);
-        kir_assign(builder, so_far[i].shifted, start);
+        if (is_variation(item))
+            so_far[i].about = (running_variation){.shift = shift_of(kernel, work, item, at, lanes, count),
+                                                  .sum = new_register(builder, type, 0),
+                                                  .squares = new_register(builder, type, 0)};
+        else
+            so_far[i].total = new_register(builder, type, neutral(item->root));
     }
 }
 
@@ -265,16 +241,24 @@ static void reduce_kept(lower_kernel *kernel, const reduction *work, lower_coord
     }
 }
 
+static kir_reg added_lanes(const kir_builder *builder, kir_reg vector, kir_reg one_by_one) {
+    return kir_op2(builder, KIR_add, kir_op1(builder, KIR_sum_lanes, vector), one_by_one);
+}
+
 /* One result each: the lanes of its vector and what was added up one by one. */
-static void join_lanes(kir_builder *builder, const reduction *work, const running *vectors, running *one_by_one) {
+static void join_lanes(const kir_builder *builder, const reduction *work, const running *vectors, running *one_by_one) {
     for (int i = 0; i < work->count; i++) {
-        const ir_value *root = work->items[i].root;
-        kir_reg joined = root->opcode == IR_OP_reduce_max ? lower_largest_lane(builder, vectors[i].total)
-                                                          : kir_op1(builder, KIR_sum_lanes, vectors[i].total);
-        one_by_one[i].total = combined(builder, root, joined, one_by_one[i].total);
-        if (is_variation(&work->items[i]))
-            one_by_one[i].shifted =
-                kir_op2(builder, KIR_add, kir_op1(builder, KIR_sum_lanes, vectors[i].shifted), one_by_one[i].shifted);
+        const running *vector = &vectors[i];
+        running *single = &one_by_one[i];
+        if (is_variation(&work->items[i])) {
+            single->about.sum = added_lanes(builder, vector->about.sum, single->about.sum);
+            single->about.squares = added_lanes(builder, vector->about.squares, single->about.squares);
+        } else if (work->items[i].root->opcode == IR_OP_reduce_max) {
+            kir_reg largest = lower_largest_lane(builder, vector->total);
+            single->total = lower_maximum(builder, largest, single->total);
+        } else {
+            single->total = added_lanes(builder, vector->total, single->total);
+        }
     }
 }
 
@@ -471,7 +455,7 @@ bool lower_reduction(lower_context *context, const lower_group *group) {
     if (!contiguous_results(&work))
         work.lanes = 1;
     int split = split_axis(&work);
-    const char *name = work.items[0].root->opcode == IR_OP_reduce_sum ? "reduce_sum" : "reduce_max";
+    const char *name = ir_op(work.items[0].root->opcode)->name;
     if (split >= 0)
         reduce_twice(context, &work, split);
     else

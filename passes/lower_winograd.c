@@ -285,8 +285,7 @@ static void emit_results(kir_builder *builder, winograd_maps *maps) {
     if (maps->statistics) {
         maps->taken = channel_statistics_begin(&body, maps->statistics, kir_plus(maps->group_first, 1, vector));
         kir_index before = kir_plus(kir_plus_index(kir_at(0), 1, image), 1, row);
-        maps->first =
-            kir_op2(&body, KIR_equal, kir_value(&body, kir_plus(before, 1, column)), kir_value(&body, kir_at(0)));
+        maps->first = channel_statistics_first(&body, kir_plus(before, 1, column));
     }
     winograd_transform(&body, &maps->method.output, load_product, store_result, maps);
     if (maps->statistics)
@@ -359,12 +358,9 @@ static void open_statistics(lower_context *context, winograd_maps *maps, const w
 
 /* All groups of filters, and what is kept of their results. */
 static void emit_with_statistics(kir_builder *builder, winograd_maps *maps, emit_block emit) {
-    if (maps->statistics)
-        channel_statistics_clear(builder, maps->statistics);
+    channel_statistics_clear(builder, maps->statistics);
     tile_blocks(builder, maps->weights.filters, maps->group, emit, maps);
-    if (maps->statistics)
-        channel_statistics_store(builder, maps->statistics, kir_plus(kir_at(0), 1, 0), kir_at(0),
-                                 maps->weights.filters);
+    channel_statistics_store(builder, maps->statistics, kir_plus(kir_at(0), 1, 0), kir_at(0), maps->weights.filters);
 }
 
 static double product_flops(const winograd_maps *maps, int64_t points) {

@@ -39,7 +39,7 @@ typedef kir_reg (*winograd_load)(const kir_builder *builder, int row, kir_index 
 typedef void (*winograd_store)(const kir_builder *builder, kir_index row, int column, kir_reg value, void *user);
 void winograd_transform(const kir_builder *builder, const winograd_matrix *matrix, winograd_load load,
                         winograd_store store, void *user);
-/* The same as loops over columns and rows, with scratch memory between. */
+/* The same as loops over columns and rows: `half` is scratch memory for what stands between, of so many x. */
 int winograd_half(arena *memory, kir_kernel *kernel, const winograd_matrix *matrix, int numbers, int lanes);
 void winograd_transform_rows(const kir_builder *builder, const winograd_matrix *matrix, int half, int lanes,
                              winograd_load load, winograd_store store, void *user);
