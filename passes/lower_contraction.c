@@ -3,7 +3,7 @@
 
 #include <assert.h>
 
-enum { SCRATCH_BYTES = 512 << 10, ENOUGH_ITERATIONS = 16 };
+enum { SCRATCH_BYTES = 512 << 10 };
 
 bool lower_contraction(lower_context *context, const ir_value *value) {
     switch (value->opcode) {

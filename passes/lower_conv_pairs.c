@@ -5,8 +5,6 @@
 #include "passes/conv_points.h"
 #include "passes/winograd.h"
 
-enum { ENOUGH_ITERATIONS = 16 };
-
 typedef struct {
     const conv_maps *conv;
     pair_maps source;
@@ -149,13 +147,12 @@ static kir_index waiting_place(const kir_builder *builder, const pair_core *core
 
 /* Takes the sums of a column, which wait. */
 static void take_statistics(const kir_builder *builder, const pair_core *core, kir_index column) {
-    kir_reg before = kir_value(builder, kir_plus_index(core->row_of_band, 1, column));
     statistics_rows rows = {.from = core->sums,
                             .at = waiting_place(builder, core, column),
                             .channel = core->columns_first,
                             .rows = core->panel.rows,
                             .columns = core->columns,
-                            .first = kir_op2(builder, KIR_equal, before, kir_value(builder, kir_at(0)))};
+                            .first = channel_statistics_first(builder, kir_plus_index(core->row_of_band, 1, column))};
     channel_statistics_take_rows(builder, core->statistics, &rows);
 }
 
@@ -283,8 +280,7 @@ static void launch(lower_context *context, pair_core *core, const int buffers[3]
     kir_index part = number;
     core->band = lower_take_digit(&builder, &number, core->bands);
     core->block = number;
-    if (core->statistics)
-        channel_statistics_clear(&builder, core->statistics);
+    channel_statistics_clear(&builder, core->statistics);
     for (int64_t v = 0; v < conv->phase_counts[0]; v++)
         for (int64_t h = 0; h < conv->phase_counts[1]; h++) {
             core->phase[0] = &conv->phases[0][v];
@@ -292,8 +288,7 @@ static void launch(lower_context *context, pair_core *core, const int buffers[3]
             if (core->phase[0]->places > 0 && core->phase[1]->places > 0)
                 tile_blocks(&builder, core->channels, group_size(core), emit_group, core);
         }
-    if (core->statistics)
-        channel_statistics_store(&builder, core->statistics, part, core->channels_first, core->channels);
+    channel_statistics_store(&builder, core->statistics, part, core->channels_first, core->channels);
     channel_statistics_launch(context, core->statistics, kernel, buffers, 3, extent, value->span);
 }
 

@@ -4,7 +4,7 @@
 #include "passes/conv_maps.h"
 #include "passes/winograd.h"
 
-enum { SUMS_BYTES = 512 << 10, SCRATCH_BYTES = 512 << 10, FOLDED = 64, ENOUGH_ITERATIONS = 16 };
+enum { SUMS_BYTES = 512 << 10, SCRATCH_BYTES = 512 << 10, FOLDED = 64 };
 
 /* A few images of a map as [panel of channels][image][row][column][channel of the panel], with a margin of zeros:
  * places next to each other lie next to each other however many channels there are. */
@@ -285,11 +285,11 @@ static int64_t blocks_of(const weight_core *core) {
     return core->shape.channels / core->channels * (core->shape.filters / core->filters);
 }
 
-/* Of so many images or places. */
-static int64_t chunks_of(const weight_core *core, int64_t count, int64_t elements) {
+/* Of the maps, for sums of so many elements. */
+static int64_t chunks_of(const weight_core *core, int64_t elements) {
     int64_t wanted = (ENOUGH_ITERATIONS + blocks_of(core) - 1) / blocks_of(core);
-    int64_t limit = lower_chunk_count(count, 4 * elements);
-    return lower_divisor_below(count, wanted < limit ? wanted : limit);
+    int64_t limit = lower_chunk_count(core->shape.n, 4 * elements);
+    return lower_divisor_below(core->shape.n, wanted < limit ? wanted : limit);
 }
 
 /* One tap without margins reads single places: only those are copied, and as far as they lie evenly they count as maps,
@@ -369,7 +369,7 @@ static void launch_weights(lower_context *context, weight_core *core, const int 
         kir_plus_index(kir_at(0), core->channels, lower_take_digit(&builder, &chunk, shape->channels / core->channels));
     core->target_base = kir_plus_index(kir_at(0), elements, chunk);
     emit_clear(&builder, core, elements);
-    if (!core->x.direct)
+    if (places_of(&core->x) > core->x.size[0] * core->x.size[1])
         lower_clear_elements(&builder, core->x.argument, kir_at(0),
                              core->x.images * places_of(&core->x) * core->channels, lanes);
     kir_builder body;
@@ -397,7 +397,7 @@ bool lower_conv_weight_grad(lower_context *context, const ir_value *value) {
     choose_maps(&core);
     choose_block(&core);
     take_places(&core);
-    int64_t elements = ir_type_elements(&value->type), chunks = chunks_of(&core, core.shape.n, elements);
+    int64_t elements = ir_type_elements(&value->type), chunks = chunks_of(&core, elements);
     choose_images(&core, core.shape.n / chunks);
     ir_layout map = lower_channels_last(), weight = lower_conv_weight();
     int from_x = lower_buffer_in_layout(context, x, map), from_y = lower_buffer_in_layout(context, y, map);

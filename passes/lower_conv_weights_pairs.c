@@ -4,7 +4,7 @@
 #include "passes/pair_forms.h"
 
 /* Of a step's maps, which stay in the second cache while all taps and filters meet them. */
-enum { STEP_BYTES = 512 << 10, ENOUGH_ITERATIONS = 16 };
+enum { STEP_BYTES = 512 << 10 };
 
 typedef struct {
     const conv_shape *shape;
