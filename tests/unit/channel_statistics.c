@@ -52,12 +52,6 @@ static void append_statistics(text_buffer *text, const shape *at) {
     text_append(text, "  output @r, %%2\n  output @sums, %%3\n  output @variations, %%4\n}\n");
 }
 
-static bool runs_here(const kir_target *runs) {
-    kir_target host = backend_target_host();
-    return runs->lanes <= host.lanes && runs->matrix_units <= host.matrix_units &&
-           runs->pair_products <= host.pair_products;
-}
-
 static bool keeps_statistics(const kir_program *program) {
     for (int k = 0; k < program->kernel_count; k++)
         for (int a = 0; a < program->kernels[k]->argument_count; a++)
@@ -85,7 +79,7 @@ static void check_way(const map_case *of, const text_buffer *text, const tensor_
                       const way *how, int number) {
     kir_target target, runs;
     assert_true(kir_target_named(how->target, &target) && kir_target_named(how->runs, &runs));
-    if (!runs_here(&runs))
+    if (!target_runs_here(&runs))
         return;
     char what[80];
     snprintf(what, sizeof what, "map %d: %s by %s", number, how->target, how->runs);

@@ -68,12 +68,6 @@ static const way ways[] = {
 };
 enum { WAYS = sizeof ways / sizeof *ways };
 
-static bool runs_here(const way *how, const kir_target *runs) {
-    kir_target host = backend_target_host();
-    return how->compile != llvm_compile || (runs->lanes <= host.lanes && runs->matrix_units <= host.matrix_units &&
-                                            runs->pair_products <= host.pair_products);
-}
-
 static bool has_pairs(const kir_program *program, const char *function) {
     for (int f = 0; f < program->function_count; f++)
         for (int l = 0; strcmp(program->functions[f].name, function) == 0 && l < program->functions[f].launch_count;
@@ -113,7 +107,7 @@ typedef struct {
 static int check_way(const expectation *of, const way *how, int parts) {
     kir_target target, runs;
     assert_true(kir_target_named(how->target, &target) && kir_target_named(how->runs, &runs));
-    if (!runs_here(how, &runs))
+    if (how->compile == llvm_compile && !target_runs_here(&runs))
         return -1;
     ir_case *this = ir_case_parse(of->name, of->text);
     this->streamed_bytes = parts == STREAMED_PARTS ? 1 : 0;

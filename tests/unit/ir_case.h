@@ -122,6 +122,13 @@ static inline void ir_case_pass(ir_case *this, const char *name, const char *pas
     ir_case_no_errors(this, name);
 }
 
+/* Whether this processor runs the back end's code for the target. */
+static inline bool target_runs_here(const kir_target *target) {
+    kir_target host = backend_target_host();
+    return target->lanes <= host.lanes && target->matrix_units <= host.matrix_units &&
+           target->pair_products <= host.pair_products;
+}
+
 /* ---- the interpreter ----------------------------------------------------------------------------------------------
  */
 

@@ -711,28 +711,25 @@ static void every_way(void **state) {
     case_each_way(run_all);
 }
 
-static void large_results_are_streamed(void **state) {
-    (void)state;
-    kernel_case *this = streams_build(16);
+/* The case becomes code with that text for the target; frees it. */
+static void check_assembly(kernel_case *this, const char *name, const char *wanted) {
     kir_target target;
     text_buffer assembly = {0};
-    assert_true(kir_target_named("avx512", &target));
+    assert_true(kir_target_named(name, &target));
     assert_true(llvm_emit(&this->program, &target, LLVM_ASSEMBLY, &assembly, &this->diags));
-    assert_non_null(strstr(assembly.data, "vmovntps"));
+    assert_non_null(strstr(assembly.data, wanted));
     text_free(&assembly);
     case_free(this);
 }
 
+static void large_results_are_streamed(void **state) {
+    (void)state;
+    check_assembly(streams_build(16), "avx512", "vmovntps");
+}
+
 static void fetching_ahead_reaches_the_code(void **state) {
     (void)state;
-    kernel_case *this = reduction_build(8);
-    kir_target target;
-    text_buffer assembly = {0};
-    assert_true(kir_target_named("avx2", &target));
-    assert_true(llvm_emit(&this->program, &target, LLVM_ASSEMBLY, &assembly, &this->diags));
-    assert_non_null(strstr(assembly.data, "prefetcht1"));
-    text_free(&assembly);
-    case_free(this);
+    check_assembly(reduction_build(8), "avx2", "prefetcht1");
 }
 
 static void vectors_are_refused_in_scalar_code(void **state) {
