@@ -119,10 +119,10 @@ static void store_results(lower_kernel *kernel, const reduction *work, const low
             kept[rank++] = at[axis];
     for (int i = 0; i < work->count; i++) {
         const reduced *item = &work->items[i];
-        kir_reg mean = -1, result = so_far[i].total;
-        if (is_variation(item))
-            result =
-                variation_finish(&kernel->builder, &so_far[i].about, elements_of_result(work), item->weight, &mean);
+        kir_reg mean = -1;
+        kir_reg result = is_variation(item) ? variation_finish(&kernel->builder, &so_far[i].about,
+                                                               elements_of_result(work), item->weight, &mean)
+                                            : so_far[i].total;
         lower_store_at(kernel, item->target, work->target_type, work->target_layout, kept, result, count);
         if (item->means_target >= 0)
             lower_store_at(kernel, item->means_target, work->target_type, work->target_layout, kept, mean, count);
