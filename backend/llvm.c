@@ -15,12 +15,12 @@
  * with vectorisers, inliners and repetitions, takes fifteen times as long for the same code. */
 static const char pipeline[] =
     "function(sroa,early-cse<memssa>,simplifycfg,instcombine<no-verify-fixpoint>,loop-mssa(loop-rotate,licm),"
-    "simplifycfg,instcombine<no-verify-fixpoint>,loop(loop-deletion,loop-unroll-full),sroa,gvn,dse,"
-    "loop-mssa(licm),instcombine<no-verify-fixpoint>,simplifycfg)";
+    "loop(loop-deletion,loop-unroll-full),sroa,gvn,loop-mssa(licm),instcombine<no-verify-fixpoint>,simplifycfg)";
 
 /* Reducing the strength of loops' addresses takes a sixth of code generation or more; steps are no faster for it
- * (docs/performance.md). */
-static const char *const switches[] = {"cslc", "-disable-lsr"};
+ * (docs/performance.md). Nor do kernels' loops need trying out, iteration by iteration, to see what unrolling them
+ * would fold: those that pay are short. */
+static const char *const switches[] = {"cslc", "-disable-lsr", "-unroll-max-iteration-count-to-analyze=0"};
 
 static const struct {
     const char *cpu, *features;
@@ -38,7 +38,9 @@ static int machine_number(const kir_target *target) {
 
 void llvm_append_machine(const kir_target *target, text_buffer *key) {
     int which = machine_number(target);
-    text_append(key, "%s %s\n%s\n%s\n", machines[which].cpu, machines[which].features, pipeline, switches[1]);
+    text_append(key, "%s %s\n%s\n", machines[which].cpu, machines[which].features, pipeline);
+    for (size_t i = 1; i < sizeof switches / sizeof *switches; i++)
+        text_append(key, "%s\n", switches[i]);
 }
 
 /* ---- LLVM itself ------------------------------------------------------------------------------------------------ */

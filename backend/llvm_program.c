@@ -1,11 +1,8 @@
-/* Functions of a program in LLVM: their launches in order, the manifest and the table that the runtime starts from. */
+/* Functions of a program in LLVM: tables of their launches in order, the manifest and what the runtime starts from. */
 #include "backend/llvm.h"
 
 #include <stdio.h>
 #include <string.h>
-
-/* struct rt_frame { char *state, *arena; rt_pool *pool; } and the tables of runtime/program.h */
-enum { FRAME_STATE = 0, FRAME_ARENA = 1 };
 
 LLVMTypeRef llvm_kernel_type(const llvm_unit *unit) {
     LLVMTypeRef parameters[] = {unit->pointer, unit->pointer, unit->i64, unit->i64};
@@ -33,30 +30,8 @@ static LLVMValueRef declare_function(const llvm_unit *unit, const char *name, LL
                     : LLVMAddFunction(unit->module, name, LLVMFunctionType(result, parameters, (unsigned)count, false));
 }
 
-static LLVMValueRef declare_launch(const llvm_unit *unit) {
-    LLVMTypeRef parameters[] = {unit->pointer, unit->pointer, unit->pointer, unit->i64, unit->i64};
-    return declare_function(unit, "rt_launch", unit->none, parameters, 5);
-}
-
-static LLVMValueRef declare_launch_parts(const llvm_unit *unit) {
-    LLVMTypeRef parameters[] = {unit->pointer, unit->pointer, unit->pointer, unit->i64, unit->pointer, unit->i64};
-    return declare_function(unit, "rt_launch_parts", unit->none, parameters, 6);
-}
-
-/* ---- functions ------------------------------------------------------------------------------------------------------
+/* ---- launches -------------------------------------------------------------------------------------------------------
  */
-
-typedef struct {
-    llvm_unit *unit;
-    LLVMValueRef frame, state, arena, arguments, launch;
-} function_writer;
-
-static LLVMValueRef frame_pointer(const function_writer *write, int field) {
-    LLVMBuilderRef builder = write->unit->builder;
-    LLVMValueRef index = llvm_i64(write->unit, field);
-    LLVMValueRef place = LLVMBuildGEP2(builder, write->unit->pointer, write->frame, &index, 1, "");
-    return LLVMBuildLoad2(builder, write->unit->pointer, place, field == FRAME_STATE ? "state" : "arena");
-}
 
 static LLVMValueRef constant_table(const llvm_unit *unit, LLVMValueRef value, const char *name) {
     LLVMValueRef global = LLVMAddGlobal(unit->module, LLVMTypeOf(value), name);
@@ -66,89 +41,65 @@ static LLVMValueRef constant_table(const llvm_unit *unit, LLVMValueRef value, co
     return global;
 }
 
-/* The places of the launch's buffers, part after part, into `arguments`. */
-static void write_arguments(const function_writer *write, const kir_launch *launch) {
-    llvm_unit *unit = write->unit;
-    LLVMBuilderRef builder = unit->builder;
-    for (int i = 0; i < kir_launch_buffers(unit->program, launch); i++) {
-        const kir_buffer *buffer = &unit->program->buffers[launch->buffers[i]];
-        LLVMValueRef offset = llvm_i64(unit, buffer->offset + (launch->byte_offsets ? launch->byte_offsets[i] : 0));
-        LLVMValueRef base = buffer->region == KIR_STATE ? write->state : write->arena, which = llvm_i64(unit, i);
-        LLVMValueRef place = LLVMBuildGEP2(builder, unit->pointer, write->arguments, &which, 1, "");
-        LLVMBuildStore(builder, LLVMBuildGEP2(builder, unit->i8, base, &offset, 1, ""), place);
-    }
+/* Kernels by their numbers. */
+static LLVMValueRef kernel_table(const llvm_unit *unit) {
+    const kir_program *program = unit->program;
+    LLVMValueRef *kernels = arena_alloc(unit->memory, (size_t)(program->kernel_count + 1) * sizeof *kernels);
+    for (int i = 0; i < program->kernel_count; i++)
+        kernels[i] = kernel_entry(unit, program->kernels[i]);
+    LLVMValueRef array = LLVMConstArray2(unit->pointer, kernels, (unsigned)program->kernel_count);
+    return constant_table(unit, array, "kernels");
 }
 
-/* The number of iterations up to the end of each part. */
-static LLVMValueRef part_ends(const llvm_unit *unit, const kir_launch *launch) {
-    LLVMValueRef *ends = arena_alloc(unit->program->memory, (size_t)launch->part_count * sizeof *ends);
+static int launch_parts(const kir_launch *launch) {
+    return launch->part_count > 1 ? launch->part_count : 1;
+}
+
+static int64_t launch_number_count(const kir_program *program, const kir_launch *launch) {
+    int parts = launch_parts(launch);
+    return 5 + (parts > 1 ? parts : 0) + kir_launch_buffers(program, launch);
+}
+
+/* The launch as rt_launch_list says it, from `next` on; returns what follows. */
+static LLVMValueRef *put_launch(const llvm_unit *unit, const kir_launch *launch, LLVMValueRef *next) {
+    const kir_program *program = unit->program;
+    int parts = launch_parts(launch);
+    *next++ = llvm_i64(unit, launch->kernel);
+    *next++ = llvm_i64(unit, kir_buffer_arguments(program->kernels[launch->kernel]));
+    *next++ = llvm_i64(unit, parts);
+    *next++ = llvm_i64(unit, launch->extent);
+    *next++ = llvm_i64(unit, launch->rounds);
     int64_t end = 0;
-    for (int part = 0; part < launch->part_count; part++)
-        ends[part] = llvm_i64(unit, end += launch->part_extents[part]);
-    return constant_table(unit, LLVMConstArray2(unit->i64, ends, (unsigned)launch->part_count), "ends");
-}
-
-static void write_launch(const function_writer *write, const kir_launch *launch) {
-    llvm_unit *unit = write->unit;
-    const kir_kernel *kernel = unit->program->kernels[launch->kernel];
-    write_arguments(write, launch);
-    if (launch->part_count > 1) {
-        LLVMValueRef operands[] = {write->frame,
-                                   kernel_entry(unit, kernel),
-                                   write->arguments,
-                                   llvm_i64(unit, kir_buffer_arguments(kernel)),
-                                   part_ends(unit, launch),
-                                   llvm_i64(unit, launch->part_count)};
-        LLVMValueRef callee = declare_launch_parts(unit);
-        LLVMBuildCall2(unit->builder, LLVMGlobalGetValueType(callee), callee, operands, 6, "");
-        return;
+    for (int part = 0; parts > 1 && part < parts; part++)
+        *next++ = llvm_i64(unit, end += launch->part_extents[part]);
+    for (int i = 0; i < kir_launch_buffers(program, launch); i++) {
+        const kir_buffer *buffer = &program->buffers[launch->buffers[i]];
+        int64_t offset = buffer->offset + (launch->byte_offsets ? launch->byte_offsets[i] : 0);
+        *next++ = llvm_i64(unit, 2 * offset + (buffer->region != KIR_STATE));
     }
-    LLVMValueRef operands[] = {write->frame, kernel_entry(unit, kernel), write->arguments,
-                               llvm_i64(unit, launch->extent), llvm_i64(unit, launch->rounds)};
-    LLVMBuildCall2(unit->builder, LLVMGlobalGetValueType(write->launch), write->launch, operands, 5, "");
+    return next;
 }
 
-static int most_arguments(const kir_program *program, const kir_function *function) {
-    int most = 1;
+static LLVMValueRef launch_numbers(const llvm_unit *unit, const kir_function *function) {
+    int64_t count = 0;
+    for (int i = 0; i < function->launch_count; i++)
+        count += launch_number_count(unit->program, &function->launches[i]);
+    LLVMValueRef *numbers = arena_alloc(unit->memory, (size_t)(count + 1) * sizeof *numbers), *next = numbers;
+    for (int i = 0; i < function->launch_count; i++)
+        next = put_launch(unit, &function->launches[i], next);
+    return constant_table(unit, LLVMConstArray2(unit->i64, numbers, (uint64_t)count), "launches");
+}
+
+/* A function as an rt_launch_list: as calls, run once a step, its launches would be a third of all code. */
+static LLVMValueRef launch_list(const llvm_unit *unit, const kir_function *function, LLVMValueRef kernels) {
+    int64_t most_places = 0;
     for (int i = 0; i < function->launch_count; i++) {
-        int count = kir_launch_buffers(program, &function->launches[i]);
-        most = count > most ? count : most;
+        int places = kir_launch_buffers(unit->program, &function->launches[i]);
+        most_places = places > most_places ? places : most_places;
     }
-    return most;
-}
-
-/* Launches are thousands of stores and calls in a row, run once a step: optimising them costs more than it gains. */
-static void leave_unoptimized(const llvm_unit *unit, LLVMValueRef function) {
-    static const char *const names[] = {"optnone", "noinline"};
-    for (int i = 0; i < 2; i++) {
-        unsigned kind = LLVMGetEnumAttributeKindForName(names[i], strlen(names[i]));
-        LLVMAddAttributeAtIndex(function, (LLVMAttributeIndex)LLVMAttributeFunctionIndex,
-                                LLVMCreateEnumAttribute(unit->context, kind, 0));
-    }
-}
-
-static LLVMValueRef write_function(llvm_unit *unit, const kir_function *function) {
-    char name[300];
-    snprintf(name, sizeof name, "csl_%s", function->name);
-    LLVMTypeRef parameters[] = {unit->pointer, unit->pointer};
-    LLVMValueRef value = LLVMAddFunction(unit->module, name, LLVMFunctionType(unit->none, parameters, 2, false));
-    LLVMSetLinkage(value, LLVMInternalLinkage);
-    leave_unoptimized(unit, value);
-    source_span start = function->launch_count ? function->launches[0].span : (source_span){0};
-    LLVMMetadataRef scope = llvm_debug_function(unit, value, name, start);
-    LLVMPositionBuilderAtEnd(unit->builder, LLVMAppendBasicBlockInContext(unit->context, value, "entry"));
-    llvm_debug_place(unit, scope, start);
-    function_writer write = {.unit = unit, .frame = LLVMGetParam(value, 0), .launch = declare_launch(unit)};
-    write.state = frame_pointer(&write, FRAME_STATE);
-    write.arena = frame_pointer(&write, FRAME_ARENA);
-    LLVMTypeRef places = LLVMArrayType2(unit->pointer, (unsigned)most_arguments(unit->program, function));
-    write.arguments = LLVMBuildAlloca(unit->builder, places, "arguments");
-    for (int i = 0; i < function->launch_count; i++) {
-        llvm_debug_place(unit, scope, function->launches[i].span);
-        write_launch(&write, &function->launches[i]);
-    }
-    LLVMBuildRetVoid(unit->builder);
-    return value;
+    LLVMValueRef parts[] = {kernels, launch_numbers(unit, function), llvm_i64(unit, function->launch_count),
+                            llvm_i64(unit, most_places)};
+    return constant_table(unit, LLVMConstStructInContext(unit->context, parts, 4, false), function->name);
 }
 
 /* ---- tables ---------------------------------------------------------------------------------------------------------
@@ -162,10 +113,11 @@ static LLVMValueRef entry_table(llvm_unit *unit) {
     const kir_program *program = unit->program;
     LLVMTypeRef fields[] = {unit->pointer, unit->pointer, unit->pointer};
     LLVMTypeRef entry = LLVMStructTypeInContext(unit->context, fields, 3, false);
+    LLVMValueRef kernels = kernel_table(unit), run = declare_function(unit, "rt_run_launches", unit->none, fields, 2);
     LLVMValueRef *entries = arena_alloc(unit->memory, (size_t)program->function_count * sizeof *entries);
     for (int i = 0; i < program->function_count; i++) {
-        LLVMValueRef parts[] = {constant_text(unit, program->functions[i].name, "name"),
-                                write_function(unit, &program->functions[i]), LLVMConstNull(unit->pointer)};
+        LLVMValueRef parts[] = {constant_text(unit, program->functions[i].name, "name"), run,
+                                launch_list(unit, &program->functions[i], kernels)};
         entries[i] = LLVMConstStructInContext(unit->context, parts, 3, false);
     }
     return constant_table(unit, LLVMConstArray2(entry, entries, (unsigned)program->function_count), "entries");

@@ -65,3 +65,27 @@ void rt_launch_parts(const rt_frame *frame, rt_kernel kernel, void *const *args,
     if (frame->profile)
         rt_profile_launched(frame->profile, start);
 }
+
+/* ---- launches as data ------------------------------------------------------------------------------------------- */
+
+static void *pointer_to(const rt_frame *frame, int64_t place) {
+    return (place & 1 ? frame->arena : frame->state) + (place >> 1);
+}
+
+void rt_run_launches(const rt_frame *frame, void *list) {
+    const rt_launch_list *self = list;
+    void *arguments[self->most_places + 1];
+    const int64_t *next = self->numbers;
+    for (int64_t i = 0; i < self->launch_count; i++) {
+        rt_kernel kernel = self->kernels[*next++];
+        int64_t part_arguments = *next++, part_count = *next++, extent = *next++, rounds = *next++;
+        const int64_t *ends = next;
+        next += part_count > 1 ? part_count : 0;
+        for (int64_t place = 0; place < part_arguments * part_count; place++)
+            arguments[place] = pointer_to(frame, *next++);
+        if (part_count > 1)
+            rt_launch_parts(frame, kernel, arguments, part_arguments, ends, part_count);
+        else
+            rt_launch(frame, kernel, arguments, extent, rounds);
+    }
+}

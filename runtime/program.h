@@ -34,6 +34,19 @@ void rt_launch(const rt_frame *frame, rt_kernel kernel, void *const *args, int64
 void rt_launch_parts(const rt_frame *frame, rt_kernel kernel, void *const *args, int64_t arg_count, const int64_t *ends,
                      int64_t part_count);
 
+/* The launches of a function as data, for compilers that would rather not write thousands of calls in a row. Of each
+ * launch in turn `numbers` has: the kernel's number, arguments of a part, parts, extent, rounds; where there are
+ * several parts the iterations up to the end of each, as rt_launch_parts takes them; and the places of its buffers,
+ * part after part: twice the bytes from the start of their region, and one more in the arena. */
+typedef struct {
+    const rt_kernel *kernels;
+    const int64_t *numbers;
+    int64_t launch_count, most_places; /* of any launch */
+} rt_launch_list;
+
+/* An rt_function: makes the launches of `list`, an rt_launch_list, in their order. */
+void rt_run_launches(const rt_frame *frame, void *list);
+
 /* Row blocks `begin` to `end` of result[rows, columns] = left[rows, inner] right[inner, columns], `block` rows each, by
  * OpenBLAS on the calling thread; row-major, a transposed operand is stored the other way round. Called by kernels. */
 void rt_product(const float *left, const float *right, float *result, int64_t begin, int64_t end, int64_t rows,
@@ -45,7 +58,7 @@ typedef void (*rt_function)(const rt_frame *frame, void *context);
 typedef struct {
     const char *name;
     rt_function run;
-    void *context; /* NULL in compiled programs; the interpreter keeps its function here */
+    void *context; /* an rt_launch_list of rt_run_launches; the interpreter's function; else NULL */
 } rt_entry;
 
 /* The one symbol of an emitted object file: `const rt_program csl_program`. */

@@ -140,9 +140,10 @@ static double shortest_run(driver_session *work, kir_kernel *kernel, int64_t ext
     double best = 0;
     if (code && pool && rt_pool_reserve(pool, 64) == 0) {
         rt_frame frame = {.arena = (char *)memory, .pool = pool};
+        const rt_entry *entry = &backend_program(code)->entries[0];
         for (int i = 0; i < RUNS; i++) {
             double start = rt_seconds();
-            backend_program(code)->entries[0].run(&frame, NULL);
+            entry->run(&frame, entry->context);
             double seconds = rt_seconds() - start;
             best = best == 0 ? seconds : fmin(best, seconds);
         }

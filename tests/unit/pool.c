@@ -169,6 +169,31 @@ static void test_launch_in_parts(void **state) {
     }
 }
 
+/* Three launches from numbers: rounds that count on, parts, and one over both regions. */
+static void test_launch_list(void **unused) {
+    (void)unused;
+    float state[8] = {1, 2, 3, 4, 5, 6, 7, 8}, arena[16] = {0};
+#define STATE(index) (2 * 4 * (index))
+#define ARENA(index) (2 * 4 * (index) + 1)
+    /* clang-format off */
+    static const int64_t numbers[] = {
+        0, 2, 1, 3, 2, STATE(0), ARENA(0),                              /* arena[0..5] = 2 state[0..5] */
+        0, 2, 2, 0, 1, 1, 3, STATE(6), ARENA(6), ARENA(0), ARENA(8),    /* arena[6] = 2 state[6], arena[8..9] = … */
+        0, 2, 1, 1, 1, ARENA(9), STATE(7),                              /* state[7] = 2 arena[9] */
+    };
+    /* clang-format on */
+    rt_pool *pool = rt_pool_create(2);
+    assert_int_equal(rt_pool_reserve(pool, 64), 0);
+    rt_frame frame = {.state = (char *)state, .arena = (char *)arena, .pool = pool};
+    rt_launch_list list = {(const rt_kernel[]){scale_kernel}, numbers, 3, 4};
+    rt_run_launches(&frame, &list);
+    static const float expected[16] = {2, 4, 6, 8, 10, 12, 14, 0, 4, 8};
+    for (int i = 0; i < 16; i++)
+        assert_true(arena[i] == expected[i]);
+    assert_true(state[7] == 16.0f && state[6] == 7.0f);
+    rt_pool_destroy(pool);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_iteration_once),
@@ -177,6 +202,7 @@ int main(void) {
         cmocka_unit_test(test_scratch),
         cmocka_unit_test(test_launch),
         cmocka_unit_test(test_launch_in_parts),
+        cmocka_unit_test(test_launch_list),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
