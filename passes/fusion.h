@@ -26,11 +26,14 @@ typedef struct {
     const ir_value *reduction; /* one of its reductions, or NULL */
     bool closed;               /* takes no further results */
     fusion_bases bases;        /* of all results, and the results themselves */
+    int last, first_exit;      /* positions: of its last member, of the first user of a member that is none itself */
+    bool crosses;              /* that user stands before the last member */
     int visit;
 } fusion_group;
 
 /* Kept in value->scratch. */
 typedef struct {
+    int position; /* of the function's values; a copy's is that of its original */
     fusion_use *users;
     int user_count;
     fusion_group *group; /* that computes it, or NULL: it is no part of any kernel of this pass */
@@ -47,6 +50,8 @@ typedef struct {
     ir_function *function;
     fusion_group **groups;
     int group_count, group_capacity;
+    fusion_group **crossing; /* groups through which a way leads back to where it has passed */
+    int crossing_count, crossing_capacity;
     int visits;
 } fusion;
 
