@@ -2,8 +2,8 @@
 
 #include <assert.h>
 
-fetch_loop fetch_steps(kir_reg at, int64_t count) {
-    return (fetch_loop){kir_plus(kir_at(0), 1, at), 1, count};
+fetch_loop fetch_steps(kir_reg at, int64_t unit, int64_t count) {
+    return (fetch_loop){kir_plus(kir_at(0), 1, at), unit, count / unit};
 }
 
 void fetch_ahead_within(fetch_ahead *ahead, fetch_loop loop) {

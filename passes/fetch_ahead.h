@@ -21,8 +21,8 @@ typedef struct {
     int loop_count;
 } fetch_ahead;
 
-/* The loop in which a register goes through 0 to count. */
-fetch_loop fetch_steps(kir_reg at, int64_t count);
+/* The loop in which a register goes through 0 to count, so many at a time. */
+fetch_loop fetch_steps(kir_reg at, int64_t unit, int64_t count);
 /* Adds the next loop inwards. */
 void fetch_ahead_within(fetch_ahead *ahead, fetch_loop loop);
 /* Emits, in the innermost loop, the fetching of the line that is its part. */

@@ -30,7 +30,7 @@ static bool rows_come_first(const conv_core *core) {
 }
 
 /* In the loop over channels of a tile: fetches its part of the rows that come next. */
-static void fetch_rows(const kir_builder *builder, const conv_core *core, const kir_reg tap[2], kir_reg channel) {
+static void fetch_rows(const kir_builder *builder, const conv_core *core, const kir_reg tap[2], fetch_loop channels) {
     const conv_maps *conv = core->conv;
     int64_t row = core->maps.row, panels = (conv->group_out + core->panel - 1) / core->panel;
     int64_t columns = (core->phase[1]->places + core->tile_columns - 1) / core->tile_columns;
@@ -40,8 +40,8 @@ static void fetch_rows(const kir_builder *builder, const conv_core *core, const 
     fetch_ahead_within(&ahead, (fetch_loop){core->columns_first, core->panel, panels});
     fetch_ahead_within(&ahead, (fetch_loop){core->column, core->tile_columns, columns});
     for (int i = 0; i < 2; i++)
-        fetch_ahead_within(&ahead, fetch_steps(tap[i], core->phase[i]->count));
-    fetch_ahead_within(&ahead, fetch_steps(channel, conv->group_in));
+        fetch_ahead_within(&ahead, fetch_steps(tap[i], 1, core->phase[i]->count));
+    fetch_ahead_within(&ahead, channels);
     fetch_ahead_emit(builder, &ahead);
 }
 
@@ -80,7 +80,10 @@ static void emit_tile(kir_builder *builder, conv_core *core) {
             body = inner;
         }
         kir_builder inner;
-        channel = kir_loop(&body, kir_at(0), kir_at(core->conv->group_in), 1, &inner);
+        int64_t round = tile_steps(&tile, core->conv->group_in);
+        channel = kir_loop(&body, kir_at(0), kir_at(core->conv->group_in), round, &inner);
+        tile_operands operands = {
+            .left = core->maps.argument, .right = core->weights, .left_step = 1, .right_step = core->columns};
         kir_index base = kir_plus_index(core->source_base, core->maps.image, core->image);
         base.base += core->group * core->conv->group_in;
         base = kir_plus(base, 1, channel);
@@ -91,23 +94,22 @@ static void emit_tile(kir_builder *builder, conv_core *core) {
             base = kir_plus(base, strides[i] * core->phase[i]->offset_step, tap[i]);
             base.base += strides[i] * (core->phase[i]->offset + core->maps.margin[2 * i]);
         }
-        kir_index rows[TILE_MAX_ROWS];
         for (int64_t r = 0; r < core->tile_rows; r++)
             for (int64_t c = 0; c < core->tile_columns; c++) {
-                rows[r * core->tile_columns + c] = base;
-                rows[r * core->tile_columns + c].base +=
+                operands.rows[r * core->tile_columns + c] = base;
+                operands.rows[r * core->tile_columns + c].base +=
                     r * strides[0] * core->conv->in_steps[0] + c * strides[1] * core->conv->in_steps[1];
             }
         kir_index tap_number = kir_at(vertical->weight * core->conv->shape.kernel[1] + horizontal->weight);
         tap_number = kir_plus(tap_number, vertical->weight_step * core->conv->shape.kernel[1], tap[0]);
         tap_number = kir_plus(tap_number, horizontal->weight_step, tap[1]);
-        kir_index weights = kir_plus_index(kir_at(core->group * core->weight_rows * core->conv->group_out),
-                                           core->weight_rows, core->columns_first);
-        weights = kir_plus_index(weights, core->columns * core->conv->group_in, tap_number);
-        weights = kir_plus(weights, core->columns, channel);
+        operands.columns = kir_plus_index(kir_at(core->group * core->weight_rows * core->conv->group_out),
+                                          core->weight_rows, core->columns_first);
+        operands.columns = kir_plus_index(operands.columns, core->columns * core->conv->group_in, tap_number);
+        operands.columns = kir_plus(operands.columns, core->columns, channel);
         if (rows_come_first(core) && core->maps.direct && core->conv->in_steps[0] == 1)
-            fetch_rows(&inner, core, tap, channel);
-        tile_multiply(&inner, &tile, core->maps.argument, rows, core->weights, weights);
+            fetch_rows(&inner, core, tap, fetch_steps(channel, round, core->conv->group_in));
+        tile_multiply(&inner, &tile, &operands, round);
     }
     int64_t pixel = core->conv->target_channels, line = core->conv->target_size[1] * pixel;
     kir_index target = kir_plus_index(kir_at(core->group * core->conv->group_out), 1, core->columns_first);
@@ -128,6 +130,10 @@ static void emit_tile(kir_builder *builder, conv_core *core) {
     tile_store(&outer, &tile, core->target, places);
 }
 
+static int vectors_of(const conv_core *core, int64_t columns) {
+    return (int)((columns + core->cpu->lanes - 1) / core->cpu->lanes);
+}
+
 /* ---- the nest around a tile: groups, columns, images, rows, columns of places
  * --------------------------------------------------------- */
 
@@ -139,9 +145,9 @@ static void emit_place_columns(kir_builder *builder, kir_index first, int64_t si
 }
 
 static void emit_row(kir_builder *builder, conv_core *core) {
-    int64_t limit = tile_rows_for(core->cpu, tile_vectors_for(core->cpu, core->columns)) / core->tile_rows;
-    tile_blocks(builder, core->phase[1]->places, tile_even_size(core->phase[1]->places, limit), emit_place_columns,
-                core);
+    int64_t places = core->phase[1]->places;
+    int64_t size = core->tile_rows > 1 ? places : tile_best_rows(core->cpu, places, vectors_of(core, core->columns));
+    tile_blocks(builder, places, size, emit_place_columns, core);
 }
 
 static void emit_place_rows(kir_builder *builder, kir_index first, int64_t size, void *user) {
@@ -234,7 +240,51 @@ static void launch_core(lower_context *context, conv_core *core, const int buffe
     channel_statistics_launch(context, core->statistics, kernel, buffers, 3, n / core->maps.images, value->span);
 }
 
-bool lower_conv_sums(lower_context *context, const ir_value *value, const conv_maps *maps) {
+/* ---- convolutions of points ---------------------------------------------------------------------------------------
+ */
+
+/* Whether places are summed as if they stood in one row: each from its own point of the source alone. */
+static bool is_of_points(const conv_maps *maps) {
+    bool plain = maps->shape.kernel[0] * maps->shape.kernel[1] == 1;
+    for (int i = 0; i < 2; i++)
+        plain &= maps->in_steps[i] == 1 && maps->out_step[i] == 1 && maps->source_size[i] == maps->target_size[i];
+    for (int i = 0; i < 4; i++)
+        plain &= maps->margin[i] == 0;
+    return plain;
+}
+
+/* What the tiles of a map take whose rows stand side by side, so many at a time (tile_rows_cost). */
+static int64_t map_cost(const kir_target *cpu, const int64_t size[2], int64_t joined, int vectors) {
+    int64_t rows = size[0] / joined, places = size[1] * joined, limit = tile_rows_for(cpu, vectors);
+    int64_t together = limit / places < 1 ? 1 : limit / places > rows ? rows : limit / places;
+    if (together > 1)
+        return tile_rows_cost(rows * places, together * places, vectors);
+    return rows * tile_rows_cost(places, tile_best_rows(cpu, places, vectors), vectors);
+}
+
+/* Makes rows of the map so much longer and fewer as suits the tiles: 7 x 7 places are 49, or 9 tiles of 5 and one of 4.
+ */
+static void join_rows(conv_maps *maps, phase_axis axes[2], const kir_target *cpu) {
+    int vectors = tile_vectors_for(cpu, maps->group_out);
+    int64_t best = 1;
+    for (int64_t joined = 2; joined <= maps->target_size[0]; joined++)
+        if (maps->target_size[0] % joined == 0 &&
+            map_cost(cpu, maps->target_size, joined, vectors) < map_cost(cpu, maps->target_size, best, vectors))
+            best = joined;
+    int64_t size[2] = {maps->target_size[0] / best, maps->target_size[1] * best};
+    for (int i = 0; i < 2; i++) {
+        axes[i] = maps->phases[i][0];
+        axes[i].places = maps->source_size[i] = maps->target_size[i] = size[i];
+        maps->phases[i] = &axes[i];
+    }
+}
+
+bool lower_conv_sums(lower_context *context, const ir_value *value, const conv_maps *given) {
+    conv_maps joined = *given;
+    phase_axis axes[2];
+    if (is_of_points(given))
+        join_rows(&joined, axes, &context->pass->target);
+    const conv_maps *maps = &joined;
     conv_core core = {.cpu = &context->pass->target, .conv = maps};
     core.panel = (int64_t)tile_vectors_for(core.cpu, maps->group_out) * core.cpu->lanes;
     core.weight_rows = maps->shape.kernel[0] * maps->shape.kernel[1] * maps->group_in;

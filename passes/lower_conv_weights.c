@@ -87,6 +87,11 @@ static void emit_copy(kir_builder *builder, const panel_maps *maps, kir_index fi
     tile_blocks(&body, channels, maps->panel, emit_copied_panel, &copy);
 }
 
+/* Elements between images of a panel. */
+static int64_t panel_image(const panel_maps *maps, int64_t panel) {
+    return maps->direct ? maps->image : places_of(maps) * panel;
+}
+
 /* Where a panel's elements at the first place of an image of this step begin. */
 static kir_index panel_base(const panel_maps *maps, kir_index first_image, kir_index image, kir_index channel,
                             int64_t panel) {
@@ -105,7 +110,7 @@ static void emit_channels(kir_builder *builder, kir_index first, int64_t size, v
     const conv_shape *shape = &core->shape;
     int64_t step = core->panel_rows / (shape->kernel[1] / core->kernel_columns); /* between places of a panel */
     register_tile tile = tile_new(builder, core->cpu, (int)size, core->columns);
-    kir_index targets[TILE_MAX_ROWS], rows[TILE_MAX_ROWS];
+    kir_index targets[TILE_MAX_ROWS];
     kir_index filter = kir_plus_index(core->columns_first, core->group_out, core->group);
     kir_index target = kir_plus_index(kir_plus_index(core->target_base, 1, core->filters_first), 1, filter);
     kir_index tap = kir_plus_index(kir_plus_index(kir_at(0), shape->kernel[1], core->tap_row), 1, core->tap_column);
@@ -118,9 +123,16 @@ static void emit_channels(kir_builder *builder, kir_index first, int64_t size, v
     }
     tile_load(builder, &tile, core->target, targets);
     kir_builder image_body, row_body, column_body;
-    kir_index image = emit_loop(builder, core->x.images, 1, &image_body);
+    bool points = shape->out[0] * shape->out[1] == 1;
+    int64_t round = tile_steps(&tile, points ? core->x.images : shape->out[1]);
+    int64_t images = points ? round : 1, columns = points ? 1 : round; /* of a round */
+    kir_index image = emit_loop(builder, core->x.images / images, images, &image_body);
     kir_index row = emit_loop(&image_body, shape->out[0], 1, &row_body);
-    kir_index column = emit_loop(&row_body, shape->out[1], 1, &column_body);
+    kir_index column = emit_loop(&row_body, shape->out[1] / columns, columns, &column_body);
+    tile_operands operands = {.left = core->x.argument,
+                              .right = core->dy.argument,
+                              .left_step = points ? panel_image(&core->x, step) : step * shape->stride[1],
+                              .right_step = points ? panel_image(&core->dy, core->columns) : core->columns};
     kir_index channel = kir_plus_index(core->rows_first, core->group_in, core->group);
     kir_index source = kir_plus_index(panel_base(&core->x, core->first_image, image, channel, step), 1, first);
     int64_t line = core->x.padded[1] * step;
@@ -129,12 +141,13 @@ static void emit_channels(kir_builder *builder, kir_index first, int64_t size, v
     source = kir_plus_index(source, step * shape->dilation[1], core->tap_column);
     source = kir_plus_index(source, step * shape->stride[1], column);
     for (int64_t r = 0; r < size; r++) {
-        rows[r] = source;
-        rows[r].base += r;
+        operands.rows[r] = source;
+        operands.rows[r].base += r;
     }
-    kir_index gradient = panel_base(&core->dy, core->first_image, image, filter, core->columns);
-    gradient = kir_plus_index(kir_plus_index(gradient, shape->out[1] * core->columns, row), core->columns, column);
-    tile_multiply(&column_body, &tile, core->x.argument, rows, core->dy.argument, gradient);
+    operands.columns = panel_base(&core->dy, core->first_image, image, filter, core->columns);
+    operands.columns = kir_plus_index(operands.columns, shape->out[1] * core->columns, row);
+    operands.columns = kir_plus_index(operands.columns, core->columns, column);
+    tile_multiply(&column_body, &tile, &operands, round);
     tile_store(builder, &tile, core->target, targets);
 }
 
@@ -146,8 +159,8 @@ static void emit_taps(kir_builder *builder, kir_index first, int64_t size, void 
     kir_builder body, inner;
     core->tap_row = emit_loop(builder, core->shape.kernel[0], 1, &body);
     core->tap_column = emit_loop(&body, core->kernel_columns, 1, &inner);
-    int64_t limit = tile_rows_for(core->cpu, (int)((core->columns + core->cpu->lanes - 1) / core->cpu->lanes));
-    tile_blocks(&inner, size, tile_even_size(size, limit), emit_channels, core);
+    int vectors = (int)((core->columns + core->cpu->lanes - 1) / core->cpu->lanes);
+    tile_blocks(&inner, size, tile_best_rows(core->cpu, size, vectors), emit_channels, core);
 }
 
 static void emit_filters(kir_builder *builder, kir_index first, int64_t size, void *user) {

@@ -68,7 +68,7 @@ static int64_t panel_columns(const kir_target *cpu, int64_t n) {
 static void emit_rows(kir_builder *builder, kir_index first, int64_t size, void *user) {
     const product *work = user;
     register_tile tile = tile_new(builder, work->cpu, (int)size, work->columns);
-    kir_index rows[TILE_MAX_ROWS], targets[TILE_MAX_ROWS];
+    kir_index targets[TILE_MAX_ROWS];
     kir_builder body;
     for (int r = 0; r < size; r++) {
         targets[r] = kir_plus_index(kir_plus_index(work->target_base, 1, work->columns_first), work->n, first);
@@ -78,16 +78,20 @@ static void emit_rows(kir_builder *builder, kir_index first, int64_t size, void 
         tile_clear(builder, &tile);
     else
         tile_load(builder, &tile, work->target, targets);
-    kir_reg step = kir_loop(builder, kir_at(0), kir_at(work->steps), 1, &body);
+    int64_t round = tile_steps(&tile, work->steps);
+    kir_reg step = kir_loop(builder, kir_at(0), kir_at(work->steps), round, &body);
     kir_index k = kir_plus(work->steps_first, 1, step);
+    tile_operands operands = {.left = work->left,
+                              .right = work->right,
+                              .left_step = work->left_step,
+                              .right_step = work->in_panels ? work->columns : work->n};
     for (int r = 0; r < size; r++) {
-        rows[r] = kir_plus_index(kir_plus_index(work->left_base, work->left_step, k), work->left_row, first);
-        rows[r].base += r * work->left_row;
+        operands.rows[r] = kir_plus_index(kir_plus_index(work->left_base, work->left_step, k), work->left_row, first);
+        operands.rows[r].base += r * work->left_row;
     }
-    kir_index right =
-        kir_plus_index(kir_plus_index(work->right_base, work->in_panels ? work->k : 1, work->columns_first),
-                       work->in_panels ? work->columns : work->n, k);
-    tile_multiply(&body, &tile, work->left, rows, work->right, right);
+    operands.columns = kir_plus_index(work->right_base, work->in_panels ? work->k : 1, work->columns_first);
+    operands.columns = kir_plus_index(operands.columns, operands.right_step, k);
+    tile_multiply(&body, &tile, &operands, round);
     tile_store(builder, &tile, work->target, targets);
 }
 
@@ -95,8 +99,8 @@ static void emit_columns(kir_builder *builder, kir_index first, int64_t size, vo
     product *work = user;
     work->columns_first = kir_plus_index(work->block_first, 1, first);
     work->columns = size;
-    int64_t limit = tile_rows_for(work->cpu, (int)((size + work->cpu->lanes - 1) / work->cpu->lanes));
-    tile_blocks(builder, work->rows, tile_even_size(work->rows, limit), emit_rows, work);
+    int vectors = (int)((size + work->cpu->lanes - 1) / work->cpu->lanes);
+    tile_blocks(builder, work->rows, tile_best_rows(work->cpu, work->rows, vectors), emit_rows, work);
 }
 
 static void emit_steps(kir_builder *builder, kir_index first, int64_t size, void *user) {

@@ -111,8 +111,8 @@ static bool panels_come_first(const winograd_maps *maps) {
 /* In the loop over channels: fetches the weights that the tiles meet next. */
 static void fetch_weights(const kir_builder *builder, const winograd_maps *maps, fetch_loop tiles,
                           fetch_loop channels) {
-    fetch_ahead ahead = {.argument = maps->weight_points, .elements = channels.count * maps->columns};
-    ahead.first = weights_at(maps, channels.count);
+    fetch_ahead ahead = {.argument = maps->weight_points, .elements = maps->weights.channels * maps->columns};
+    ahead.first = weights_at(maps, maps->weights.channels);
     ahead.first.base += panels_come_first(maps) ? maps->weights.point : ahead.elements;
     fetch_ahead_within(&ahead, tiles);
     fetch_ahead_within(&ahead, channels);
@@ -139,23 +139,26 @@ static void emit_product_rows(kir_builder *builder, kir_index first, int64_t siz
     register_tile tile = tile_new(builder, maps->cpu, (int)size, maps->columns);
     tile_clear(builder, &tile);
     kir_builder body;
-    kir_reg channel = kir_loop(builder, kir_at(0), kir_at(channels), 1, &body);
-    kir_index rows[TILE_MAX_ROWS], targets[TILE_MAX_ROWS];
+    int64_t round = tile_steps(&tile, channels);
+    kir_reg channel = kir_loop(builder, kir_at(0), kir_at(channels), round, &body);
+    tile_operands operands = {
+        .left = maps->patches.points, .right = maps->weight_points, .left_step = 1, .right_step = maps->columns};
+    kir_index targets[TILE_MAX_ROWS];
     kir_index row = kir_plus(kir_plus_index(kir_at(0), channels, first), 1, channel);
     row = kir_plus_index(row, maps->patches.point, maps->point);
     kir_index target = product_at(maps, first);
     for (int64_t r = 0; r < size; r++) {
-        rows[r] = row;
-        rows[r].base += r * channels;
+        operands.rows[r] = row;
+        operands.rows[r].base += r * channels;
         targets[r] = target;
         targets[r].base += r * maps->group_size;
     }
-    kir_index weights = kir_plus(weights_at(maps, channels), maps->columns, channel);
-    fetch_loop tiles = {first, size, (maps->tiles + size - 1) / size}, steps = fetch_steps(channel, channels);
+    operands.columns = kir_plus(weights_at(maps, channels), maps->columns, channel);
+    fetch_loop tiles = {first, size, (maps->tiles + size - 1) / size}, steps = fetch_steps(channel, round, channels);
     fetch_weights(&body, maps, tiles, steps);
     if (panels_come_first(maps))
         fetch_maps(&body, maps, tiles, steps);
-    tile_multiply(&body, &tile, maps->patches.points, rows, maps->weight_points, weights);
+    tile_multiply(&body, &tile, &operands, round);
     tile_store(builder, &tile, maps->products, targets);
 }
 
@@ -205,8 +208,8 @@ static void emit_product_columns(kir_builder *builder, kir_index first, int64_t 
     if (maps->patches.parts > 0) {
         tile_blocks(builder, maps->tiles, pair_panel_rows(maps->cpu, maps->tiles, size), emit_pair_rows, maps);
     } else {
-        int64_t limit = tile_rows_for(maps->cpu, (int)((size + maps->cpu->lanes - 1) / maps->cpu->lanes));
-        tile_blocks(builder, maps->tiles, tile_even_size(maps->tiles, limit), emit_product_rows, maps);
+        int vectors = (int)((size + maps->cpu->lanes - 1) / maps->cpu->lanes);
+        tile_blocks(builder, maps->tiles, tile_best_rows(maps->cpu, maps->tiles, vectors), emit_product_rows, maps);
     }
 }
 

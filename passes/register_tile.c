@@ -1,5 +1,11 @@
 #include "passes/register_tile.h"
 
+enum {
+    LEAST_SUMS = 8,  /* multiplications that two units of four cycles have in the works */
+    ROUND_SUMS = 32, /* of a round of the loop over steps: its few other instructions then wait for them */
+    MOST_STEPS = 4,
+};
+
 int tile_rows_for(const kir_target *target, int vectors) {
     int rows = (target->vector_registers - vectors - 2) / vectors;
     return rows > TILE_MAX_ROWS ? TILE_MAX_ROWS : rows < 1 ? 1 : rows;
@@ -17,6 +23,27 @@ int64_t tile_even_size(int64_t count, int64_t limit) {
         if (count % size == 0)
             return size;
     return count < limit ? count : limit;
+}
+
+static int64_t tile_cost(int64_t rows, int vectors) {
+    return rows * vectors > LEAST_SUMS || rows == 0 ? rows * vectors : LEAST_SUMS;
+}
+
+int64_t tile_rows_cost(int64_t count, int64_t size, int vectors) {
+    return count / size * tile_cost(size, vectors) + tile_cost(count % size, vectors);
+}
+
+/* A rest is code of its own: only if it saves something. */
+int64_t tile_best_rows(const kir_target *target, int64_t count, int vectors) {
+    int64_t limit = tile_rows_for(target, vectors), best = 0, least = 0;
+    for (int64_t size = count < limit ? count : limit; size > 0; size--) {
+        int64_t cost = 2 * tile_rows_cost(count, size, vectors) + (count % size != 0);
+        if (best == 0 || cost < least) {
+            best = size;
+            least = cost;
+        }
+    }
+    return best;
 }
 
 register_tile tile_new(const kir_builder *builder, const kir_target *target, int rows, int64_t columns) {
@@ -40,18 +67,34 @@ void tile_clear(const kir_builder *builder, register_tile *tile) {
             kir_assign(builder, tile->sums[r][v], zero);
 }
 
-void tile_multiply(const kir_builder *builder, register_tile *tile, int left, const kir_index *rows, int right,
-                   kir_index columns) {
+static void multiply_step(const kir_builder *builder, register_tile *tile, const tile_operands *operands,
+                          int64_t step) {
     kir_reg vectors[TILE_MAX_VECTORS];
+    kir_index columns = operands->columns;
+    columns.base += step * operands->right_step;
     for (int v = 0; v < tile->vectors; v++) {
-        vectors[v] = kir_load_f32(builder, right, columns, tile->lanes, count_of(tile, v));
+        vectors[v] = kir_load_f32(builder, operands->right, columns, tile->lanes, count_of(tile, v));
         columns.base += tile->lanes;
     }
     for (int r = 0; r < tile->rows; r++) {
-        kir_reg scalar = kir_splat(builder, kir_load_f32(builder, left, rows[r], 1, 1), tile->lanes);
+        kir_index row = operands->rows[r];
+        row.base += step * operands->left_step;
+        kir_reg scalar = kir_splat(builder, kir_load_f32(builder, operands->left, row, 1, 1), tile->lanes);
         for (int v = 0; v < tile->vectors; v++)
             kir_into(builder, tile->sums[r][v], KIR_fma, scalar, vectors[v], tile->sums[r][v]);
     }
+}
+
+int64_t tile_steps(const register_tile *tile, int64_t count) {
+    int64_t steps = tile->lanes > 1 ? MOST_STEPS : 1;
+    while (steps > 1 && (count % steps != 0 || steps * tile->rows * tile->vectors > ROUND_SUMS))
+        steps /= 2;
+    return steps;
+}
+
+void tile_multiply(const kir_builder *builder, register_tile *tile, const tile_operands *operands, int64_t steps) {
+    for (int64_t step = 0; step < steps; step++)
+        multiply_step(builder, tile, operands, step);
 }
 
 void tile_load(const kir_builder *builder, register_tile *tile, int argument, const kir_index *rows) {

@@ -21,13 +21,27 @@ int tile_vectors_for(const kir_target *target, int64_t columns);
 /* The size of blocks, at most `limit` and more than half of it if possible, that divides `count`; else `limit`. */
 int64_t tile_even_size(int64_t count, int64_t limit);
 
+/* What the sums of `count` rows take in tiles of `size` rows and `vectors` columns: each tile as many half cycles a
+ * step as it has multiplications, but no fewer than the units need to be done with one. */
+int64_t tile_rows_cost(int64_t count, int64_t size, int vectors);
+/* The size of the tiles that `count` rows are best summed in, the rest in a smaller one. */
+int64_t tile_best_rows(const kir_target *target, int64_t count, int vectors);
+
 /* New accumulators for columns first .. first + columns - 1 of at most `vectors` vectors. */
 register_tile tile_new(const kir_builder *builder, const kir_target *target, int rows, int64_t columns);
 void tile_clear(const kir_builder *builder, register_tile *tile);
-/* sums[r][v] += left[rows[r]] * right[columns + v * lanes …]: one step of the summation. Operands, and what sums are
+/* What a tile multiplies in one step of the summation, and how far it is to the next one. Operands, and what sums are
  * stored to, may be bf16. */
-void tile_multiply(const kir_builder *builder, register_tile *tile, int left, const kir_index *rows, int right,
-                   kir_index columns);
+typedef struct {
+    int left, right;                        /* arguments */
+    kir_index rows[TILE_MAX_ROWS], columns; /* elements of the left, vectors of the right */
+    int64_t left_step, right_step;          /* elements from one step to the next */
+} tile_operands;
+
+/* How many of `count` steps a round of the loop over them takes: what it costs to loop is shared. Divides `count`. */
+int64_t tile_steps(const register_tile *tile, int64_t count);
+/* sums[r][v] += left[rows[r]] * right[columns + v * lanes …] for so many steps in a row. */
+void tile_multiply(const kir_builder *builder, register_tile *tile, const tile_operands *operands, int64_t steps);
 /* Row r from or to `argument` at rows[r]. */
 void tile_load(const kir_builder *builder, register_tile *tile, int argument, const kir_index *rows);
 void tile_store(const kir_builder *builder, const register_tile *tile, int argument, const kir_index *rows);

@@ -70,18 +70,20 @@ static void emit_panel(lower_kernel *kernel, const score_plan *plan, const score
     int left = lower_argument(kernel, product->left, false), packed = lower_argument(kernel, product->packed, false);
     register_tile tile = tile_new(builder, &plan->context->pass->target, plan->panel_rows, plan->panel_columns);
     tile_clear(builder, &tile);
-    kir_index rows[TILE_MAX_ROWS], targets[TILE_MAX_ROWS];
+    kir_index targets[TILE_MAX_ROWS];
     kir_builder body;
-    kir_reg k = kir_loop(builder, kir_at(0), kir_at(product->length), 1, &body);
+    int64_t round = tile_steps(&tile, product->length);
+    kir_reg k = kir_loop(builder, kir_at(0), kir_at(product->length), round, &body);
+    tile_operands operands = {.left = left, .right = packed, .left_step = 1, .right_step = plan->panel_columns};
     kir_index first = kir_plus_index(place->row, 1, row);
     for (int r = 0; r < plan->panel_rows; r++) {
-        rows[r] = kir_plus(kir_plus_index(kir_at(r * product->length), product->length, first), 1, k);
+        operands.rows[r] = kir_plus(kir_plus_index(kir_at(r * product->length), product->length, first), 1, k);
         targets[r] = kir_plus_index(kir_plus_index(kir_at(r * plan->tile_stride), plan->tile_stride, row), 1, column);
         targets[r] = kir_plus_index(targets[r], 1, kernel->scores->origin);
     }
     kir_index panel = kir_plus_index(place->column, 1, column);
-    kir_index right = kir_plus(kir_plus_index(kir_at(0), product->length, panel), plan->panel_columns, k);
-    tile_multiply(&body, &tile, left, rows, packed, right);
+    operands.columns = kir_plus(kir_plus_index(kir_at(0), product->length, panel), plan->panel_columns, k);
+    tile_multiply(&body, &tile, &operands, round);
     tile_store(builder, &tile, kernel->scores->tiles[number], targets);
 }
 
@@ -537,7 +539,7 @@ static void multiply_panel(const kir_builder *builder, const multiplication *wor
                            int64_t columns) {
     const score_plan *plan = work->plan;
     register_tile tile = tile_new(builder, &plan->context->pass->target, plan->panel_rows, columns);
-    kir_index rows[TILE_MAX_ROWS], targets[TILE_MAX_ROWS];
+    kir_index targets[TILE_MAX_ROWS];
     for (int r = 0; r < plan->panel_rows; r++) {
         targets[r] = kir_plus_index(kir_at(r * work->length), work->length, kir_plus_index(work->first_target, 1, row));
         targets[r] = kir_plus_index(targets[r], 1, first);
@@ -548,10 +550,12 @@ static void multiply_panel(const kir_builder *builder, const multiplication *wor
         tile_load(builder, &tile, work->target, targets);
     kir_builder body;
     kir_reg step = kir_loop(builder, kir_at(0), work->steps, 1, &body);
+    tile_operands operands = {.left = work->weights, .right = work->block};
     for (int r = 0; r < plan->panel_rows; r++)
-        rows[r] =
+        operands.rows[r] =
             kir_plus(kir_plus_index(kir_at(r * work->row_stride), work->row_stride, row), work->step_stride, step);
-    tile_multiply(&body, &tile, work->weights, rows, work->block, kir_plus(kir_at(0), columns, step));
+    operands.columns = kir_plus(kir_at(0), columns, step);
+    tile_multiply(&body, &tile, &operands, 1); /* as many steps as there are vectors, which may be any number */
     tile_store(builder, &tile, work->target, targets);
 }
 

@@ -26,17 +26,17 @@ static kir_index gradients_at(const winograd_sums *work) {
 
 /* In the loop over tiles: fetches the sums that come after the next ones, `target` being those at work. */
 static void fetch_sums(const kir_builder *builder, const winograd_sums *work, kir_index target, int64_t channels,
-                       kir_reg number) {
+                       fetch_loop tiles) {
     fetch_ahead ahead = {.argument = work->sums, .first = target, .elements = channels * work->filters};
     ahead.first.base += 2 * ahead.elements;
-    fetch_ahead_within(&ahead, fetch_steps(number, work->tiles));
+    fetch_ahead_within(&ahead, tiles);
     fetch_ahead_emit(builder, &ahead);
 }
 
 /* A few channels of a panel with a panel of filters. */
 static void emit_sum(kir_builder *builder, kir_index first, int64_t size, void *user) {
     winograd_sums *work = user;
-    kir_index rows[TILE_MAX_ROWS], targets[TILE_MAX_ROWS];
+    kir_index targets[TILE_MAX_ROWS];
     kir_index target = sum_at(work, kir_plus_index(work->channels_first, 1, first));
     for (int64_t r = 0; r < size; r++) {
         targets[r] = target;
@@ -50,18 +50,23 @@ static void emit_sum(kir_builder *builder, kir_index first, int64_t size, void *
         tile_clear(&clear, &tile);
     if (!work->once)
         tile_load(&load, &tile, work->sums, targets);
-    kir_reg number = kir_loop(builder, kir_at(0), kir_at(work->tiles), 1, &body);
+    int64_t round = tile_steps(&tile, work->tiles);
+    kir_reg number = kir_loop(builder, kir_at(0), kir_at(work->tiles), round, &body);
+    tile_operands operands = {.left = work->maps.points,
+                              .right = work->gradients.points,
+                              .left_step = work->channels,
+                              .right_step = work->filters};
     kir_index left = kir_plus_index(kir_plus_index(kir_at(0), work->maps.point, work->point), work->maps.tiles,
                                     work->channels_first);
     left = kir_plus_index(kir_plus_index(left, work->channels, kir_plus(work->first_tile, 1, number)), 1, first);
     for (int64_t r = 0; r < size; r++) {
-        rows[r] = left;
-        rows[r].base += r;
+        operands.rows[r] = left;
+        operands.rows[r].base += r;
     }
-    kir_index right = kir_plus(gradients_at(work), work->filters, number);
+    operands.columns = kir_plus(gradients_at(work), work->filters, number);
     if (!work->once)
-        fetch_sums(&body, work, target, size, number);
-    tile_multiply(&body, &tile, work->maps.points, rows, work->gradients.points, right);
+        fetch_sums(&body, work, target, size, fetch_steps(number, round, work->tiles));
+    tile_multiply(&body, &tile, &operands, round);
     tile_store(builder, &tile, work->sums, targets);
 }
 
@@ -69,8 +74,8 @@ static void emit_channel_panel(kir_builder *builder, kir_index first, int64_t si
     winograd_sums work = *(winograd_sums *)user;
     work.channels_first = kir_plus_index(work.channels_first, 1, first);
     work.channels = size;
-    int64_t limit = tile_rows_for(work.cpu, (int)((work.filters + work.cpu->lanes - 1) / work.cpu->lanes));
-    tile_blocks(builder, size, tile_even_size(size, limit), emit_sum, &work);
+    int vectors = (int)((work.filters + work.cpu->lanes - 1) / work.cpu->lanes);
+    tile_blocks(builder, size, tile_best_rows(work.cpu, size, vectors), emit_sum, &work);
 }
 
 static void emit_filter_panel(kir_builder *builder, kir_index first, int64_t size, void *user) {
