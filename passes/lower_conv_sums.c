@@ -21,7 +21,7 @@ typedef struct {
 } conv_core;
 
 /* The second cache keeps weights of so many bytes while maps of so many pass by. */
-enum { SMALL_WEIGHTS = 256 << 10, LARGE_MAPS = 512 << 10 };
+enum { SMALL_WEIGHTS = 256 << 10, LARGE_MAPS = 128 << 10 };
 
 /* Whether all panels of weights meet a few rows before the next: large maps are then read once. */
 static bool rows_come_first(const conv_core *core) {
