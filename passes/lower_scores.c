@@ -11,7 +11,7 @@
 
 #include <assert.h>
 
-enum { TILE_BYTES = 3 << 20, LARGEST_TILE = 256, FEWEST_BLOCKS = 4, LONG = 4, CHUNKS = 8 };
+enum { TILE_BYTES = 3 << 20, LARGEST_TILE = 256, MANY_TILES = 16, FEWEST_BLOCKS = 4, LONG = 4, CHUNKS = 8 };
 
 /* ---- tiles ---------------------------------------------------------------------------------------------------------
  */
@@ -39,19 +39,32 @@ static int64_t tile_bytes(const score_plan *plan, int64_t size) {
     return 4 * numbers;
 }
 
+/* Whether two processors are done with a round of blocks at the same time: of half as many where scores are symmetric.
+ */
+static bool are_shared_evenly(const score_plan *plan, int64_t tiles) {
+    return plan->chunks || tiles == 1 || tiles > MANY_TILES || (plan->symmetric ? tiles / 2 : tiles) % 2 == 0;
+}
+
+/* The size of so many tiles, or of a few more, that are about equal. */
+static int64_t even_size(const score_plan *plan, int64_t unit, int64_t count, int64_t tiles) {
+    while (!are_shared_evenly(plan, tiles))
+        tiles++;
+    return rounded_up((count + tiles - 1) / tiles, unit);
+}
+
 static int64_t tile_size(const score_plan *plan, int64_t unit, int64_t count, int64_t fewest) {
     int64_t size = unit;
     while (size + unit <= LARGEST_TILE && tile_bytes(plan, size + unit) <= TILE_BYTES &&
            (size + unit) * fewest <= rounded_up(count, unit))
         size += unit;
-    return size;
+    return even_size(plan, unit, count, (count + size - 1) / size);
 }
 
 static void choose_tiles(score_plan *plan) {
     const kir_target *cpu = &plan->context->pass->target;
     plan->lanes = cpu->lanes;
     plan->panel_columns = 2 * cpu->lanes;
-    plan->panel_rows = plan->parts && cpu->matrix_units ? 2 * cpu->lanes : cpu->vector_registers >= 32 ? 8 : 6;
+    plan->panel_rows = plan->parts && cpu->matrix_units ? 2 * cpu->lanes : cpu->vector_registers >= 32 ? 8 : 4;
     int64_t unit = common_multiple(plan->panel_rows, plan->panel_columns);
     plan->tile_rows = tile_size(plan, unit, plan->rows, FEWEST_BLOCKS);
     plan->tile_columns =

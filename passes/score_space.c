@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-enum { MOST_STAGES = 3, FEWEST_SCORES = 1024, FEW_ROWS = 64, FEW_KEPT = 4 << 20 };
+enum { MOST_STAGES = 3, FEWEST_SCORES = 1024, FEW_ROWS = 64, FEW_KEPT = 16 << 20 };
 
 /* ---- products of vectors with vectors ---------------------------------------------------------------------------- */
 

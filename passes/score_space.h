@@ -55,8 +55,8 @@ typedef struct {
 } score_sizes;
 
 /* Whether the product is computed once and kept for the passes that follow: where it takes no more memory than the
- * vectors, as another product of long vectors costs more than reading it; and in f32 up to what the last cache keeps,
- * unless half of the scores are computed. */
+ * vectors, as another product of long vectors costs more than reading it; and in f32 up to 64 MB, which memory writes
+ * and reads in less time than a product takes, unless half of the scores are computed. */
 bool score_are_kept(const score_sizes *scores);
 /* Whether two products multiply the same scores by the same vectors, a along columns and b along rows, and are added
  * up: symmetric scores need one product for both. */

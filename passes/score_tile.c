@@ -549,13 +549,15 @@ static void multiply_panel(const kir_builder *builder, const multiplication *wor
     else
         tile_load(builder, &tile, work->target, targets);
     kir_builder body;
-    kir_reg step = kir_loop(builder, kir_at(0), work->steps, 1, &body);
-    tile_operands operands = {.left = work->weights, .right = work->block};
+    int64_t round = work->steps.term_count == 0 ? tile_steps(&tile, work->steps.base) : 1;
+    kir_reg step = kir_loop(builder, kir_at(0), work->steps, round, &body);
+    tile_operands operands = {
+        .left = work->weights, .right = work->block, .left_step = work->step_stride, .right_step = columns};
     for (int r = 0; r < plan->panel_rows; r++)
         operands.rows[r] =
             kir_plus(kir_plus_index(kir_at(r * work->row_stride), work->row_stride, row), work->step_stride, step);
     operands.columns = kir_plus(kir_at(0), columns, step);
-    tile_multiply(&body, &tile, &operands, 1); /* as many steps as there are vectors, which may be any number */
+    tile_multiply(&body, &tile, &operands, round);
     tile_store(builder, &tile, work->target, targets);
 }
 
