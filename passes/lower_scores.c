@@ -349,7 +349,7 @@ static void launch_pairs(const score_plan *plan) {
     for (int i = 0; i < plan->output_count; i++)
         kernel.kernel->flops +=
             2.0 * (double)plan->tile_rows * (double)plan->tile_columns * (double)plan->outputs[i].length;
-    kernel.kernel->flops *= (double)(blocks * (blocks - 1) / 2) / (double)(all.extent * all.rounds);
+    kernel.kernel->flops *= (double)(blocks * (blocks - 1)) / (2.0 * (double)(all.extent * all.rounds));
     score_tile_emit(&kernel, plan, &place);
     kernel.builder = outer;
     lower_kernel_launch_rounds(&kernel, all.extent, all.rounds);

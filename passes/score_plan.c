@@ -84,6 +84,10 @@ static bool are_transposed(const ir_value *x, const ir_value *y, int depth) {
                         are_transposed(x->operands[1], y->operands[0], depth + 1));
 }
 
+bool score_reads_alike(const ir_value *scores) {
+    return are_transposed(scores, scores, 0);
+}
+
 static bool is_symmetric(const score_plan *plan) {
     if (!score_are_halved(plan->rows))
         return false;
@@ -91,7 +95,7 @@ static bool is_symmetric(const score_plan *plan) {
         if (plan->products[i].value->operands[0] != plan->products[i].value->operands[1])
             return false;
     for (int i = 0; i < plan->weight_count; i++)
-        if (!are_transposed(plan->weights[i], plan->weights[i], 0))
+        if (!score_reads_alike(plan->weights[i]))
             return false;
     return true;
 }

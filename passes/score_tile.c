@@ -263,6 +263,7 @@ static void finish_lines(lower_kernel *kernel, const score_plan *plan, const swe
 static void bind_lines(lower_kernel *kernel, const score_plan *plan, sweep *work, bool fresh) {
     for (int i = 0; i < work->line_count; i++) {
         line_reduction *line = &work->lines[i];
+        assert(line->output);
         line->total = lower_argument(kernel, line->output->total, true);
         if (!fresh)
             lower_argument(kernel, line->output->total, false);
@@ -352,7 +353,7 @@ typedef struct {
 
 /* Whether all that the tile gives are two log-sum-exps of the same scores. */
 static bool goes_both_ways(const score_plan *plan, const score_place *place, both_ways *work) {
-    if (plan->weight_count || plan->kept >= 0 || plan->columns % plan->lanes != 0)
+    if (plan->weight_count || plan->columns % plan->lanes != 0)
         return false;
     sweep rows = plan_sweep(plan, true, false), columns = plan_sweep(plan, false, place->mirrored);
     int others =
@@ -360,8 +361,9 @@ static bool goes_both_ways(const score_plan *plan, const score_place *place, bot
     if (rows.line_count != 1 || columns.line_count != 1 || others > 0)
         return false;
     *work = (both_ways){.row = rows.lines[0], .column = columns.lines[0], .turned = place->mirrored};
+    const ir_value *scores = work->row.output->scores;
     return work->row.output->kind == SCORE_LOGSUMEXP && work->column.output->kind == SCORE_LOGSUMEXP &&
-           work->row.output->scores == work->column.output->scores;
+           scores == work->column.output->scores && (!place->mirrored || score_reads_alike(scores));
 }
 
 static void bind_both_ways(lower_kernel *kernel, const score_plan *plan, const score_place *place, both_ways *work) {
@@ -400,9 +402,15 @@ static kir_reg largest_lane(const kir_builder *builder, kir_reg vector, int lane
     return lanes > 1 ? kir_op1(builder, KIR_max_lanes, vector) : vector;
 }
 
+/* Where settled scores go: in place of the products, but for those that are kept. */
+typedef struct {
+    int argument;
+    kir_index origin;
+} settled_tile;
+
 /* Settles the scores, and finds the largest of each row and column; returns the least of those of rows. */
 static kir_reg settle_scores(lower_kernel *kernel, const score_plan *plan, const score_place *place,
-                             const both_ways *work) {
+                             const both_ways *work, const settled_tile *to) {
     kir_builder outer = kernel->builder, over_rows, body;
     kir_reg least = variable(&outer, 1, INFINITY);
     fill_columns(&outer, plan, place, work->column_largest, -INFINITY);
@@ -416,7 +424,8 @@ static kir_reg settle_scores(lower_kernel *kernel, const score_plan *plan, const
     forget(kernel);
     kir_reg score = lower_element_at(kernel, work->row.output->scores, at, plan->lanes, plan->lanes);
     body = kernel->builder;
-    kir_store(&body, kernel->scores->tiles[0], score_index(kernel, plan, row, column), score, plan->lanes);
+    kir_index target = kir_plus(kir_plus(to->origin, plan->tile_stride, row), 1, column);
+    kir_store(&body, to->argument, target, score, plan->lanes);
     kir_into(&body, largest, KIR_max, largest, score, -1);
     kir_reg before = kir_load(&body, work->column_largest, at_column, plan->lanes, plan->lanes);
     kir_store(&body, work->column_largest, at_column, kir_op2(&body, KIR_max, before, score), plan->lanes);
@@ -490,7 +499,12 @@ static void join_sums(const kir_builder *builder, const score_plan *plan, const 
 static void sweep_both_ways(lower_kernel *kernel, const score_plan *plan, const score_place *place, both_ways *work,
                             score_reader *reader) {
     bind_both_ways(kernel, plan, place, work);
-    kir_reg least = settle_scores(kernel, plan, place, work);
+    settled_tile products = {reader->tiles[0], reader->origin}, settled = products;
+    if (plan->kept >= 0)
+        settled = (settled_tile){lower_scratch(kernel, "settled", plan->tile_rows * plan->tile_stride), kir_at(0)};
+    kir_reg least = settle_scores(kernel, plan, place, work, &settled);
+    reader->tiles[0] = settled.argument;
+    reader->origin = settled.origin;
     kir_builder outer = kernel->builder, yes, no;
     kir_if(&outer, are_near(&outer, plan, place, work, least), &yes, &no);
     sum_both_ways(kernel, &yes, plan, place, work);
@@ -503,6 +517,8 @@ static void sweep_both_ways(lower_kernel *kernel, const score_plan *plan, const 
     sweep_by_columns(kernel, plan, place, work->turned);
     sweep_by_rows(kernel, plan, place, false, NULL);
     reader->settled = NULL;
+    reader->tiles[0] = products.argument;
+    reader->origin = products.origin;
     kernel->builder = outer;
 }
 

@@ -74,6 +74,8 @@ score_plan score_plan_of(lower_context *context, int group);
 /* The same product in another group, where it takes no more memory than its vectors: it is computed once and kept for
  * both. NULL if there is none. */
 const ir_value *score_plan_share(score_plan *plan);
+/* Whether element [i, j] of the scores is their element [j, i], by the way they are computed. */
+bool score_reads_alike(const ir_value *scores);
 
 /* score_totals.c: buffers for what tiles add up, filled where the first tile does not; afterwards the results. */
 void score_totals_prepare(score_plan *plan);

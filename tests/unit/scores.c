@@ -391,6 +391,27 @@ static void check_both_ways(const way *how, int rows, int columns, bool same, do
     text_free(&text);
 }
 
+/* Of each row's scores, which a bias makes differ from the column's though the product does not. */
+static void check_biased_rows(const way *how, int rows, int length) {
+    text_buffer text = {0};
+    text_append(&text,
+                "module @biased\nfunc @f {\n  %%0 = input @a : f32[%d,%d]\n  %%1 = input @bias : f32[%d]\n"
+                "  %%2 = dot %%0, %%0 {lhs_batch=[], rhs_batch=[], lhs_contract=[1], rhs_contract=[1]} : f32[%d,%d]\n"
+                "  %%3 = broadcast %%1 {axes=[0]} : f32[%d,%d]\n  %%4 = sub %%2, %%3 : f32[%d,%d]\n"
+                "  %%5 = reduce_logsumexp %%4 {axes=[1]} : f32[%d]\n  output @rows, %%5\n}\n",
+                rows, length, rows, rows, rows, rows, rows, rows, rows, rows);
+    check_fused(how, &text, (uint64_t)rows, 1, how->loss);
+    text_free(&text);
+}
+
+static void symmetric_products_of_other_scores_agree(void **state) {
+    (void)state;
+    way vectors = {host(), host(), 0, 1e-6, 0, llvm_compile}, scalar = {"scalar", "scalar", 0, 1e-5, 0, compile_by_tcc};
+    check_biased_rows(&vectors, 512, 16);
+    check_biased_rows(&vectors, 512, 512); /* is kept */
+    check_biased_rows(&scalar, 300, 16);
+}
+
 /* Scores near each other, whose exponentials serve both, and scores so far apart that they cannot. */
 static void rows_and_columns_go_together(void **state) {
     (void)state;
@@ -546,6 +567,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(products_keep_their_bound),
         cmocka_unit_test(rows_and_columns_go_together),
+        cmocka_unit_test(symmetric_products_of_other_scores_agree),
         cmocka_unit_test(products_of_parts_agree),
         cmocka_unit_test(products_on_matrix_units_agree),
         cmocka_unit_test(products_in_tiles_agree),
