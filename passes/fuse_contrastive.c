@@ -333,7 +333,7 @@ typedef struct {
     double stored, fused;
 } score_account;
 
-static score_account account_of(const score_space *space, bool symmetric, int parts) {
+static score_account account_of(const pass_context *context, const score_space *space, bool symmetric) {
     double each = 2 * (double)space->rows * (double)space->columns, lengths = 0, results = 0, joined = 0;
     int products = 0;
     for (const ir_value *value = space->function->first; value; value = value->next)
@@ -351,7 +351,12 @@ static score_account account_of(const score_space *space, bool symmetric, int pa
     }
     score_account account = {.halved = symmetric && score_are_halved(space->rows),
                              .stored = each * (lengths + results)};
-    score_sizes sizes = {space->rows, space->columns, (int64_t)(lengths + 0.5), parts, account.halved};
+    score_sizes sizes = {.rows = space->rows,
+                         .columns = space->columns,
+                         .length = (int64_t)(lengths + 0.5),
+                         .parts = context->product_parts,
+                         .halved = account.halved,
+                         .limited = context->memory_limit > 0};
     account.kept = products == 1 && space->stage_count > 1 && score_are_kept(&sizes);
     int passes = account.kept ? 1 : space->stage_count;
     account.fused = each * (lengths * passes * (account.halved ? 0.5 : 1) + joined);
@@ -395,7 +400,7 @@ static bool fuse(pass_context *context, ir_function *function, ir_value *product
     bool symmetric = is_symmetric(&space);
     if (symmetric)
         join_twins(&space);
-    score_account account = account_of(&space, symmetric, context->product_parts);
+    score_account account = account_of(context, &space, symmetric);
     for (int stage = 0; stage < space.stage_count; stage++)
         write_stage(&space, stage);
     sweep_unused(function);

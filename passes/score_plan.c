@@ -144,7 +144,12 @@ static const ir_value *partner_of(const score_plan *plan) {
 
 /* Another group's product that is to be kept for this one, or kept by it. */
 const ir_value *score_plan_share(score_plan *plan) {
-    score_sizes sizes = {plan->rows, plan->columns, plan->products[0].length, plan->parts, plan->symmetric};
+    score_sizes sizes = {.rows = plan->rows,
+                         .columns = plan->columns,
+                         .length = plan->products[0].length,
+                         .parts = plan->parts,
+                         .halved = plan->symmetric,
+                         .limited = plan->context->pass->memory_limit > 0};
     if (plan->product_count > 1 || !score_are_kept(&sizes))
         return NULL;
     const ir_value *partner = partner_of(plan);

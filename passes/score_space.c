@@ -286,7 +286,7 @@ bool score_are_halved(int64_t rows) {
 bool score_are_kept(const score_sizes *scores) {
     int64_t count = scores->rows * scores->columns;
     return count <= (scores->rows + scores->columns) * scores->length ||
-           (scores->parts == 0 && !scores->halved && count <= FEW_KEPT);
+           (scores->parts == 0 && !scores->halved && !scores->limited && count <= FEW_KEPT);
 }
 
 bool score_space_is_fusable(const score_space *space) {

@@ -47,16 +47,17 @@ bool score_space_is_worth(const score_space *space);
 bool score_space_is_fusable(const score_space *space);
 /* Whether of so many symmetric scores half are computed: halves of few are not worth a launch. */
 bool score_are_halved(int64_t rows);
-/* Of a product of vectors: `parts` of bf16 that each number is split into, or 0; whether half of it is computed. */
+/* Of a product of vectors: `parts` of bf16 that each number is split into, or 0; whether half of it is computed, and
+ * whether memory is short. */
 typedef struct {
     int64_t rows, columns, length;
     int parts;
-    bool halved;
+    bool halved, limited;
 } score_sizes;
 
 /* Whether the product is computed once and kept for the passes that follow: where it takes no more memory than the
  * vectors, as another product of long vectors costs more than reading it; and in f32 up to 64 MB, which memory writes
- * and reads in less time than a product takes, unless half of the scores are computed. */
+ * and reads in less time than a product takes, unless half of the scores are computed or memory is short. */
 bool score_are_kept(const score_sizes *scores);
 /* Whether two products multiply the same scores by the same vectors, a along columns and b along rows, and are added
  * up: symmetric scores need one product for both. */

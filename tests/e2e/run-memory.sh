@@ -51,6 +51,10 @@ for limit in 0x1G ' 800M' 800MB -1 nan; do
 done
 "$build/cslc" "$source/specs/simclr.csl" --memory-limit=1G --emit=ir >/dev/null 2>"$work/log" && fail "a limit without effect"
 grep -q "has no effect on --emit=ir" "$work/log" || fail "a limit without effect"
+# Products that are kept for speed alone are not where memory is short.
+remarks() { "$build/cslc" "$source/specs/moco.csl" --precision=f32 "$@" --remarks --emit=kernels 2>&1 >/dev/null | head -n 1; }
+remarks | grep -q "256 x 65536 are kept as products: 67.11 MB" || fail "products are not kept"
+remarks --memory-limit=700M | grep -q "256 x 65536 are never stored: 67.11 MB less" || fail "products are kept in spite of a limit"
 # The least that the refusal names is enough.
 least=$(sed -n 's/.*it takes \([0-9]*K\) at least.*/\1/p' "$work/least")
 "$build/cslc" "$source/specs/simclr.csl" -D batch=16 -D width=4 "--memory-limit=$least" --emit=kernels -o "$work/none" ||
