@@ -1,6 +1,7 @@
 /* What generated C needs before its first kernel: declarations, and helpers for the types that the kernels use. */
 #include "backend/cgen.h"
 
+#include <assert.h>
 #include <string.h>
 
 /* libtcc finds no headers of its own in every installation, so scalar code declares what it calls. */
@@ -125,7 +126,7 @@ static const char f32_vectors[] =
     "static inline f32x$ f32x$_abs(f32x$ x) {\n"
     "    return (f32x$)((i32x$)x & 0x7fffffff);\n"
     "}\n"
-    "static inline f32x$ f32x$_floor(f32x$ x) { /* numbers from 2^23 on are whole */\n"
+    "static inline f32x$ f32x$_floor(f32x$ x) { /* numbers from 8388608 on are whole */\n"
     "    i32x$ small = (x < 8388608.0f) & (x > -8388608.0f);\n"
     "    f32x$ near = __builtin_convertvector(__builtin_convertvector(f32x$_select(small, x, (f32x$){0}), i32x$), "
     "f32x$);\n"
@@ -263,13 +264,18 @@ typedef struct {
     const char *name, *type, *offsets;
 } filling;
 
+static void append_word(const char *word, text_buffer *out) {
+    assert(word); /* a template has no sign for which its filling has none */
+    text_append_bytes(out, word, strlen(word));
+}
+
 static void fill(const char *template, filling values, text_buffer *out) {
     for (const char *c = template; *c; c++) {
         switch (*c) {
         case '$': text_append(out, "%d", values.lanes); break;
-        case '@': text_append(out, "%s", values.name); break;
-        case '#': text_append(out, "%s", values.type); break;
-        case '^': text_append(out, "%s", values.offsets); break;
+        case '@': append_word(values.name, out); break;
+        case '#': append_word(values.type, out); break;
+        case '^': append_word(values.offsets, out); break;
         default: text_append_bytes(out, c, 1); break;
         }
     }
