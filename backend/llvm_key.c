@@ -40,14 +40,15 @@ static void append_launch(const llvm_source *source, const kir_launch *launch, t
         int64_t offset = buffer->offset + (launch->byte_offsets ? launch->byte_offsets[i] : 0);
         text_append(key, " %d:%lld", (int)buffer->region, (long long)offset);
     }
-    text_append(key, " ");
-    append_place(source, launch->span, key);
+    text_append(key, "\n");
 }
 
 void llvm_append_program_key(const llvm_source *source, text_buffer *key) {
     const kir_program *program = source->program;
     text_append(key, "program %s %d\n%s\n", program->module->name, source->with_main, source->manifest);
     append_place(source, (source_span){0}, key);
+    for (int i = 0; i < program->kernel_count; i++) /* the table that launches count in */
+        text_append(key, "kernel %s\n", program->kernels[i]->name);
     for (int i = 0; i < program->function_count; i++) {
         const kir_function *function = &program->functions[i];
         text_append(key, "function %s\n", function->name);

@@ -89,7 +89,7 @@ static void look_up(unit_queue *queue, backend_cache *cache) {
 
 static bool compile(const llvm_source *source, unit_job *job) {
     llvm_unit *unit = &job->unit;
-    /* The program's functions are calls in a row, of which no optimisation makes less. */
+    /* The program itself is tables, of which no optimisation makes less. */
     if (!llvm_unit_begin(unit, source, job->count > 0 ? LLVMCodeGenLevelDefault : LLVMCodeGenLevelNone))
         return false;
     for (int i = 0; i < job->count; i++)
