@@ -25,6 +25,8 @@ typedef struct {
     int64_t margin[4]; /* zeros around the source that the taps of all phases reach: above, below, left, right */
 } conv_maps;
 
+/* Whether each place is computed from its own point of the other map alone: 1 x 1, stride 1, no padding. */
+bool lower_conv_is_of_points(const conv_shape *shape);
 /* Whether a convolution, all three directions alike, is computed in pairs of bf16 parts: see lower_pairs_pay. */
 bool lower_conv_pairs_pay(const pass_context *pass, const conv_shape *shape);
 /* lower_conv_sums.c: in f32. lower_conv_pairs.c: in pairs of bf16 parts. Both compute the value into its buffer. */

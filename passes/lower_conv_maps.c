@@ -117,6 +117,13 @@ static conv_maps input_grad_maps(lower_context *context, const ir_value *value) 
     return maps;
 }
 
+bool lower_conv_is_of_points(const conv_shape *shape) {
+    bool padded = false;
+    for (int i = 0; i < 4; i++)
+        padded |= shape->padding[i] != 0;
+    return !padded && shape->kernel[0] * shape->kernel[1] == 1 && shape->stride[0] * shape->stride[1] == 1;
+}
+
 /* ---- the choice ---------------------------------------------------------------------------------------------------
  */
 

@@ -22,14 +22,9 @@ typedef struct {
 
 bool lower_conv_points_pay(const conv_points *points) {
     const conv_maps *conv = points->conv;
-    const conv_shape *shape = &conv->shape;
-    bool margin = false;
-    for (int i = 0; i < 4; i++)
-        margin |= shape->padding[i] != 0;
     int64_t weights = 4 * points->panel.parts * points->pairs * conv->target_channels;
-    return points->panel.cpu->matrix_units && !margin && shape->kernel[0] * shape->kernel[1] == 1 &&
-           shape->stride[0] * shape->stride[1] == 1 && weights > CONV_WEIGHTS_BYTES && points->pairs % PAIR_UNIT == 0 &&
-           conv->target_channels % conv->weights.panel == 0;
+    return points->panel.cpu->matrix_units && lower_conv_is_of_points(&conv->shape) && weights > CONV_WEIGHTS_BYTES &&
+           points->pairs % PAIR_UNIT == 0 && conv->target_channels % conv->weights.panel == 0;
 }
 
 static void choose_sizes(point_core *core) {

@@ -130,10 +130,6 @@ static void emit_tile(kir_builder *builder, conv_core *core) {
     tile_store(&outer, &tile, core->target, places);
 }
 
-static int vectors_of(const conv_core *core, int64_t columns) {
-    return (int)((columns + core->cpu->lanes - 1) / core->cpu->lanes);
-}
-
 /* ---- the nest around a tile: groups, columns, images, rows, columns of places
  * --------------------------------------------------------- */
 
@@ -146,7 +142,7 @@ static void emit_place_columns(kir_builder *builder, kir_index first, int64_t si
 
 static void emit_row(kir_builder *builder, conv_core *core) {
     int64_t places = core->phase[1]->places;
-    int64_t size = core->tile_rows > 1 ? places : tile_best_rows(core->cpu, places, vectors_of(core, core->columns));
+    int64_t size = core->tile_rows > 1 ? places : tile_best_rows(core->cpu, places, core->columns);
     tile_blocks(builder, places, size, emit_place_columns, core);
 }
 
@@ -181,10 +177,14 @@ static kir_builder open_images(kir_builder *builder, conv_core *core) {
     return body;
 }
 
-/* Narrow maps take several rows into one tile. */
-static int64_t rows_of_tile(const conv_core *core, int64_t columns) {
-    int64_t rows = tile_rows_for(core->cpu, tile_vectors_for(core->cpu, columns)) / core->phase[1]->places;
-    return rows < 1 ? 1 : rows > core->phase[0]->places ? core->phase[0]->places : rows;
+/* How many rows of so many places one tile takes: of narrow maps several. */
+static int64_t rows_of_tile(const kir_target *cpu, int64_t rows, int64_t places, int64_t columns) {
+    int64_t together = tile_rows_for(cpu, tile_vectors_for(cpu, columns)) / places;
+    return together < 1 ? 1 : together > rows ? rows : together;
+}
+
+static int64_t rows_at_once(const conv_core *core, int64_t columns) {
+    return rows_of_tile(core->cpu, core->phase[0]->places, core->phase[1]->places, columns);
 }
 
 static void emit_images(kir_builder *builder, kir_index first, int64_t size, void *user) {
@@ -192,7 +192,7 @@ static void emit_images(kir_builder *builder, kir_index first, int64_t size, voi
     core->columns_first = first;
     core->columns = size;
     kir_builder body = open_images(builder, core);
-    tile_blocks(&body, core->phase[0]->places, rows_of_tile(core, size), emit_place_rows, core);
+    tile_blocks(&body, core->phase[0]->places, rows_at_once(core, size), emit_place_rows, core);
 }
 
 static void emit_phase(kir_builder *builder, conv_core *core) {
@@ -202,7 +202,7 @@ static void emit_phase(kir_builder *builder, conv_core *core) {
             continue;
         }
         kir_builder body = open_images(builder, core);
-        tile_blocks(&body, core->phase[0]->places, rows_of_tile(core, core->panel), emit_panels_of_rows, core);
+        tile_blocks(&body, core->phase[0]->places, rows_at_once(core, core->panel), emit_panels_of_rows, core);
     }
 }
 
@@ -243,33 +243,21 @@ static void launch_core(lower_context *context, conv_core *core, const int buffe
 /* ---- convolutions of points ---------------------------------------------------------------------------------------
  */
 
-/* Whether places are summed as if they stood in one row: each from its own point of the source alone. */
-static bool is_of_points(const conv_maps *maps) {
-    bool plain = maps->shape.kernel[0] * maps->shape.kernel[1] == 1;
-    for (int i = 0; i < 2; i++)
-        plain &= maps->in_steps[i] == 1 && maps->out_step[i] == 1 && maps->source_size[i] == maps->target_size[i];
-    for (int i = 0; i < 4; i++)
-        plain &= maps->margin[i] == 0;
-    return plain;
-}
-
 /* What the tiles of a map take whose rows stand side by side, so many at a time (tile_rows_cost). */
-static int64_t map_cost(const kir_target *cpu, const int64_t size[2], int64_t joined, int vectors) {
-    int64_t rows = size[0] / joined, places = size[1] * joined, limit = tile_rows_for(cpu, vectors);
-    int64_t together = limit / places < 1 ? 1 : limit / places > rows ? rows : limit / places;
+static int64_t map_cost(const kir_target *cpu, const int64_t size[2], int64_t joined, int64_t columns) {
+    int64_t rows = size[0] / joined, places = size[1] * joined, together = rows_of_tile(cpu, rows, places, columns);
     if (together > 1)
-        return tile_rows_cost(rows * places, together * places, vectors);
-    return rows * tile_rows_cost(places, tile_best_rows(cpu, places, vectors), vectors);
+        return tile_rows_cost(cpu, rows * places, together * places, columns);
+    return rows * tile_rows_cost(cpu, places, tile_best_rows(cpu, places, columns), columns);
 }
 
 /* Makes rows of the map so much longer and fewer as suits the tiles: 7 x 7 places are 49, or 9 tiles of 5 and one of 4.
  */
-static void join_rows(conv_maps *maps, phase_axis axes[2], const kir_target *cpu) {
-    int vectors = tile_vectors_for(cpu, maps->group_out);
+static void join_rows(conv_maps *maps, phase_axis axes[2], const kir_target *cpu, int64_t columns) {
     int64_t best = 1;
     for (int64_t joined = 2; joined <= maps->target_size[0]; joined++)
         if (maps->target_size[0] % joined == 0 &&
-            map_cost(cpu, maps->target_size, joined, vectors) < map_cost(cpu, maps->target_size, best, vectors))
+            map_cost(cpu, maps->target_size, joined, columns) < map_cost(cpu, maps->target_size, best, columns))
             best = joined;
     int64_t size[2] = {maps->target_size[0] / best, maps->target_size[1] * best};
     for (int i = 0; i < 2; i++) {
@@ -282,11 +270,11 @@ static void join_rows(conv_maps *maps, phase_axis axes[2], const kir_target *cpu
 bool lower_conv_sums(lower_context *context, const ir_value *value, const conv_maps *given) {
     conv_maps joined = *given;
     phase_axis axes[2];
-    if (is_of_points(given))
-        join_rows(&joined, axes, &context->pass->target);
     const conv_maps *maps = &joined;
     conv_core core = {.cpu = &context->pass->target, .conv = maps};
     core.panel = (int64_t)tile_vectors_for(core.cpu, maps->group_out) * core.cpu->lanes;
+    if (lower_conv_is_of_points(&given->shape))
+        join_rows(&joined, axes, core.cpu, core.panel);
     core.weight_rows = maps->shape.kernel[0] * maps->shape.kernel[1] * maps->group_in;
     panel_matrix weights = maps->weights;
     weights.panel = core.panel;

@@ -159,8 +159,7 @@ static void emit_taps(kir_builder *builder, kir_index first, int64_t size, void 
     kir_builder body, inner;
     core->tap_row = emit_loop(builder, core->shape.kernel[0], 1, &body);
     core->tap_column = emit_loop(&body, core->kernel_columns, 1, &inner);
-    int vectors = (int)((core->columns + core->cpu->lanes - 1) / core->cpu->lanes);
-    tile_blocks(&inner, size, tile_best_rows(core->cpu, size, vectors), emit_channels, core);
+    tile_blocks(&inner, size, tile_best_rows(core->cpu, size, core->columns), emit_channels, core);
 }
 
 static void emit_filters(kir_builder *builder, kir_index first, int64_t size, void *user) {

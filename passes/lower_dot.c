@@ -99,8 +99,7 @@ static void emit_columns(kir_builder *builder, kir_index first, int64_t size, vo
     product *work = user;
     work->columns_first = kir_plus_index(work->block_first, 1, first);
     work->columns = size;
-    int vectors = (int)((size + work->cpu->lanes - 1) / work->cpu->lanes);
-    tile_blocks(builder, work->rows, tile_best_rows(work->cpu, work->rows, vectors), emit_rows, work);
+    tile_blocks(builder, work->rows, tile_best_rows(work->cpu, work->rows, size), emit_rows, work);
 }
 
 static void emit_steps(kir_builder *builder, kir_index first, int64_t size, void *user) {

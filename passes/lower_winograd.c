@@ -208,8 +208,7 @@ static void emit_product_columns(kir_builder *builder, kir_index first, int64_t 
     if (maps->patches.parts > 0) {
         tile_blocks(builder, maps->tiles, pair_panel_rows(maps->cpu, maps->tiles, size), emit_pair_rows, maps);
     } else {
-        int vectors = (int)((size + maps->cpu->lanes - 1) / maps->cpu->lanes);
-        tile_blocks(builder, maps->tiles, tile_best_rows(maps->cpu, maps->tiles, vectors), emit_product_rows, maps);
+        tile_blocks(builder, maps->tiles, tile_best_rows(maps->cpu, maps->tiles, size), emit_product_rows, maps);
     }
 }
 

@@ -6,13 +6,17 @@ enum {
     MOST_STEPS = 4,
 };
 
+static int64_t vectors_of(const kir_target *target, int64_t columns) {
+    return (columns + target->lanes - 1) / target->lanes;
+}
+
 int tile_rows_for(const kir_target *target, int vectors) {
     int rows = (target->vector_registers - vectors - 2) / vectors;
     return rows > TILE_MAX_ROWS ? TILE_MAX_ROWS : rows < 1 ? 1 : rows;
 }
 
 int tile_vectors_for(const kir_target *target, int64_t columns) {
-    int64_t vectors = (columns + target->lanes - 1) / target->lanes;
+    int64_t vectors = vectors_of(target, columns);
     if (vectors <= TILE_MAX_VECTORS)
         return (int)vectors;
     return vectors % 2 != 0 && vectors % 3 == 0 ? 3 : 2;
@@ -25,19 +29,20 @@ int64_t tile_even_size(int64_t count, int64_t limit) {
     return count < limit ? count : limit;
 }
 
-static int64_t tile_cost(int64_t rows, int vectors) {
+static int64_t tile_cost(int64_t rows, int64_t vectors) {
     return rows * vectors > LEAST_SUMS || rows == 0 ? rows * vectors : LEAST_SUMS;
 }
 
-int64_t tile_rows_cost(int64_t count, int64_t size, int vectors) {
+int64_t tile_rows_cost(const kir_target *target, int64_t count, int64_t size, int64_t columns) {
+    int64_t vectors = vectors_of(target, columns);
     return count / size * tile_cost(size, vectors) + tile_cost(count % size, vectors);
 }
 
 /* A rest is code of its own: only if it saves something. */
-int64_t tile_best_rows(const kir_target *target, int64_t count, int vectors) {
-    int64_t limit = tile_rows_for(target, vectors), best = 0, least = 0;
+int64_t tile_best_rows(const kir_target *target, int64_t count, int64_t columns) {
+    int64_t limit = tile_rows_for(target, (int)vectors_of(target, columns)), best = 0, least = 0;
     for (int64_t size = count < limit ? count : limit; size > 0; size--) {
-        int64_t cost = 2 * tile_rows_cost(count, size, vectors) + (count % size != 0);
+        int64_t cost = 2 * tile_rows_cost(target, count, size, columns) + (count % size != 0);
         if (best == 0 || cost < least) {
             best = size;
             least = cost;
@@ -48,7 +53,7 @@ int64_t tile_best_rows(const kir_target *target, int64_t count, int vectors) {
 
 register_tile tile_new(const kir_builder *builder, const kir_target *target, int rows, int64_t columns) {
     register_tile tile = {.rows = rows, .lanes = target->lanes};
-    tile.vectors = (int)((columns + target->lanes - 1) / target->lanes);
+    tile.vectors = (int)vectors_of(target, columns);
     tile.last_count = (int)(columns - (int64_t)(tile.vectors - 1) * target->lanes);
     for (int r = 0; r < rows; r++)
         for (int v = 0; v < tile.vectors; v++)

@@ -21,11 +21,11 @@ int tile_vectors_for(const kir_target *target, int64_t columns);
 /* The size of blocks, at most `limit` and more than half of it if possible, that divides `count`; else `limit`. */
 int64_t tile_even_size(int64_t count, int64_t limit);
 
-/* What the sums of `count` rows take in tiles of `size` rows and `vectors` columns: each tile as many half cycles a
- * step as it has multiplications, but no fewer than the units need to be done with one. */
-int64_t tile_rows_cost(int64_t count, int64_t size, int vectors);
+/* What the sums of `count` rows take in tiles of `size` rows: each tile as many half cycles a step as it has
+ * multiplications of vectors, but no fewer than the units need to be done with one. */
+int64_t tile_rows_cost(const kir_target *target, int64_t count, int64_t size, int64_t columns);
 /* The size of the tiles that `count` rows are best summed in, the rest in a smaller one. */
-int64_t tile_best_rows(const kir_target *target, int64_t count, int vectors);
+int64_t tile_best_rows(const kir_target *target, int64_t count, int64_t columns);
 
 /* New accumulators for columns first .. first + columns - 1 of at most `vectors` vectors. */
 register_tile tile_new(const kir_builder *builder, const kir_target *target, int rows, int64_t columns);

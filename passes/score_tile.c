@@ -394,8 +394,8 @@ static kir_reg variable(const kir_builder *builder, int lanes, double number) {
     return reg;
 }
 
-static kir_index score_index(const lower_kernel *kernel, const score_plan *plan, kir_reg row, kir_reg column) {
-    return kir_plus(kir_plus(kernel->scores->origin, plan->tile_stride, row), 1, column);
+static kir_index score_index(kir_index origin, const score_plan *plan, kir_reg row, kir_reg column) {
+    return kir_plus(kir_plus(origin, plan->tile_stride, row), 1, column);
 }
 
 static kir_reg largest_lane(const kir_builder *builder, kir_reg vector, int lanes) {
@@ -424,8 +424,7 @@ static kir_reg settle_scores(lower_kernel *kernel, const score_plan *plan, const
     forget(kernel);
     kir_reg score = lower_element_at(kernel, work->row.output->scores, at, plan->lanes, plan->lanes);
     body = kernel->builder;
-    kir_index target = kir_plus(kir_plus(to->origin, plan->tile_stride, row), 1, column);
-    kir_store(&body, to->argument, target, score, plan->lanes);
+    kir_store(&body, to->argument, score_index(to->origin, plan, row, column), score, plan->lanes);
     kir_into(&body, largest, KIR_max, largest, score, -1);
     kir_reg before = kir_load(&body, work->column_largest, at_column, plan->lanes, plan->lanes);
     kir_store(&body, work->column_largest, at_column, kir_op2(&body, KIR_max, before, score), plan->lanes);
@@ -465,7 +464,8 @@ static void sum_both_ways(const lower_kernel *kernel, const kir_builder *builder
     kir_reg sum = variable(&over_rows, lanes, 0);
     kir_reg column = kir_loop(&over_rows, kir_at(0), place->column_end, lanes, &body);
     kir_index at = kir_plus(kir_at(0), 1, column);
-    kir_reg score = kir_load(&body, kernel->scores->tiles[0], score_index(kernel, plan, row, column), lanes, lanes);
+    kir_reg score =
+        kir_load(&body, kernel->scores->tiles[0], score_index(kernel->scores->origin, plan, row, column), lanes, lanes);
     kir_reg power = math_exp_falling(&body, kir_op2(&body, KIR_sub, score, work->largest), score_bits(kernel->scores));
     kir_into(&body, sum, KIR_add, sum, power, -1);
     kir_reg before = kir_load(&body, work->column_sums, at, lanes, lanes);

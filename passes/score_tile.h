@@ -71,8 +71,9 @@ typedef struct {
 
 /* score_plan.c: what the group holds, without tiles. */
 score_plan score_plan_of(lower_context *context, int group);
-/* The same product in another group, where it takes no more memory than its vectors: it is computed once and kept for
- * both. NULL if there is none. */
+/* The same product in another group, where score_are_kept: it is computed once and kept for both. NULL if there is
+ * none.
+ */
 const ir_value *score_plan_share(score_plan *plan);
 /* Whether element [i, j] of the scores is their element [j, i], by the way they are computed. */
 bool score_reads_alike(const ir_value *scores);

@@ -74,8 +74,7 @@ static void emit_channel_panel(kir_builder *builder, kir_index first, int64_t si
     winograd_sums work = *(winograd_sums *)user;
     work.channels_first = kir_plus_index(work.channels_first, 1, first);
     work.channels = size;
-    int vectors = (int)((work.filters + work.cpu->lanes - 1) / work.cpu->lanes);
-    tile_blocks(builder, size, tile_best_rows(work.cpu, size, vectors), emit_sum, &work);
+    tile_blocks(builder, size, tile_best_rows(work.cpu, size, work.filters), emit_sum, &work);
 }
 
 static void emit_filter_panel(kir_builder *builder, kir_index first, int64_t size, void *user) {
