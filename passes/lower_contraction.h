@@ -15,9 +15,6 @@ int64_t lower_divisor_below(int64_t count, int64_t limit);
 /* Into how many equal parts of `count` a gradient of weights is summed apart, in parallel, when the sums of each take
  * that many bytes. */
 int64_t lower_chunk_count(int64_t count, int64_t bytes);
-/* Iterations that a launch is cut into where it can be: few processors share them evenly. */
-enum { ENOUGH_ITERATIONS = 16 };
-
 /* Emits the division of `number` by so many values: returns the remainder, and the quotient takes the number's place.
  */
 kir_index lower_take_digit(const kir_builder *builder, kir_index *number, int64_t values);

@@ -21,6 +21,9 @@ typedef struct {
 
 enum { LOWER_MAX_RESULTS = 16 };
 
+/* Iterations that a launch is cut into where it can be: few processors share them evenly. */
+enum { ENOUGH_ITERATIONS = 16 };
+
 /* Elements of a value that a kernel has computed. */
 typedef struct {
     const ir_value *value;

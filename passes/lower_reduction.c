@@ -10,7 +10,7 @@
 #include <assert.h>
 #include <math.h>
 
-enum { SPLIT_ABOVE = 1 << 15, ENOUGH_ITERATIONS = 16, ROWS_OF_VECTORS = 4, SHIFT_SAMPLES = 8 };
+enum { SPLIT_ABOVE = 1 << 15, ROWS_OF_VECTORS = 4, SHIFT_SAMPLES = 8 };
 
 typedef struct {
     const ir_value *root;           /* reduce_sum, reduce_max, reduce_variation */
@@ -42,6 +42,14 @@ typedef struct {
 
 static bool is_variation(const reduced *item) {
     return item->root->opcode == IR_OP_reduce_variation;
+}
+
+/* That are carried from one element to the next. */
+static int count_registers(const reduction *work) {
+    int count = 0;
+    for (int i = 0; i < work->count; i++)
+        count += is_variation(&work->items[i]) ? 3 : 1;
+    return count;
 }
 
 static double neutral(const ir_value *root) {
@@ -241,6 +249,89 @@ static void reduce_kept(lower_kernel *kernel, const reduction *work, lower_coord
     }
 }
 
+/* ---- place by place -------------------------------------------------------------------------------------------------
+ * One block of results after the other would read a map in steps. Where the caches do not hold it, all results take
+ * their elements of a place before the next, and what is running waits in the worker's memory: memory is read in order,
+ * and every result takes its elements in the same order as in blocks. */
+
+enum { PLACES_FROM_BYTES = 128 << 10 };
+
+/* What is carried from one element to the next. */
+static int running_registers(const reduced *item, running *so_far, kir_reg *registers[3]) {
+    if (!is_variation(item)) {
+        registers[0] = &so_far->total;
+        return 1;
+    }
+    registers[0] = &so_far->about.shift;
+    registers[1] = &so_far->about.sum;
+    registers[2] = &so_far->about.squares;
+    return 3;
+}
+
+/* Puts what is running of a vector of results into the worker's memory, [register][result], or takes it from there. */
+static void move_running(lower_kernel *kernel, const reduction *work, int waiting, kir_index place, running *so_far,
+                         bool resume) {
+    const kir_builder *builder = &kernel->builder;
+    for (int i = 0; i < work->count; i++) {
+        kir_reg *registers[3];
+        int count = running_registers(&work->items[i], &so_far[i], registers);
+        for (int k = 0; k < count; k++, place.base += work->type->dims[innermost_axis(work)]) {
+            if (resume) {
+                *registers[k] = kir_register(builder, kir_vector_type(KIR_F32, work->lanes));
+                kir_assign(builder, *registers[k], kir_load(builder, waiting, place, work->lanes, work->lanes));
+            } else {
+                kir_store(builder, waiting, place, *registers[k], work->lanes);
+            }
+        }
+    }
+}
+
+/* A loop over all vectors of results, where the builder then is. */
+static kir_index open_vectors(lower_kernel *kernel, const reduction *work, lower_coordinate *at) {
+    int axis = innermost_axis(work);
+    kir_builder body;
+    kir_reg index = kir_loop(&kernel->builder, kir_at(0), kir_at(work->type->dims[axis]), work->lanes, &body);
+    kernel->builder = body;
+    kir_index first = kir_plus(kir_at(0), 1, index);
+    at[axis] = (lower_coordinate){first, work->lanes > 1};
+    return first;
+}
+
+static void reduce_places(lower_kernel *kernel, const reduction *work, lower_coordinate *at) {
+    int lanes = work->lanes;
+    running so_far[LOWER_MAX_RESULTS];
+    kir_builder outer = kernel->builder;
+    int64_t size = work->type->dims[innermost_axis(work)];
+    int waiting = lower_scratch(kernel, "running", count_registers(work) * size);
+    kir_index first = open_vectors(kernel, work, at);
+    begin_running(kernel, work, at, lanes, lanes, so_far);
+    move_running(kernel, work, waiting, first, so_far, false);
+    kernel->builder = outer;
+    open_reduced_loops(kernel, work, -1, at);
+    first = open_vectors(kernel, work, at);
+    move_running(kernel, work, waiting, first, so_far, true);
+    take_elements(kernel, work, at, lanes, lanes, so_far);
+    move_running(kernel, work, waiting, first, so_far, false);
+    kernel->builder = outer;
+    first = open_vectors(kernel, work, at);
+    move_running(kernel, work, waiting, first, so_far, true);
+    store_results(kernel, work, at, so_far, lanes);
+    kernel->builder = outer;
+}
+
+/* Whether there are several blocks of results, and more elements than the nearer caches hold. */
+static bool places_pay(const reduction *work) {
+    int64_t size = work->type->dims[innermost_axis(work)];
+    for (int i = 0; i < work->count; i++)
+        if (work->items[i].root->type.dtype != IR_F32)
+            return false;
+    return size > block_size(work) && size % work->lanes == 0 &&
+           4 * elements_of_result(work) * (double)size > PLACES_FROM_BYTES;
+}
+
+/* ---- the innermost axis ---------------------------------------------------------------------------------------------
+ */
+
 static kir_reg added_lanes(const kir_builder *builder, kir_reg vector, kir_reg one_by_one) {
     return kir_op2(builder, KIR_add, kir_op1(builder, KIR_sum_lanes, vector), one_by_one);
 }
@@ -295,6 +386,9 @@ static void reduce_innermost(lower_kernel *kernel, const reduction *work, lower_
     store_results(kernel, work, at, one_by_one, 1);
 }
 
+/* ---- launches -------------------------------------------------------------------------------------------------------
+ */
+
 /* One launch: an iteration for each index of the kept axes, the innermost one excepted where it is kept. If that makes
  * one iteration, each block of the innermost axis is one. */
 static void emit_reduction(lower_context *context, const reduction *work, const char *name) {
@@ -316,6 +410,8 @@ static void emit_reduction(lower_context *context, const reduction *work, const 
     if (kept && extent == 1 && size % block == 0) {
         reduce_kept_vectors(&kernel, work, at, kir_plus(kir_at(0), block, 0), work->rows, work->lanes);
         extent = size / block;
+    } else if (kept && places_pay(work)) {
+        reduce_places(&kernel, work, at);
     } else if (kept) {
         reduce_kept(&kernel, work, at);
     } else {
@@ -404,10 +500,7 @@ static bool is_reduction(const ir_value *value) {
 
 /* Vectors of neighbouring results that fill half of the registers. */
 static int rows_for(const kir_target *target, const reduction *work) {
-    int count = 0;
-    for (int i = 0; i < work->count; i++)
-        count += is_variation(&work->items[i]) ? 3 : 1;
-    int rows = target->vector_registers / 2 / count;
+    int rows = target->vector_registers / 2 / count_registers(work);
     return rows > ROWS_OF_VECTORS ? ROWS_OF_VECTORS : rows > 0 ? rows : 1;
 }
 
@@ -479,38 +572,4 @@ void lower_reduction_of_parts(lower_context *context, const lower_group *group, 
         item->weight = is_variation(item) ? parts->elements : 1;
     }
     emit_reduction(context, &work, "reduce_combine");
-}
-
-/* ---- argmax
- * --------------------------------------------------------------------------------------------------------------------------
- */
-
-bool lower_argmax(lower_context *context, const ir_value *value) {
-    const ir_value *operand = value->operands[0];
-    int64_t axis = ir_int(value, IR_ATTR_axis);
-    lower_kernel kernel = lower_kernel_begin(context, "argmax", value);
-    kir_builder *builder = &kernel.builder;
-    lower_coordinate at[IR_MAX_RANK], kept[IR_MAX_RANK];
-    lower_split_iteration(&kernel, &value->type, value->layout.axis, value->type.rank, kept);
-    for (int i = 0; i < operand->type.rank; i++)
-        if (i != axis)
-            at[i] = kept[i < axis ? i : i - 1];
-    kir_type type = kir_scalar_type(lower_element(operand->type.dtype)), whole = kir_scalar_type(KIR_I32);
-    kir_reg best = kir_register(builder, type), place = kir_register(builder, whole);
-    at[axis] = (lower_coordinate){kir_at(0), 0};
-    kir_assign(builder, best, lower_element_at(&kernel, operand, at, 1, 1));
-    kir_assign(builder, place, kir_number(builder, whole, 0));
-    kir_builder outer = *builder, body;
-    kir_reg index = kir_loop(&outer, kir_at(1), kir_at(operand->type.dims[axis]), 1, &body);
-    at[axis].base = kir_plus(kir_at(0), 1, index);
-    kernel.builder = body;
-    kir_reg element = lower_element_at(&kernel, operand, at, 1, 1);
-    kir_reg better = lower_is_larger(builder, element, best);
-    kir_reg number = kir_convert(builder, index, KIR_I32);
-    kir_into(builder, best, KIR_select, better, element, best);
-    kir_into(builder, place, KIR_select, better, number, place);
-    kernel.builder = outer;
-    lower_store_at(&kernel, lower_result_buffer(context, value), &value->type, &value->layout, kept, place, 1);
-    lower_kernel_launch(&kernel, ir_type_elements(&value->type));
-    return true;
 }
