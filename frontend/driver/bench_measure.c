@@ -7,10 +7,11 @@
 #include "runtime/random.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { LEAST_RUNS = 5, MOST_RUNS = 40 };
+enum { LEAST_RUNS = 5, MOST_RUNS = 2000, KEPT_BYTES = 1 << 20 };
 static const double ENOUGH_SECONDS = 1.5, MOST_SECONDS = 60;
 
 static int by_value(const void *a, const void *b) {
@@ -30,9 +31,10 @@ static double median(double *values, int count) {
 typedef struct {
     pass_context passes;
     backend_code *code;
-    rt_pool *pool;
-    char *arena; /* of the function that runs */
+    rt_pool *pool; /* both sides' */
+    char *arena;   /* of the function that runs */
     void *arena_block;
+    char **inputs[2]; /* of each function, port by port; NULL: drawn anew before every run */
     double forward[MOST_RUNS], together[MOST_RUNS];
 } compiled_side;
 
@@ -66,11 +68,32 @@ static void fill_input(const kir_port *port, char *memory) {
             memory[i] = i % 2 == 0;
 }
 
-static void fill_inputs(const compiled_side *side, int number) {
+static int64_t port_bytes(const kir_port *port) {
+    return ir_type_elements(&port->type) * ir_dtype_bytes(port->type.dtype);
+}
+
+/* Small inputs are kept, so that the time between two runs is short, too. */
+static void make_inputs(arena *memory, compiled_side *side, int number) {
+    const kir_function *function = function_of(side, number);
+    side->inputs[number] = arena_alloc(memory, (size_t)function->input_count * sizeof *side->inputs[number]);
+    for (int i = 0; i < function->input_count; i++) {
+        const kir_port *port = &function->inputs[i];
+        char **kept = &side->inputs[number][i];
+        *kept = port_bytes(port) > KEPT_BYTES ? NULL : arena_alloc(memory, (size_t)port_bytes(port));
+        if (*kept)
+            fill_input(port, *kept);
+    }
+}
+
+static void put_inputs(const compiled_side *side, int number) {
     const kir_function *function = function_of(side, number);
     for (int i = 0; i < function->input_count; i++) {
         const kir_port *port = &function->inputs[i];
-        fill_input(port, side->arena + side->passes.program->buffers[port->buffer].offset);
+        char *place = side->arena + side->passes.program->buffers[port->buffer].offset;
+        if (side->inputs[number][i])
+            memcpy(place, side->inputs[number][i], (size_t)port_bytes(port));
+        else
+            fill_input(port, place);
     }
 }
 
@@ -81,7 +104,7 @@ static char *new_arena(compiled_side *side) {
     return rt_memory_take(bytes, &side->arena_block);
 }
 
-static bool compile_side(driver_session *work, ir_function *function, ir_value *product, bool fused,
+static bool compile_side(driver_session *work, ir_function *function, ir_value *product, bool fused, rt_pool *pool,
                          compiled_side *side) {
     static const char *const fusion = "fuse-contrastive";
     side->passes = (pass_context){.memory = work->memory,
@@ -96,25 +119,41 @@ static bool compile_side(driver_session *work, ir_function *function, ir_value *
     side->code = driver_compile_llvm(work, &side->passes);
     if (!side->code)
         return false;
-    side->pool = rt_pool_create(0);
-    bool good = side->pool && rt_pool_reserve(side->pool, (size_t)scratch_bytes(side->passes.program)) == 0;
-    if (!good || !(side->arena = new_arena(side)))
+    side->pool = pool;
+    side->arena = new_arena(side);
+    if (!side->arena)
         diag_error(&work->diags, product->span, "no memory for the %s scores", fused ? "fused" : "stored");
+    for (int i = 0; side->arena && i < 2; i++)
+        make_inputs(work->memory, side, i);
     return side->arena != NULL;
 }
 
 static void free_side(compiled_side *side) {
     if (side->code)
         backend_free(side->code);
-    if (side->pool)
-        rt_pool_destroy(side->pool);
     free(side->arena_block);
+}
+
+/* Returns once every worker has come. */
+static void meet(void *context, int worker, int64_t begin, int64_t end) {
+    (void)worker;
+    atomic_int *absent = context;
+    atomic_fetch_sub(absent, (int)(end - begin));
+    while (atomic_load(absent) > 0)
+        ;
+}
+
+/* In a step, the launches before the scores' leave all workers awake. */
+static void wake(rt_pool *pool) {
+    atomic_int absent = rt_pool_size(pool);
+    rt_pool_run(pool, absent, meet, &absent);
 }
 
 static double run(compiled_side *side, int number) {
     const rt_entry *entry = &backend_program(side->code)->entries[number];
     rt_frame frame = {.arena = side->arena, .pool = side->pool};
-    fill_inputs(side, number);
+    put_inputs(side, number);
+    wake(side->pool);
     double start = rt_seconds();
     entry->run(&frame, entry->context);
     return rt_seconds() - start;
@@ -154,6 +193,14 @@ static double difference_of(const compiled_side *a, const compiled_side *b) {
     return worst;
 }
 
+static bool reserve_scratch(rt_pool *pool, const compiled_side sides[BENCH_SIDES], const bool wanted[BENCH_SIDES]) {
+    int64_t most = 0;
+    for (int side = 0; side < BENCH_SIDES; side++)
+        if (wanted[side] && scratch_bytes(sides[side].passes.program) > most)
+            most = scratch_bytes(sides[side].passes.program);
+    return rt_pool_reserve(pool, (size_t)most) == 0;
+}
+
 static void take_times(compiled_side sides[BENCH_SIDES], const bool wanted[BENCH_SIDES], int *runs) {
     double spent = 0;
     for (int side = 0; side < BENCH_SIDES; side++)
@@ -174,9 +221,14 @@ static void take_times(compiled_side sides[BENCH_SIDES], const bool wanted[BENCH
 bool bench_measure(driver_session *work, ir_function *function, ir_value *product, const bool wanted[BENCH_SIDES],
                    bench_group *group) {
     compiled_side *sides = calloc(BENCH_SIDES, sizeof *sides);
-    bool good = sides != NULL;
+    rt_pool *pool = rt_pool_create(0);
+    bool good = sides != NULL && pool != NULL;
     for (int side = 0; good && side < BENCH_SIDES; side++)
-        good = !wanted[side] || compile_side(work, function, product, side == BENCH_FUSED, &sides[side]);
+        good = !wanted[side] || compile_side(work, function, product, side == BENCH_FUSED, pool, &sides[side]);
+    if (good && !reserve_scratch(pool, sides, wanted)) {
+        diag_error(&work->diags, product->span, "no memory for the workers");
+        good = false;
+    }
     int runs;
     if (good) {
         take_times(sides, wanted, &runs);
@@ -196,7 +248,7 @@ bool bench_measure(driver_session *work, ir_function *function, ir_value *produc
                                           .forward = median(sides[side].forward, runs),
                                           .together = median(sides[side].together, runs),
                                           .bytes = function_of(&sides[side], 1)->arena_bytes +
-                                                   scratch_bytes(program) * rt_pool_size(sides[side].pool),
+                                                   scratch_bytes(program) * rt_pool_size(pool),
                                           .operations = operations_of(program, function_of(&sides[side], 1))};
     }
     if (good && wanted[BENCH_FUSED] && wanted[BENCH_UNFUSED])
@@ -204,5 +256,7 @@ bool bench_measure(driver_session *work, ir_function *function, ir_value *produc
     for (int side = 0; sides && side < BENCH_SIDES; side++)
         free_side(&sides[side]);
     free(sides);
+    if (pool)
+        rt_pool_destroy(pool);
     return good;
 }
