@@ -8,68 +8,25 @@
 #include "passes/register_tile.h"
 #include "passes/score_pairs.h"
 #include "passes/score_units.h"
+#include "passes/transpose.h"
 
 #include <assert.h>
 
-enum { TILE_BYTES = 3 << 20, LARGEST_TILE = 256, MANY_TILES = 16, FEWEST_BLOCKS = 4, LONG = 4, CHUNKS = 8 };
+enum {
+    TILE_BYTES = 3 << 20,
+    LARGEST_TILE = 256,
+    MANY_TILES = 16,
+    FEWEST_BLOCKS = 4,
+    FEW_LINES = 128,
+    LONG = 4,
+    CHUNKS = 8
+};
 
 /* ---- tiles ---------------------------------------------------------------------------------------------------------
  */
 
 static int64_t rounded_up(int64_t count, int64_t unit) {
     return (count + unit - 1) / unit * unit;
-}
-
-static int64_t common_multiple(int64_t a, int64_t b) {
-    int64_t multiple = a;
-    while (multiple % b != 0)
-        multiple += a;
-    return multiple;
-}
-
-/* Bytes that one tile works on: scores, vectors of both sides, results. */
-static int64_t tile_bytes(const score_plan *plan, int64_t size) {
-    int64_t tiles = plan->product_count > plan->weight_count ? plan->product_count : plan->weight_count;
-    int64_t numbers = (plan->shares ? 1 : tiles) * size * size;
-    for (int i = 0; i < plan->product_count; i++)
-        numbers += 2 * size * plan->products[i].length;
-    /* Groups that share kept tiles have them of one size, whatever their results. */
-    for (int i = 0; i < plan->output_count && !plan->shares; i++)
-        numbers += 2 * size * plan->outputs[i].length;
-    return 4 * numbers;
-}
-
-/* Whether two processors are done with a round of blocks at the same time: of half as many where scores are symmetric.
- */
-static bool are_shared_evenly(const score_plan *plan, int64_t tiles) {
-    return plan->chunks || tiles == 1 || tiles > MANY_TILES || (plan->symmetric ? tiles / 2 : tiles) % 2 == 0;
-}
-
-/* The size of so many tiles, or of a few more, that are about equal. */
-static int64_t even_size(const score_plan *plan, int64_t unit, int64_t count, int64_t tiles) {
-    while (!are_shared_evenly(plan, tiles))
-        tiles++;
-    return rounded_up((count + tiles - 1) / tiles, unit);
-}
-
-static int64_t tile_size(const score_plan *plan, int64_t unit, int64_t count, int64_t fewest) {
-    int64_t size = unit;
-    while (size + unit <= LARGEST_TILE && tile_bytes(plan, size + unit) <= TILE_BYTES &&
-           (size + unit) * fewest <= rounded_up(count, unit))
-        size += unit;
-    return even_size(plan, unit, count, (count + size - 1) / size);
-}
-
-static void choose_tiles(score_plan *plan) {
-    const kir_target *cpu = &plan->context->pass->target;
-    plan->lanes = cpu->lanes;
-    plan->panel_columns = 2 * cpu->lanes;
-    plan->panel_rows = plan->parts && cpu->matrix_units ? 2 * cpu->lanes : cpu->vector_registers >= 32 ? 8 : 4;
-    int64_t unit = common_multiple(plan->panel_rows, plan->panel_columns);
-    plan->tile_rows = tile_size(plan, unit, plan->rows, FEWEST_BLOCKS);
-    plan->tile_columns =
-        plan->symmetric ? plan->tile_rows : tile_size(plan, unit, plan->columns, plan->chunks ? 1 : FEWEST_BLOCKS);
-    plan->tile_stride = plan->tile_columns + plan->lanes;
 }
 
 static int64_t row_blocks(const score_plan *plan) {
@@ -94,20 +51,67 @@ static int with_room(lower_context *context, const ir_value *value, int64_t elem
     return copy;
 }
 
-/* Vectors of one panel: element k of each beside each other, zeros where there are no more. */
-static void emit_pack(lower_kernel *kernel, int from, int to, kir_index panel, int64_t length, int columns, int lanes,
-                      int count) {
-    kir_builder *builder = &kernel->builder, body;
-    kir_reg k = kir_loop(builder, kir_at(0), kir_at(length), 1, &body);
-    for (int first = 0; first < columns; first += lanes) {
-        int present = count - first < lanes ? count - first : lanes;
-        kir_index source = kir_plus(kir_plus_index(kir_at(first * length), columns * length, panel), 1, k);
-        kir_index target = kir_plus(kir_plus_index(kir_at(first), columns * length, panel), columns, k);
-        kir_reg vector = present > 0 ? kir_load_strided(&body, from, source, lanes, present, length)
-                                     : kir_number(&body, kir_vector_type(KIR_F32, lanes), 0);
-        if (present == 1 && lanes == 1)
-            vector = kir_load(&body, from, source, 1, 1);
-        kir_store(&body, to, target, vector, lanes);
+/* A panel as it is packed: elements k of all its vectors beside each other, zeros where there are no more. */
+typedef struct {
+    int from, to;
+    kir_index panel;
+    int64_t length;              /* of the vectors */
+    int columns, present, lanes; /* vectors of a panel, those that there are */
+} packed_panel;
+
+static int present_from(const packed_panel *panel, int first) {
+    int present = panel->present - first;
+    return present < 0 ? 0 : present < panel->lanes ? present : panel->lanes;
+}
+
+static kir_index packed_place(const packed_panel *panel, int first, kir_reg k) {
+    kir_index at = kir_plus_index(kir_at(first), panel->columns * panel->length, panel->panel);
+    return kir_plus(at, panel->columns, k);
+}
+
+static kir_index vector_place(const packed_panel *panel, int vector, kir_reg k) {
+    kir_index at = kir_plus_index(kir_at(vector * panel->length), panel->columns * panel->length, panel->panel);
+    return kir_plus(at, 1, k);
+}
+
+/* Elements k to k + lanes of as many vectors: a square, turned. */
+static void emit_packed_square(const kir_builder *builder, const packed_panel *panel, int first, kir_reg k) {
+    kir_reg vectors[TRANSPOSE_MOST_LANES];
+    int lanes = panel->lanes, present = present_from(panel, first);
+    for (int i = 0; i < lanes; i++)
+        vectors[i] = i < present ? kir_load(builder, panel->from, vector_place(panel, first + i, k), lanes, lanes)
+                                 : kir_number(builder, kir_vector_type(KIR_F32, lanes), 0);
+    transpose_vectors(builder, vectors, lanes);
+    for (int i = 0; i < lanes; i++) {
+        kir_index to = packed_place(panel, first, k);
+        to.base += (int64_t)i * panel->columns;
+        kir_store(builder, panel->to, to, vectors[i], lanes);
+    }
+}
+
+/* Element k of as many vectors as there are lanes. */
+static void emit_packed_vector(const kir_builder *builder, const packed_panel *panel, int first, kir_reg k) {
+    int present = present_from(panel, first), lanes = panel->lanes;
+    kir_index from = vector_place(panel, first, k);
+    kir_reg vector = present == 0 ? kir_number(builder, kir_vector_type(KIR_F32, lanes), 0)
+                     : lanes == 1 ? kir_load(builder, panel->from, from, 1, 1)
+                                  : kir_load_strided(builder, panel->from, from, lanes, present, panel->length);
+    kir_store(builder, panel->to, packed_place(panel, first, k), vector, lanes);
+}
+
+static void emit_pack(kir_builder *builder, const packed_panel *panel) {
+    int lanes = panel->lanes;
+    int64_t squares = lanes > 1 ? panel->length / lanes * lanes : 0;
+    kir_builder body;
+    if (squares > 0) {
+        kir_reg k = kir_loop(builder, kir_at(0), kir_at(squares), lanes, &body);
+        for (int first = 0; first < panel->columns; first += lanes)
+            emit_packed_square(&body, panel, first, k);
+    }
+    if (squares < panel->length) {
+        kir_reg k = kir_loop(builder, kir_at(squares), kir_at(panel->length), 1, &body);
+        for (int first = 0; first < panel->columns; first += lanes)
+            emit_packed_vector(&body, panel, first, k);
     }
 }
 
@@ -116,9 +120,14 @@ static void launch_pack(const score_plan *plan, const ir_value *value, int from,
     if (panels == 0)
         return;
     lower_kernel kernel = lower_kernel_begin(plan->context, "pack_vectors", value);
-    kir_index panel = kir_plus(kir_at(first), 1, 0);
-    int source = lower_argument(&kernel, from, false), target = lower_argument(&kernel, to, true);
-    emit_pack(&kernel, source, target, panel, value->type.dims[1], plan->panel_columns, plan->lanes, count);
+    packed_panel panel = {.panel = kir_plus(kir_at(first), 1, 0),
+                          .from = lower_argument(&kernel, from, false),
+                          .to = lower_argument(&kernel, to, true),
+                          .length = value->type.dims[1],
+                          .columns = plan->panel_columns,
+                          .present = count,
+                          .lanes = plan->lanes};
+    emit_pack(&kernel.builder, &panel);
     lower_kernel_launch(&kernel, panels);
 }
 
@@ -283,7 +292,7 @@ static void launch_diagonal(const score_plan *plan) {
 /* How many blocks form a team: two, if that leaves enough teams, as the tiles of two teams share their vectors in the
  * second cache. */
 static int64_t team_size(int64_t blocks) {
-    return blocks % 4 == 0 && blocks >= 4 * FEWEST_BLOCKS ? 2 : 1;
+    return blocks % 4 == 0 && blocks >= ENOUGH_ITERATIONS ? 2 : 1;
 }
 
 typedef struct {
@@ -442,7 +451,7 @@ bool lower_scores(lower_context *context, int group) {
     score_plan plan = score_plan_of(context, group);
     const ir_value *partner = score_plan_share(&plan);
     choose_chunks(&plan);
-    choose_tiles(&plan);
+    score_tiles_choose(&plan);
     fit_chunks(&plan);
     if (partner)
         keep_product(&plan, partner);

@@ -78,6 +78,9 @@ const ir_value *score_plan_share(score_plan *plan);
 /* Whether element [i, j] of the scores is their element [j, i], by the way they are computed. */
 bool score_reads_alike(const ir_value *scores);
 
+/* score_sizes.c: the sizes of tiles and panels, once the plan is known whole. */
+void score_tiles_choose(score_plan *plan);
+
 /* score_totals.c: buffers for what tiles add up, filled where the first tile does not; afterwards the results. */
 void score_totals_prepare(score_plan *plan);
 void score_totals_finish(const score_plan *plan);

@@ -4,6 +4,8 @@
 
 #include "ir/kernel.h"
 
+enum { TRANSPOSE_MOST_LANES = 16 };
+
 /* Turns as many vectors as each has lanes, a power of 2: lane j of vector i becomes lane i of vector j. */
 void transpose_vectors(const kir_builder *builder, kir_reg *vectors, int lanes);
 

@@ -1,5 +1,6 @@
-/* Reductions of more elements than the nearer caches hold, to vectors of results: sums, maxima and variances of the same
- * elements, some of which are outputs besides, against the interpreter, for every processor that this one can be. */
+/* Reductions of more elements than the nearer caches hold, to vectors of results: sums, maxima and variances of the
+ * same elements, some of which are outputs besides, against the interpreter, for every processor that this one can be.
+ */
 #include "ir_case.h"
 
 #include <math.h>
@@ -66,9 +67,9 @@ static void every_processor_agrees(void **state) {
     (void)state;
     static const char *const targets[] = {"avx512", "avx2", "portable", "scalar"};
     for (size_t i = 0; i < sizeof targets / sizeof *targets; i++) {
-        check(targets[i], 4, 512, 160); /* places one after the other: ten vectors of AVX-512, two blocks and a half */
-        check(targets[i], 3, 700, 72);  /* no whole vectors of AVX-512 */
-        check(targets[i], 16, 1100, 32);  /* one block */
+        check(targets[i], 4, 512, 160);  /* places one after the other: ten vectors of AVX-512, two blocks and a half */
+        check(targets[i], 3, 700, 72);   /* no whole vectors of AVX-512 */
+        check(targets[i], 16, 1100, 32); /* one block */
     }
 }
 
