@@ -12,22 +12,7 @@
 
 #include <assert.h>
 
-enum {
-    TILE_BYTES = 3 << 20,
-    LARGEST_TILE = 256,
-    MANY_TILES = 16,
-    FEWEST_BLOCKS = 4,
-    FEW_LINES = 128,
-    LONG = 4,
-    CHUNKS = 8
-};
-
-/* ---- tiles ---------------------------------------------------------------------------------------------------------
- */
-
-static int64_t rounded_up(int64_t count, int64_t unit) {
-    return (count + unit - 1) / unit * unit;
-}
+enum { LONG = 4, CHUNKS = 8 };
 
 static int64_t row_blocks(const score_plan *plan) {
     return (plan->rows + plan->tile_rows - 1) / plan->tile_rows;
@@ -133,7 +118,7 @@ static void launch_pack(const score_plan *plan, const ir_value *value, int from,
 
 static int packed_vectors(const score_plan *plan, const ir_value *value) {
     int64_t count = value->type.dims[0], length = value->type.dims[1], whole = count / plan->panel_columns;
-    int64_t padded = rounded_up(count, plan->panel_columns);
+    int64_t padded = score_rounded_up(count, plan->panel_columns);
     int from = lower_buffer_in_layout(plan->context, value, ir_layout_identity());
     int to = lower_temporary(plan->context, "packed", KIR_F32, padded * length, value->span);
     launch_pack(plan, value, from, to, 0, whole, plan->panel_columns);
@@ -153,7 +138,8 @@ static void pad_repeated(score_plan *plan, int *kept) {
         if (kept[operand->id] >= 0)
             continue;
         kept[operand->id] = lower_buffer(context, operand);
-        context->buffer_of[operand->id] = with_room(context, operand, rounded_up(operand->type.dims[0], plan->lanes));
+        context->buffer_of[operand->id] =
+            with_room(context, operand, score_rounded_up(operand->type.dims[0], plan->lanes));
     }
 }
 
@@ -171,8 +157,8 @@ static void prepare_product(const score_plan *plan, score_product *product) {
         product->left = score_pairs_rows(plan, product->row_vectors);
         product->packed = score_pairs_columns(plan, product->column_vectors);
     } else {
-        product->left =
-            with_room(plan->context, product->row_vectors, rounded_up(plan->rows, plan->panel_rows) * product->length);
+        product->left = with_room(plan->context, product->row_vectors,
+                                  score_rounded_up(plan->rows, plan->panel_rows) * product->length);
         product->packed = packed_vectors(plan, product->column_vectors);
     }
 }

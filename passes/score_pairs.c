@@ -7,10 +7,6 @@ static kir_type words(int lanes) {
     return kir_vector_type(KIR_I32, lanes);
 }
 
-static int64_t rounded_up(int64_t count, int64_t unit) {
-    return (count + unit - 1) / unit * unit;
-}
-
 static int64_t pairs_along(int64_t length) {
     return (length + 1) / 2;
 }
@@ -55,7 +51,7 @@ static void pack_row_rest(const kir_builder *builder, const packing *work) {
 
 int score_pairs_rows(const score_plan *plan, const ir_value *vectors) {
     lower_context *context = plan->context;
-    int64_t rows = vectors->type.dims[0], padded = rounded_up(rows, plan->panel_rows);
+    int64_t rows = vectors->type.dims[0], padded = score_rounded_up(rows, plan->panel_rows);
     packing work = {.plan = plan, .length = vectors->type.dims[1]};
     work.pairs = pairs_along(work.length);
     work.stride = padded * work.pairs;
@@ -114,7 +110,7 @@ int score_pairs_columns(const score_plan *plan, const ir_value *vectors) {
     int64_t count = vectors->type.dims[0], whole = count / plan->panel_columns;
     packing work = {.plan = plan, .length = vectors->type.dims[1]};
     work.pairs = pairs_along(work.length);
-    work.stride = rounded_up(count, plan->panel_columns) * work.pairs;
+    work.stride = score_rounded_up(count, plan->panel_columns) * work.pairs;
     int from = lower_buffer_in_layout(plan->context, vectors, ir_layout_identity());
     int to = lower_temporary(plan->context, "column_pairs", KIR_I32, plan->parts * work.stride, vectors->span);
     launch_columns(work, vectors, from, to, 0, whole, plan->panel_columns);
@@ -127,7 +123,7 @@ int score_pairs_columns(const score_plan *plan, const ir_value *vectors) {
  */
 
 static int64_t pairs_of_vectors(const score_plan *plan, int64_t count) {
-    return rounded_up(count, 2 * plan->lanes) / 2;
+    return score_rounded_up(count, 2 * plan->lanes) / 2;
 }
 
 typedef struct {
@@ -212,9 +208,9 @@ void score_pairs_product(lower_kernel *kernel, const score_plan *plan, const sco
     work.target = kernel->scores->tiles[number];
     work.left_row = pairs;
     work.left_pair = 1;
-    work.left_part = rounded_up(plan->rows, plan->panel_rows) * pairs;
+    work.left_part = score_rounded_up(plan->rows, plan->panel_rows) * pairs;
     work.right_pair = plan->panel_columns;
-    work.right_part = rounded_up(plan->columns, plan->panel_columns) * pairs;
+    work.right_part = score_rounded_up(plan->columns, plan->panel_columns) * pairs;
     work.target_row = plan->tile_stride;
     work.pairs = kir_at(pairs);
     kir_reg column = kir_loop(&kernel->builder, kir_at(0), place->column_end, plan->panel_columns, &over_columns);
@@ -310,7 +306,7 @@ typedef struct {
 /* How many pairs hold that many rows or columns: whole blocks. */
 static kir_index pairs_of(const kir_builder *builder, kir_index count, int lanes) {
     if (count.term_count == 0)
-        return kir_at(rounded_up(count.base, 2 * lanes) / 2);
+        return kir_at(score_rounded_up(count.base, 2 * lanes) / 2);
     count.base += 2 * lanes - 1;
     kir_reg size = kir_value(builder, kir_at(2 * lanes));
     return kir_plus(kir_at(0), lanes, kir_op2(builder, KIR_div, kir_value(builder, count), size));

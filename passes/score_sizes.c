@@ -1,5 +1,5 @@
-/* How large the tiles of a matrix of scores are: what they work on stays in the caches, and two processors have as much to
- * do as each other. Both passes over scores whose product is kept choose alike. */
+/* How large the tiles of a matrix of scores are: what they work on stays in the caches, and two processors have as much
+ * to do as each other. Both passes over scores whose product is kept choose alike. */
 #include "passes/score_tile.h"
 
 enum {
@@ -14,10 +14,6 @@ enum {
 
 static int64_t blocks_of(int64_t count, int64_t size) {
     return (count + size - 1) / size;
-}
-
-static int64_t rounded_up(int64_t count, int64_t unit) {
-    return blocks_of(count, unit) * unit;
 }
 
 static int64_t common_multiple(int64_t a, int64_t b) {
@@ -59,12 +55,12 @@ static bool are_shared_evenly(const score_plan *plan, int64_t tiles) {
 static int64_t even_size(const score_plan *plan, int64_t unit, int64_t count, int64_t tiles) {
     while (!are_shared_evenly(plan, tiles))
         tiles++;
-    return rounded_up(blocks_of(count, tiles), unit);
+    return score_rounded_up(blocks_of(count, tiles), unit);
 }
 
 static int64_t side_size(const score_plan *plan, int64_t unit, int64_t count, int64_t fewest) {
     int64_t size = largest_size(plan, unit);
-    while (size > unit && size * fewest > rounded_up(count, unit))
+    while (size > unit && size * fewest > score_rounded_up(count, unit))
         size -= unit;
     return even_size(plan, unit, count, blocks_of(count, size));
 }

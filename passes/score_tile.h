@@ -69,6 +69,11 @@ typedef struct {
     bool mirrored; /* symmetric scores off the diagonal: also the tile with rows and columns exchanged */
 } score_place;
 
+/* The next multiple of `unit`. */
+static inline int64_t score_rounded_up(int64_t count, int64_t unit) {
+    return (count + unit - 1) / unit * unit;
+}
+
 /* score_plan.c: what the group holds, without tiles. */
 score_plan score_plan_of(lower_context *context, int group);
 /* The same product in another group, where score_are_kept: it is computed once and kept for both. NULL if there is
