@@ -7,6 +7,7 @@
 #include "runtime/random.h"
 
 #include <math.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -140,7 +141,7 @@ static void meet(void *context, int worker, int64_t begin, int64_t end) {
     atomic_int *absent = context;
     atomic_fetch_sub(absent, (int)(end - begin));
     while (atomic_load(absent) > 0)
-        ;
+        sched_yield(); /* to one that has no processor of its own */
 }
 
 /* In a step, the launches before the scores' leave all workers awake. */
@@ -223,6 +224,8 @@ bool bench_measure(driver_session *work, ir_function *function, ir_value *produc
     compiled_side *sides = calloc(BENCH_SIDES, sizeof *sides);
     rt_pool *pool = rt_pool_create(0);
     bool good = sides != NULL && pool != NULL;
+    if (!good)
+        diag_error(&work->diags, product->span, "no memory to measure the scores");
     for (int side = 0; good && side < BENCH_SIDES; side++)
         good = !wanted[side] || compile_side(work, function, product, side == BENCH_FUSED, pool, &sides[side]);
     if (good && !reserve_scratch(pool, sides, wanted)) {
