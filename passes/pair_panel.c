@@ -2,6 +2,8 @@
 
 #include "passes/register_tile.h"
 
+enum { LINE = 16 }; /* elements of a line of the caches */
+
 int pair_tile_size(int64_t count) {
     int size = count < PAIR_UNIT ? (int)count : PAIR_UNIT;
     while (count % size != 0)
@@ -112,6 +114,19 @@ static void emit_step(const kir_builder *builder, const pair_panel *panel, kir_i
         }
 }
 
+/* What is fetched in the step over pairs from `pair` on. */
+static void emit_fetches(const kir_builder *builder, const pair_panel *panel, kir_reg pair) {
+    for (int i = 0; i < panel->fetch_count; i++) {
+        const pair_fetch *fetch = &panel->fetches[i];
+        kir_index line = kir_plus(fetch->first, fetch->step, pair);
+        kir_builder yes = *builder, no;
+        if (fetch->wanted >= 0)
+            kir_if(builder, fetch->wanted, &yes, &no);
+        for (int l = 0; l < fetch->lines; l++, line.base += LINE)
+            kir_prefetch(&yes, fetch->argument, line);
+    }
+}
+
 /* All steps: loops over `sums`, then over pairs, `step` at a time. */
 static void sum_pairs(kir_builder builder, const pair_panel *panel, int64_t step, emit_product emit, void *user) {
     kir_index left = panel->left_at, right = panel->right_at;
@@ -137,6 +152,7 @@ static void sum_pairs(kir_builder builder, const pair_panel *panel, int64_t step
         panel->parts * PAIR_TILE / PAIR_UNIT; /* between pairs of whole tiles, of which all parts lie here */
     left = kir_plus(left, panel->tiled ? tiles : panel->left_pair, pair);
     right = kir_plus(right, panel->tiled ? tiles : panel->right_pair, pair);
+    emit_fetches(&body, panel, pair);
     emit_step(&body, panel, left, right, emit, user);
 }
 

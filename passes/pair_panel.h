@@ -16,7 +16,8 @@ enum {
     PAIR_UNIT = 16,      /* most rows, pairs and columns of a tile of the matrix units */
     PAIR_UNIT_PANEL = 2, /* tiles that a panel takes each way */
     PAIR_TILE = PAIR_UNIT * PAIR_UNIT,
-    PAIR_MOST_SUMS = 3
+    PAIR_MOST_SUMS = 3,
+    PAIR_MOST_FETCHES = 4
 };
 
 /* A summation besides that over pairs: over taps, places, blocks of images. */
@@ -24,6 +25,16 @@ typedef struct {
     int64_t count, left_step, right_step;
     const kir_index *range; /* first and limit, where not all of them are summed; else NULL */
 } pair_sum;
+
+/* Memory wanted after the panel, brought to the second cache beside its products: `lines` of it for every tile of
+ * pairs, which `step` elements a pair lie apart; if `wanted` (BOOL) holds, where it is not -1. */
+typedef struct {
+    int argument;
+    kir_index first;
+    int64_t step;
+    int lines;
+    kir_reg wanted;
+} pair_fetch;
 
 /* The size of all tiles of a kernel. Units are set up once for a kernel, and hardly for tiles of several sizes. */
 typedef struct {
@@ -52,7 +63,9 @@ typedef struct {
     pair_tile tile;
     pair_sum sums[PAIR_MOST_SUMS];
     int sum_count;
-    bool fresh;   /* the sums begin at 0, not at what the target holds */
+    bool fresh; /* the sums begin at 0, not at what the target holds */
+    pair_fetch fetches[PAIR_MOST_FETCHES];
+    int fetch_count;
     bool past[2]; /* left and right tiles go past the first cache, which holds those of the other side */
     /* Emits, if not NULL, what else is done each time before the loop over pairs. */
     void (*beside)(const kir_builder *builder, void *user);

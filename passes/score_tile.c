@@ -3,7 +3,7 @@
 #include "passes/kernel_math.h"
 #include "passes/register_tile.h"
 #include "passes/score_pairs.h"
-#include "passes/score_units.h"
+#include "passes/score_weights.h"
 
 #include <assert.h>
 #include <math.h>
@@ -12,7 +12,7 @@
 /* ---- elements of scores -------------------------------------------------------------------------------------------
  */
 
-static void forget(lower_kernel *kernel) {
+void score_forget(lower_kernel *kernel) {
     const score_reader *reader = kernel->scores;
     int ids = reader->plan->context->source->next_id;
     for (int i = 0; i < 2 * ids; i++)
@@ -163,8 +163,8 @@ static kir_reg masked(lower_kernel *kernel, const score_plan *plan, const lower_
 
 /* The coordinates of the scores' axes at the tile's row and column. A single lane still runs along columns: by that the
  * two orientations are told apart. */
-static void coordinates(const score_plan *plan, const score_place *place, kir_index row, kir_index column, bool turned,
-                        lower_coordinate at[2]) {
+void score_coordinates(const score_plan *plan, const score_place *place, kir_index row, kir_index column, bool turned,
+                       lower_coordinate at[2]) {
     int row_axis = turned != plan->exchanged;
     at[row_axis] = (lower_coordinate){kir_plus_index(place->row, 1, row), 0};
     at[!row_axis] = (lower_coordinate){kir_plus_index(place->column, 1, column), 1};
@@ -175,7 +175,7 @@ static void sweep_vector(lower_kernel *kernel, const score_plan *plan, const sco
                          kir_index row, kir_index column, kir_index strip_index) {
     kir_builder *builder = &kernel->builder;
     lower_coordinate at[2];
-    coordinates(plan, place, row, column, work->turned, at);
+    score_coordinates(plan, place, row, column, work->turned, at);
     for (int i = 0; i < work->line_count; i++) {
         line_reduction *line = &work->lines[i];
         bool largest = needs_maximum(line->output);
@@ -231,7 +231,7 @@ static void join_logsumexp(lower_kernel *kernel, const score_plan *plan, const l
 }
 
 /* Where the totals of the tile's first column are. */
-static kir_index column_total(const score_place *place) {
+kir_index score_column_total(const score_place *place) {
     return kir_plus_index(place->column, 1, place->column_totals);
 }
 
@@ -282,7 +282,7 @@ static void store_weights(lower_kernel *kernel, const score_plan *plan, const sc
                           kir_index row, kir_index column) {
     lower_coordinate at[2];
     kir_reg weights[SCORE_MAX_RESULTS];
-    coordinates(plan, place, row, column, false, at);
+    score_coordinates(plan, place, row, column, false, at);
     for (int i = 0; i < plan->weight_count; i++)
         weights[i] = lower_element_at(kernel, plan->weights[i], at, plan->lanes, plan->lanes);
     kir_index index = kir_plus_index(kir_plus_index(kir_at(0), plan->tile_stride, row), 1, column);
@@ -305,7 +305,7 @@ static void sweep_by_rows(lower_kernel *kernel, const score_plan *plan, const sc
     kir_index column =
         kir_plus(kir_at(0), 1, kir_loop(&over_rows, kir_at(0), place->column_end, plan->lanes, &over_columns));
     kernel->builder = over_columns;
-    forget(kernel);
+    score_forget(kernel);
     sweep_vector(kernel, plan, place, &work, row, column, column);
     if (weights)
         store_weights(kernel, plan, place, weights, row, column);
@@ -327,10 +327,10 @@ static void sweep_by_columns(lower_kernel *kernel, const score_plan *plan, const
     over_columns = kernel->builder;
     kir_index row = kir_plus(kir_at(0), 1, kir_loop(&over_columns, kir_at(0), place->row_end, 1, &over_rows));
     kernel->builder = over_rows;
-    forget(kernel);
+    score_forget(kernel);
     sweep_vector(kernel, plan, place, &work, row, column, kir_plus_index(kir_at(0), plan->lanes, row));
     kernel->builder = over_columns;
-    finish_lines(kernel, plan, &work, kir_plus_index(column_total(place), 1, column), place->row_end,
+    finish_lines(kernel, plan, &work, kir_plus_index(score_column_total(place), 1, column), place->row_end,
                  place->fresh_columns);
     kernel->builder = outer;
 }
@@ -419,9 +419,9 @@ static kir_reg settle_scores(lower_kernel *kernel, const score_plan *plan, const
     kir_reg column = kir_loop(&over_rows, kir_at(0), place->column_end, plan->lanes, &body);
     kir_index at_column = kir_plus(kir_at(0), 1, column);
     lower_coordinate at[2];
-    coordinates(plan, place, kir_plus(kir_at(0), 1, row), at_column, false, at);
+    score_coordinates(plan, place, kir_plus(kir_at(0), 1, row), at_column, false, at);
     kernel->builder = body;
-    forget(kernel);
+    score_forget(kernel);
     kir_reg score = lower_element_at(kernel, work->row.output->scores, at, plan->lanes, plan->lanes);
     body = kernel->builder;
     kir_store(&body, to->argument, score_index(to->origin, plan, row, column), score, plan->lanes);
@@ -510,7 +510,7 @@ static void sweep_both_ways(lower_kernel *kernel, const score_plan *plan, const 
     sum_both_ways(kernel, &yes, plan, place, work);
     join_sums(&yes, plan, work, &work->row, place->row, place->row_end, work->row_largest, work->row_sums,
               place->fresh_rows);
-    join_sums(&yes, plan, work, &work->column, column_total(place), place->column_end, work->column_largest,
+    join_sums(&yes, plan, work, &work->column, score_column_total(place), place->column_end, work->column_largest,
               work->column_sums, place->fresh_columns);
     reader->settled = work->row.output->scores;
     kernel->builder = no;
@@ -519,97 +519,6 @@ static void sweep_both_ways(lower_kernel *kernel, const score_plan *plan, const 
     reader->settled = NULL;
     reader->tiles[0] = products.argument;
     reader->origin = products.origin;
-    kernel->builder = outer;
-}
-
-/* ---- products of weights with vectors ------------------------------------------------------------------------------
- */
-
-typedef struct {
-    const score_plan *plan;
-    int weights, vectors, target; /* arguments */
-    int block;                    /* scratch: some elements of the tile's vectors, a vector after the other */
-    int64_t length;
-    int64_t row_stride, step_stride; /* between the panel's rows, and along the sum, in the tile */
-    kir_index first_target, targets; /* rows that are added to */
-    kir_index first_vector, steps;   /* what is summed over */
-    bool fresh;
-} multiplication;
-
-/* Neighbours in scratch: whole vectors lie so far apart that they would crowd few sets of the first cache. */
-static void copy_block(const kir_builder *builder, const multiplication *work, kir_index first, int64_t columns) {
-    int lanes = work->plan->lanes;
-    kir_builder body;
-    kir_reg vector = kir_loop(builder, kir_at(0), work->steps, 1, &body);
-    for (int64_t at = 0; at < columns; at += lanes) {
-        int count = (int)(columns - at < lanes ? columns - at : lanes);
-        kir_index from = kir_plus_index(kir_at(at), work->length, kir_plus(work->first_vector, 1, vector));
-        kir_index to = kir_plus(kir_at(at), columns, vector);
-        kir_reg elements = kir_load(&body, work->vectors, kir_plus_index(from, 1, first), lanes, count);
-        kir_store(&body, work->block, to, elements, count);
-    }
-}
-
-/* One panel of rows times the block. */
-static void multiply_panel(const kir_builder *builder, const multiplication *work, kir_index row, kir_index first,
-                           int64_t columns) {
-    const score_plan *plan = work->plan;
-    register_tile tile = tile_new(builder, &plan->context->pass->target, plan->panel_rows, columns);
-    kir_index targets[TILE_MAX_ROWS];
-    for (int r = 0; r < plan->panel_rows; r++) {
-        targets[r] = kir_plus_index(kir_at(r * work->length), work->length, kir_plus_index(work->first_target, 1, row));
-        targets[r] = kir_plus_index(targets[r], 1, first);
-    }
-    if (work->fresh)
-        tile_clear(builder, &tile);
-    else
-        tile_load(builder, &tile, work->target, targets);
-    kir_builder body;
-    int64_t round = work->steps.term_count == 0 ? tile_steps(&tile, work->steps.base) : 1;
-    kir_reg step = kir_loop(builder, kir_at(0), work->steps, round, &body);
-    tile_operands operands = {
-        .left = work->weights, .right = work->block, .left_step = work->step_stride, .right_step = columns};
-    for (int r = 0; r < plan->panel_rows; r++)
-        operands.rows[r] =
-            kir_plus(kir_plus_index(kir_at(r * work->row_stride), work->row_stride, row), work->step_stride, step);
-    operands.columns = kir_plus(kir_at(0), columns, step);
-    tile_multiply(&body, &tile, &operands, round);
-    tile_store(builder, &tile, work->target, targets);
-}
-
-/* A block of the vectors' elements stays in the first cache while all rows are multiplied by it. */
-static void emit_multiply(kir_builder *builder, kir_index first, int64_t columns, void *user) {
-    const multiplication *work = user;
-    copy_block(builder, work, first, columns);
-    kir_builder body;
-    kir_reg row = kir_loop(builder, kir_at(0), work->targets, work->plan->panel_rows, &body);
-    multiply_panel(&body, work, kir_plus(kir_at(0), 1, row), first, columns);
-}
-
-/* output rows += weights x vectors (by_row), or output columns += weights^T x vectors. */
-static void multiply(lower_kernel *kernel, const score_plan *plan, const score_place *place, const score_output *output,
-                     int weights, bool by_row) {
-    if (plan->parts) {
-        score_pairs_multiply(kernel, plan, place, output, weights, by_row);
-        return;
-    }
-    multiplication work = {.plan = plan, .weights = weights, .length = output->length};
-    work.vectors = lower_argument(kernel, output->vectors, false);
-    work.target = lower_argument(kernel, output->total, true);
-    if (!(by_row ? place->fresh_rows : place->fresh_columns))
-        lower_argument(kernel, output->total, false);
-    work.row_stride = by_row ? plan->tile_stride : 1;
-    work.step_stride = by_row ? 1 : plan->tile_stride;
-    work.first_target = by_row ? place->row : column_total(place);
-    work.fresh = by_row ? place->fresh_rows : place->fresh_columns;
-    work.targets = by_row ? place->row_end : place->column_end;
-    work.first_vector = by_row ? place->column : place->row;
-    work.steps = by_row ? place->column_end : place->row_end;
-    const kir_target *cpu = &plan->context->pass->target;
-    int64_t block = (int64_t)tile_vectors_for(cpu, work.length) * cpu->lanes;
-    work.block = lower_scratch(kernel, "vectors", (by_row ? plan->tile_columns : plan->tile_rows) * block);
-    kir_builder outer = kernel->builder;
-    tile_blocks(&outer, work.length, block, emit_multiply, &work);
     kernel->builder = outer;
 }
 
@@ -637,55 +546,54 @@ static kir_index kept_origin(const score_plan *plan, const score_place *place) {
     return kir_plus_index(row, 1, by_tile(place->column, plan->tile_columns, elements));
 }
 
-/* The weights at one vector of the tile: computed, or read where a sweep has left them. */
-static void read_weights(lower_kernel *kernel, const score_plan *plan, const score_place *place, const int *stored,
-                         kir_index row, kir_index column, kir_reg *weights) {
-    lower_coordinate at[2];
-    coordinates(plan, place, row, column, false, at);
-    forget(kernel);
-    kir_index index = kir_plus_index(kir_plus_index(kir_at(0), plan->tile_stride, row), 1, column);
-    for (int i = 0; i < plan->weight_count; i++)
-        weights[i] = stored ? kir_load(&kernel->builder, stored[i], index, plan->lanes, plan->lanes)
-                            : lower_element_at(kernel, plan->weights[i], at, plan->lanes, plan->lanes);
-}
-
-/* Brings all weights of the tile into pairs for matrix units. `stored`: where a sweep has left them, or NULL. */
-static void pack_weights(lower_kernel *kernel, const score_plan *plan, const score_place *place, const int *stored,
-                         score_unit_weights *to) {
-    kir_builder outer = kernel->builder;
-    score_square at;
-    kir_reg weights[SCORE_MAX_RESULTS], squares[SCORE_MAX_RESULTS][2][2];
-    for (int i = 0; i < plan->weight_count; i++)
-        to[i] = score_units_weights(kernel, plan, place, i);
-    score_units_squares(&kernel->builder, place, &at);
-    for (int r = 0; r < 2; r++)
-        for (int c = 0; c < 2; c++) {
-            read_weights(kernel, plan, place, stored, score_square_row(&at, r), score_square_column(&at, c), weights);
-            for (int i = 0; i < plan->weight_count; i++)
-                squares[i][r][c] = weights[i];
-        }
-    for (int i = 0; i < plan->weight_count; i++)
-        score_units_store(&kernel->builder, plan, place, &to[i], &at, squares[i]);
-    kernel->builder = outer;
-}
-
 static bool reduces_rows(const score_plan *plan) {
     return plan_sweep(plan, true, false).line_count > 0;
 }
 
-/* All products of weights with vectors; `pairs` on matrix units. */
-static void multiply_weights(lower_kernel *kernel, const score_plan *plan, const score_place *place, const int *weights,
-                             const score_unit_weights *pairs) {
-    for (int i = 0; i < plan->output_count; i++) {
-        const score_output *output = &plan->outputs[i];
-        if (output->kind != SCORE_MULTIPLY)
-            continue;
-        for (int mirrored = 0; mirrored <= place->mirrored; mirrored++)
-            if (score_on_units(plan))
-                score_units_multiply(kernel, plan, place, output, &pairs[output->weights], mirrored);
-            else
-                multiply(kernel, plan, place, output, weights[output->weights], output->by_row != mirrored);
-    }
+/* ---- strips ---------------------------------------------------------------------------------------------------------
+ *
+ * On matrix units a tile that has nothing but products of weights goes through its rows SCORE_STRIP at a time: scores
+ * and weights of a strip stay in the first cache, where those of a tile fill half of the second.
+ */
+
+static bool goes_in_strips(const score_plan *plan, const score_place *place) {
+    if (!score_on_units(plan) || plan->weight_count == 0)
+        return false;
+    int lines = 0;
+    for (int turned = 0; turned <= place->mirrored; turned++)
+        lines += plan_sweep(plan, true, turned).line_count + plan_sweep(plan, false, turned).line_count;
+    return lines == 0;
+}
+
+/* How many of the strip's rows exist. */
+static kir_index strip_end(const kir_builder *builder, const score_plan *plan, const score_place *place,
+                           kir_reg strip) {
+    if (plan->rows % SCORE_STRIP == 0)
+        return kir_at(SCORE_STRIP);
+    kir_reg left = kir_value(builder, kir_plus(place->row_end, -1, strip));
+    return kir_plus(kir_at(0), 1, kir_op2(builder, KIR_min, left, kir_value(builder, kir_at(SCORE_STRIP))));
+}
+
+static void emit_strips(lower_kernel *kernel, const score_plan *plan, const score_place *place, score_reader *reader) {
+    score_unit_weights pairs[SCORE_MAX_RESULTS];
+    kir_builder outer = kernel->builder, body;
+    kir_reg strip = kir_loop(&outer, kir_at(0), place->row_end, SCORE_STRIP, &body);
+    score_place part = *place;
+    part.in_strip = true;
+    part.strip = kir_plus(kir_at(0), 1, strip);
+    part.row = kir_plus(place->row, 1, strip);
+    part.row_end = strip_end(&body, plan, place, strip);
+    kernel->builder = body;
+    reader->place = &part;
+    if (plan->kept >= 0)
+        reader->origin = kir_plus(reader->origin, plan->tile_stride, strip);
+    for (int i = 0; i < plan->product_count && !plan->reuses; i++)
+        emit_product(kernel, plan, &part, i);
+    score_weights_pack(kernel, plan, &part, NULL, pairs);
+    score_weights_multiply(kernel, plan, &part, NULL, pairs, SCORE_BY_ROW);
+    kernel->builder = outer;
+    reader->place = place;
+    score_weights_multiply(kernel, plan, place, NULL, pairs, SCORE_BY_COLUMN);
 }
 
 /* Products and sweeps. On matrix units weights go into pairs, at once where no sweep by rows computes them anyway. */
@@ -693,6 +601,10 @@ static void emit_scores(lower_kernel *kernel, const score_plan *plan, const scor
                         score_reader *reader) {
     bool units = score_on_units(plan) && plan->weight_count, at_once = units && !reduces_rows(plan);
     score_unit_weights pairs[SCORE_MAX_RESULTS];
+    if (goes_in_strips(plan, place)) {
+        emit_strips(kernel, plan, place, reader);
+        return;
+    }
     for (int i = 0; i < plan->product_count && !plan->reuses; i++)
         emit_product(kernel, plan, place, i);
     both_ways both;
@@ -708,15 +620,15 @@ static void emit_scores(lower_kernel *kernel, const score_plan *plan, const scor
     if (!at_once)
         sweep_by_rows(kernel, plan, place, false, plan->weight_count ? weights : NULL);
     if (units)
-        pack_weights(kernel, plan, place, at_once ? NULL : weights, pairs);
-    multiply_weights(kernel, plan, place, weights, pairs);
+        score_weights_pack(kernel, plan, place, at_once ? NULL : weights, pairs);
+    score_weights_multiply(kernel, plan, place, weights, pairs, SCORE_BY_ROW | SCORE_BY_COLUMN);
 }
 
 void score_tile_emit(lower_kernel *kernel, const score_plan *plan, const score_place *place) {
     score_reader reader = {.plan = plan, .place = place};
     size_t ids = (size_t)plan->context->source->next_id;
     reader.known = arena_alloc(plan->context->memory, 2 * ids * sizeof *reader.known);
-    int64_t elements = plan->tile_rows * plan->tile_stride;
+    int64_t elements = (goes_in_strips(plan, place) ? SCORE_STRIP : plan->tile_rows) * plan->tile_stride;
     int weights[SCORE_MAX_RESULTS] = {0};
     bool kept = plan->kept >= 0, stored = !score_on_units(plan) || reduces_rows(plan);
     for (int i = 0; i < plan->product_count; i++)

@@ -7,7 +7,7 @@
 
 #include "passes/lower_nest.h"
 
-enum { SCORE_MAX_PRODUCTS = 4, SCORE_MAX_RESULTS = 16 };
+enum { SCORE_MAX_PRODUCTS = 4, SCORE_MAX_RESULTS = 16, SCORE_STRIP = 32 };
 
 /* dot of rows with columns, a member of the group. */
 typedef struct {
@@ -66,7 +66,9 @@ typedef struct {
     kir_index row_end, column_end;  /* how many of the tile's exist */
     kir_index column_totals;        /* where the totals of columns begin, counted in columns */
     bool fresh_rows, fresh_columns; /* nothing has been added to their totals before */
-    bool mirrored; /* symmetric scores off the diagonal: also the tile with rows and columns exchanged */
+    bool mirrored;   /* symmetric scores off the diagonal: also the tile with rows and columns exchanged */
+    bool in_strip;   /* on matrix units: SCORE_STRIP rows of a tile, whose weights stay in the first cache */
+    kir_index strip; /* the strip's first row within the tile */
 } score_place;
 
 /* The next multiple of `unit`. */
@@ -103,6 +105,14 @@ typedef struct score_reader {
 /* To how many bits functions of scores are worth computing: more than their products have. */
 int score_bits(const score_reader *reader);
 kir_reg score_element_at(lower_kernel *kernel, const ir_value *value, const lower_coordinate *at, int lanes, int count);
+
+/* Nothing is known of another place's elements. */
+void score_forget(lower_kernel *kernel);
+/* The scores' element in the given row and column of the tile; `turned`: of the mirrored one. */
+void score_coordinates(const score_plan *plan, const score_place *place, kir_index row, kir_index column, bool turned,
+                       lower_coordinate at[2]);
+/* Where the totals of the tile's columns begin. */
+kir_index score_column_total(const score_place *place);
 
 /* Emits everything that one tile adds to the outputs. */
 void score_tile_emit(lower_kernel *kernel, const score_plan *plan, const score_place *place);

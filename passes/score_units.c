@@ -4,8 +4,10 @@
 #include "passes/register_tile.h"
 
 enum {
-    BLOCK = 2 * PAIR_UNIT,  /* neighbours of the summation that make a tile's pairs */
-    SLICE_BYTES = 256 << 10 /* of a tile's left vectors */
+    BLOCK = 2 * PAIR_UNIT,   /* neighbours of the summation that make a tile's pairs */
+    SLICE_BYTES = 256 << 10, /* of a tile's left vectors */
+    STRIP_BYTES = 32 << 10,  /* of a strip's */
+    LINE = 16                /* elements of a line of the caches */
 };
 
 static int64_t tiles_of(int64_t count) {
@@ -177,10 +179,18 @@ static pair_panel new_panel(const score_plan *plan) {
 }
 
 /* Blocks of the vectors that are multiplied at once: what a tile reads of them again and again stays in the cache. */
-static int64_t slice_of(const score_plan *plan, int64_t blocks) {
-    int64_t bytes = plan->tile_rows * BLOCK * plan->parts * 2, most = SLICE_BYTES / bytes;
+static int64_t slice_of(const score_plan *plan, const score_place *place, int64_t blocks) {
+    int64_t rows = place->in_strip ? SCORE_STRIP : plan->tile_rows;
+    int64_t most = (place->in_strip ? STRIP_BYTES : SLICE_BYTES) / (rows * BLOCK * plan->parts * 2);
     int64_t slices = (blocks + most - 1) / most;
     return (blocks + slices - 1) / slices;
+}
+
+/* BOOL: whether it is the tile's first strip, or -1. */
+static kir_reg first_strip(const kir_builder *builder, const score_place *place) {
+    if (!place->in_strip)
+        return -1;
+    return kir_op2(builder, KIR_equal, kir_value(builder, place->strip), kir_value(builder, kir_at(0)));
 }
 
 /* A tile's product on its way. */
@@ -190,27 +200,86 @@ typedef struct {
     pair_panel panel;
     kir_index left, right, target; /* where the tile's first row, column and product are */
     int64_t vector;                /* elements of one in pairs */
+    kir_reg first_strip; /* BOOL: whether the columns' vectors pass by for the first time; -1 without strips */
 } product_slices;
 
-/* The sums of the tile over blocks first .. first + count - 1 of the vectors. */
-static void emit_slice(kir_builder *builder, kir_index first, int64_t count, void *user) {
-    const product_slices *work = user;
+/* Two tiles of vectors of one side, which several tiles of the other meet one after the other, are fetched while those
+ * before them do: `number` of `meetings` fetches its part of every tile of pairs. */
+static void fetch_next_vectors(pair_panel *panel, int argument, kir_index first, int64_t tile, kir_reg number,
+                               int64_t meetings) {
+    int64_t step = panel->parts * PAIR_TILE, part = (step + meetings - 1) / meetings;
+    int lines = (int)((part + LINE - 1) / LINE);
+    for (int t = PAIR_UNIT_PANEL; t < 2 * PAIR_UNIT_PANEL; t++) {
+        kir_index at = kir_plus(first, part / PAIR_UNIT, number);
+        at.base += t * tile;
+        panel->fetches[panel->fetch_count++] =
+            (pair_fetch){.argument = argument, .first = at, .step = step / PAIR_UNIT, .lines = lines, .wanted = -1};
+    }
+}
+
+/* The tile of vectors that follows after the next on the side of those that pass by; if `wanted`, where it is not -1.
+ */
+static void fetch_passing_vectors(pair_panel *panel, int argument, kir_index first, int64_t tile, kir_reg wanted) {
+    int64_t step = panel->parts * PAIR_TILE;
+    first.base += 2 * tile;
+    panel->fetches[panel->fetch_count++] = (pair_fetch){
+        .argument = argument, .first = first, .step = step / PAIR_UNIT, .lines = (int)(step / LINE), .wanted = wanted};
+}
+
+/* Where the panel's first row and column are in the tile, and what it multiplies. */
+static void place_panel(pair_panel *panel, const product_slices *work, kir_index first, int64_t count, kir_index row,
+                        kir_index column) {
     int64_t block = work->plan->parts * PAIR_TILE;
+    panel->left_at = kir_plus_index(kir_plus_index(work->left, block, first), work->vector, row);
+    panel->right_at = kir_plus_index(kir_plus_index(work->right, block, first), work->vector, column);
+    panel->target_at = kir_plus_index(kir_plus_index(work->target, work->plan->tile_stride, row), 1, column);
+    panel->pairs = kir_at(count * PAIR_UNIT);
+}
+
+/* The sums over blocks first .. first + count - 1 of the vectors, of the tile's columns from .. to - 1. Two tiles of
+ * columns stay in the first cache while those of rows pass by: those come from further away the first time. */
+static void emit_columns(const kir_builder *builder, kir_index first, int64_t count, const product_slices *work,
+                         kir_index from, kir_index to, bool first_time) {
     kir_builder over_rows, over_columns;
     pair_panel panel = work->panel;
-    kir_reg column = kir_loop(builder, kir_at(0), work->place->column_end, BLOCK, &over_columns);
-    kir_reg row = kir_loop(&over_columns, kir_at(0), work->place->row_end, BLOCK, &over_rows);
-    panel.left_at = kir_plus(kir_plus_index(work->left, block, first), work->vector, row);
-    panel.right_at = kir_plus(kir_plus_index(work->right, block, first), work->vector, column);
-    panel.target_at = kir_plus(kir_plus(work->target, work->plan->tile_stride, row), 1, column);
-    panel.pairs = kir_at(count * PAIR_UNIT);
+    panel.rows = PAIR_UNIT;
+    kir_reg column = kir_loop(builder, from, to, BLOCK, &over_columns);
+    kir_reg row = kir_loop(&over_columns, kir_at(0), work->place->row_end, PAIR_UNIT, &over_rows);
+    place_panel(&panel, work, first, count, kir_plus(kir_at(0), 1, row), kir_plus(kir_at(0), 1, column));
+    fetch_next_vectors(&panel, panel.right, panel.right_at, panel.right_tile, row, work->plan->tile_rows / PAIR_UNIT);
+    if (first_time)
+        fetch_passing_vectors(&panel, panel.left, panel.left_at, panel.left_tile, -1);
     pair_panel_emit(&over_rows, &panel);
+}
+
+/* Of a strip: its two tiles of rows stay in the first cache while those of columns pass by. */
+static void emit_strip(kir_builder *builder, kir_index first, int64_t count, const product_slices *work) {
+    kir_builder body;
+    pair_panel panel = work->panel;
+    panel.columns = PAIR_UNIT;
+    kir_reg column = kir_loop(builder, kir_at(0), work->place->column_end, PAIR_UNIT, &body);
+    place_panel(&panel, work, first, count, kir_at(0), kir_plus(kir_at(0), 1, column));
+    fetch_next_vectors(&panel, panel.left, panel.left_at, panel.left_tile, column,
+                       work->plan->tile_columns / PAIR_UNIT);
+    fetch_passing_vectors(&panel, panel.right, panel.right_at, panel.right_tile, work->first_strip);
+    pair_panel_emit(&body, &panel);
+}
+
+static void emit_slice(kir_builder *builder, kir_index first, int64_t count, void *user) {
+    const product_slices *work = user;
+    if (work->place->in_strip) {
+        emit_strip(builder, first, count, work);
+        return;
+    }
+    emit_columns(builder, first, count, work, kir_at(0), kir_at(BLOCK), true);
+    if (work->plan->tile_columns > BLOCK)
+        emit_columns(builder, first, count, work, kir_at(BLOCK), work->place->column_end, false);
 }
 
 void score_units_product(lower_kernel *kernel, const score_plan *plan, const score_place *place, int number) {
     const score_product *product = &plan->products[number];
     int64_t blocks = blocks_of(product->length), vector = blocks * plan->parts * PAIR_UNIT;
-    int64_t slice = slice_of(plan, blocks);
+    int64_t slice = slice_of(plan, place, blocks);
     product_slices work = {.plan = plan, .place = place, .panel = new_panel(plan), .vector = vector};
     work.panel.left = lower_argument(kernel, product->left, false);
     work.panel.right = lower_argument(kernel, product->packed, false);
@@ -220,6 +289,7 @@ void score_units_product(lower_kernel *kernel, const score_plan *plan, const sco
     work.left = kir_plus_index(kir_at(0), vector, place->row);
     work.right = kir_plus_index(kir_at(0), vector, place->column);
     work.target = kernel->scores->origin;
+    work.first_strip = first_strip(&kernel->builder, place);
     work.panel.fresh = true;
     emit_slice(&kernel->builder, kir_at(0), slice, &work);
     work.panel.fresh = false;
@@ -244,13 +314,14 @@ score_unit_weights score_units_weights(lower_kernel *kernel, const score_plan *p
                                        int number) {
     score_unit_weights to = {-1, -1};
     int64_t elements = plan->tile_rows * plan->tile_columns / 2 * plan->parts;
+    int64_t of_rows = place->in_strip ? elements / plan->tile_rows * SCORE_STRIP : elements;
     for (int i = 0; i < plan->output_count; i++) {
         const score_output *output = &plan->outputs[i];
         if (output->kind != SCORE_MULTIPLY || output->weights != number)
             continue;
         arena *memory = plan->context->memory;
         if (to.by_row < 0 && (output->by_row || place->mirrored))
-            to.by_row = kir_scratch_add(memory, kernel->kernel, "weights_by_row", KIR_I32, elements);
+            to.by_row = kir_scratch_add(memory, kernel->kernel, "weights_by_row", KIR_I32, of_rows);
         if (to.by_column < 0 && (!output->by_row || place->mirrored))
             to.by_column = kir_scratch_add(memory, kernel->kernel, "weights_by_column", KIR_I32, elements);
     }
@@ -308,6 +379,8 @@ void score_units_store(const kir_builder *builder, const score_plan *plan, const
     by_row = kir_plus(kir_plus(by_row, each / BLOCK, at->column), PAIR_UNIT, at->row);
     kir_index by_column = kir_plus(kir_at(0), column_tile(plan) / PAIR_UNIT, at->column);
     by_column = kir_plus(kir_plus(by_column, each / BLOCK, at->block), PAIR_UNIT, at->row);
+    if (place->in_strip)
+        by_column = kir_plus_index(by_column, each / BLOCK, place->strip);
     kir_reg numbers[2][2], halves[2][2];
     for (int r = 0; r < 2; r++)
         for (int c = 0; c < 2; c++)
@@ -363,7 +436,10 @@ typedef struct {
     int64_t target_element;                  /* between places of neighbouring elements, at a tile's beginning */
     kir_index first_block;                   /* of the vectors, in elements of their tiles */
     kir_index targets, first_target;
-    kir_reg target; /* the first of a block */
+    kir_reg target;   /* the first of a block */
+    int64_t meetings; /* tiles of weights that meet the same vectors */
+    bool passing;     /* vectors pass by two tiles of rows of weights */
+    kir_reg wanted;   /* BOOL: whether they do for the first time; -1: always */
 } multiplication;
 
 /* Elements first .. first + count - 1 of a block of targets. */
@@ -377,6 +453,11 @@ static void emit_panel(kir_builder *builder, kir_index first, int64_t count, voi
     *(work->by_row ? &panel.columns : &panel.rows) = count;
     panel.target_at = kir_plus_index(kir_at(0), work->row, kir_plus(work->first_target, 1, work->target));
     panel.target_at = kir_plus_index(panel.target_at, work->target_element, first);
+    if (work->passing)
+        fetch_passing_vectors(&panel, panel.right, vectors, work->vectors_tile, work->wanted);
+    else
+        fetch_next_vectors(&panel, work->by_row ? panel.right : panel.left, vectors, work->vectors_tile, work->target,
+                           work->meetings);
     pair_panel_emit(builder, &panel);
 }
 
@@ -384,19 +465,20 @@ static void emit_panel(kir_builder *builder, kir_index first, int64_t count, voi
 static void emit_panels(kir_builder *builder, kir_index first, int64_t count, void *user) {
     multiplication *work = user;
     kir_builder body;
-    work->target = kir_loop(builder, kir_at(0), work->targets, BLOCK, &body);
+    work->target = kir_loop(builder, kir_at(0), work->targets, PAIR_UNIT, &body);
     emit_panel(&body, first, count, work);
 }
 
 /* Rows are written from end to end, as memory likes it; tiles one below the other, while the vectors are near. */
-static void emit_multiply(kir_builder *builder, multiplication *work, bool in_rows) {
+static void emit_multiply(kir_builder *builder, multiplication *work) {
     kir_builder body;
-    if (!in_rows) {
+    *(work->by_row == work->passing ? &work->panel.columns : &work->panel.rows) = PAIR_UNIT;
+    if (!work->passing) {
         tile_blocks(builder, work->row, BLOCK, emit_panels, work);
         return;
     }
     work->target = kir_loop(builder, kir_at(0), work->targets, BLOCK, &body);
-    tile_blocks(&body, work->row, BLOCK, emit_panel, work);
+    tile_blocks(&body, work->row, PAIR_UNIT, emit_panel, work);
 }
 
 /* Sums lie in tiles [vector][element], of columns [vector][element] with tiles turned, or in rows. */
@@ -426,8 +508,12 @@ void score_units_multiply(lower_kernel *kernel, const score_plan *plan, const sc
     work.first_block = kir_plus_index(kir_at(0), plan->parts * PAIR_TILE / BLOCK, by_row ? place->column : place->row);
     work.targets = by_row ? place->row_end : place->column_end;
     work.first_target = by_row ? place->row : kir_plus_index(place->column, 1, place->column_totals);
+    work.meetings = (by_row ? plan->tile_rows : plan->tile_columns) / PAIR_UNIT;
+    work.passing = by_row && (place->in_strip || output->in_rows);
+    work.wanted = first_strip(&kernel->builder, place);
+    panel->past[1] = work.passing;
     kir_builder outer = kernel->builder;
-    emit_multiply(&outer, &work, output->in_rows);
+    emit_multiply(&outer, &work);
     kernel->builder = outer;
 }
 
