@@ -7,6 +7,7 @@
 
 #include "passes/register_tile.h"
 #include "passes/score_pairs.h"
+#include "passes/score_unit_operands.h"
 #include "passes/score_units.h"
 #include "passes/transpose.h"
 
@@ -151,8 +152,10 @@ static void restore_repeated(const score_plan *plan, const int *kept) {
 
 static void prepare_product(const score_plan *plan, score_product *product) {
     if (score_on_units(plan)) {
-        product->left = score_units_vectors(plan, product->row_vectors, false);
-        product->packed = score_units_vectors(plan, product->column_vectors, true);
+        product->left = plan->rows_once
+                            ? lower_buffer_in_layout(plan->context, product->row_vectors, ir_layout_identity())
+                            : score_unit_vectors(plan, product->row_vectors, false);
+        product->packed = score_unit_vectors(plan, product->column_vectors, true);
     } else if (plan->parts) {
         product->left = score_pairs_rows(plan, product->row_vectors);
         product->packed = score_pairs_columns(plan, product->column_vectors);
@@ -167,9 +170,11 @@ static void prepare_product(const score_plan *plan, score_product *product) {
 static void prepare_vectors(const score_plan *plan, score_output *output) {
     const ir_value *vectors = output->value->operands[1];
     if (score_on_units(plan)) {
-        output->vectors = score_units_pairs(plan, vectors, output->by_row);
+        output->vectors = plan->rows_once && !output->by_row
+                              ? lower_buffer_in_layout(plan->context, vectors, ir_layout_identity())
+                              : score_unit_pairs(plan, vectors, output->by_row);
         if (plan->symmetric && row_blocks(plan) > 1)
-            output->mirrored_vectors = score_units_pairs(plan, vectors, !output->by_row);
+            output->mirrored_vectors = score_unit_pairs(plan, vectors, !output->by_row);
     } else {
         output->vectors = plan->parts ? score_pairs_vectors(plan, vectors)
                                       : lower_buffer_in_layout(plan->context, vectors, ir_layout_identity());
@@ -417,6 +422,7 @@ static void fit_chunks(score_plan *plan) {
         plan->chunks = (blocks + each - 1) / each;
     plan->fresh_rows = plan->symmetric || (plan->chunks && column_blocks(plan) == 1);
     plan->fresh_columns = plan->symmetric;
+    plan->rows_once = score_unit_rows_once(plan);
 }
 
 static void keep_product(score_plan *plan, const ir_value *partner) {

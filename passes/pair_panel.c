@@ -55,8 +55,7 @@ static kir_reg rest_of(const kir_builder *builder, kir_reg a, kir_reg rounded) {
     return kir_op2(builder, KIR_sub, a, kir_op1(builder, KIR_bitcast, pair_upper_half(builder, rounded)));
 }
 
-/* The parts of two numbers, a pair each. */
-static void split(const kir_builder *builder, kir_reg a, kir_reg b, int parts, kir_reg out[PAIR_MOST_PARTS]) {
+void pair_split(const kir_builder *builder, int parts, kir_reg a, kir_reg b, kir_reg out[PAIR_MOST_PARTS]) {
     for (int part = 0; part + 1 < parts; part++) {
         kir_reg low = pair_rounded_bits(builder, a), high = pair_rounded_bits(builder, b);
         out[part] = pair_joined(builder, low, high);
@@ -69,7 +68,7 @@ static void split(const kir_builder *builder, kir_reg a, kir_reg b, int parts, k
 void pair_store_parts_apart(const kir_builder *builder, int parts, int to, kir_index at, int64_t stride, kir_reg a,
                             kir_reg b, int count, int64_t between) {
     kir_reg pairs[PAIR_MOST_PARTS];
-    split(builder, a, b, parts, pairs);
+    pair_split(builder, parts, a, b, pairs);
     for (int part = 0; part < parts; part++) {
         kir_store_strided(builder, to, at, pairs[part], count, between);
         at.base += stride;

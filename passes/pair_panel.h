@@ -17,7 +17,7 @@ enum {
     PAIR_UNIT_PANEL = 2, /* tiles that a panel takes each way */
     PAIR_TILE = PAIR_UNIT * PAIR_UNIT,
     PAIR_MOST_SUMS = 3,
-    PAIR_MOST_FETCHES = 4
+    PAIR_MOST_FETCHES = 8
 };
 
 /* A summation besides that over pairs: over taps, places, blocks of images. */
@@ -95,6 +95,8 @@ kir_reg pair_rounded_bits(const kir_builder *builder, kir_reg x);
 kir_reg pair_upper_half(const kir_builder *builder, kir_reg bits);
 kir_reg pair_joined(const kir_builder *builder, kir_reg low, kir_reg high);
 
+/* The parts of two F32 numbers, a pair each. */
+void pair_split(const kir_builder *builder, int parts, kir_reg a, kir_reg b, kir_reg out[PAIR_MOST_PARTS]);
 /* Splits two F32 numbers a and b and stores the first `count` lanes of each part, a pair each, `stride` elements apart.
  */
 void pair_store_parts(const kir_builder *builder, int parts, int to, kir_index at, int64_t stride, kir_reg a, kir_reg b,

@@ -44,6 +44,7 @@ typedef struct {
     bool symmetric;                 /* half of the tiles are computed and used both ways */
     bool exchanged;                 /* the tile's rows are the scores' columns: the longer side is not rearranged */
     bool fresh_rows, fresh_columns; /* the first tile that adds to a total of rows (columns) sets it */
+    bool rows_once;                 /* score_unit_operands.h: a tile brings its rows into pairs itself */
     int parts;                      /* bf16 parts of each number in products (score_pairs.h); 0 for f32 as it is */
     int64_t chunks;                 /* above 0: the rows are split, and each part has column totals of its own */
     score_product products[SCORE_MAX_PRODUCTS];

@@ -1,169 +1,24 @@
 #include "passes/score_units.h"
 
-#include "passes/pair_panel.h"
 #include "passes/register_tile.h"
+#include "passes/score_unit_operands.h"
 
 enum {
-    BLOCK = 2 * PAIR_UNIT,   /* neighbours of the summation that make a tile's pairs */
     SLICE_BYTES = 256 << 10, /* of a tile's left vectors */
     STRIP_BYTES = 32 << 10,  /* of a strip's */
     LINE = 16                /* elements of a line of the caches */
 };
-
-static int64_t tiles_of(int64_t count) {
-    return (count + PAIR_UNIT - 1) / PAIR_UNIT;
-}
-
-static int64_t blocks_of(int64_t count) {
-    return (count + BLOCK - 1) / BLOCK;
-}
 
 bool score_on_units(const score_plan *plan) {
     return plan->parts && plan->context->pass->target.matrix_units;
 }
 
 int64_t score_units_row(int64_t length) {
-    return tiles_of(length) * PAIR_UNIT;
+    return score_rounded_up(length, PAIR_UNIT);
 }
 
 static kir_reg zeros(const kir_builder *builder) {
     return kir_number(builder, kir_vector_type(KIR_F32, PAIR_UNIT), 0);
-}
-
-/* ---- operands ------------------------------------------------------------------------------------------------------
- */
-
-/* One matrix [count, length] on its way into tiles. */
-typedef struct {
-    const score_plan *plan;
-    int from, to;           /* arguments */
-    int64_t length, blocks; /* blocks along the sum */
-    int64_t vectors;        /* that exist in this launch's group of 16 or 32 */
-    kir_index group;
-} packing;
-
-static int at_most(int64_t count, int most) {
-    return count < 0 ? 0 : count < most ? (int)count : most;
-}
-
-/* `count` numbers from `at` on, `stride` apart, the other lanes 0. */
-static kir_reg numbers_at(const kir_builder *builder, int from, kir_index at, int count, int64_t stride) {
-    if (count <= 0)
-        return zeros(builder);
-    return stride == 1 ? kir_load(builder, from, at, PAIR_UNIT, count)
-                       : kir_load_strided(builder, from, at, PAIR_UNIT, count, stride);
-}
-
-/* One row of a tile: pairs of numbers at `first` and `apart` further. */
-static void pack_row(const kir_builder *builder, const packing *work, kir_index to, kir_index first, int64_t apart,
-                     int count, int count_apart, int64_t stride) {
-    kir_reg a = numbers_at(builder, work->from, first, count, stride);
-    first.base += apart;
-    kir_reg b = numbers_at(builder, work->from, first, count_apart, stride);
-    pair_store_parts(builder, work->plan->parts, work->to, to, PAIR_TILE, a, b, PAIR_UNIT);
-}
-
-/* Index of tile [tile][block], in elements. */
-static kir_index tile_at(const packing *work, kir_index tile, kir_index block) {
-    int64_t each = work->plan->parts * PAIR_TILE;
-    return kir_plus_index(kir_plus_index(kir_at(0), work->blocks * each, tile), each, block);
-}
-
-/* Rows from .. to - 1 of a tile, each with pairs of `count` and `count_apart` numbers. */
-static void pack_rows(const kir_builder *builder, const packing *work, kir_index tile, kir_index source, int64_t row,
-                      int64_t from, int64_t to, int64_t apart, int count, int count_apart, int64_t stride) {
-    if (from >= to)
-        return;
-    kir_builder body;
-    kir_reg r = kir_loop(builder, kir_at(from), kir_at(to), 1, &body);
-    pack_row(&body, work, kir_plus(tile, PAIR_UNIT, r), kir_plus(source, row, r), apart, count, count_apart, stride);
-}
-
-/* A tile of pairs along vectors, of which elements from block * BLOCK on are the first: [vector][pair] or, a right
- * operand, [pair][vector]. */
-static void pack_along(const kir_builder *builder, const packing *work, kir_index block, int64_t elements, bool right) {
-    kir_index tile = tile_at(work, work->group, block);
-    kir_index source = kir_plus_index(kir_plus_index(kir_at(0), PAIR_UNIT * work->length, work->group), BLOCK, block);
-    int first = at_most(elements, PAIR_UNIT), second = at_most(elements - PAIR_UNIT, PAIR_UNIT);
-    int vectors = (int)work->vectors;
-    if (!right) {
-        pack_rows(builder, work, tile, source, work->length, 0, vectors, PAIR_UNIT, first, second, 1);
-        pack_rows(builder, work, tile, source, work->length, vectors, PAIR_UNIT, PAIR_UNIT, 0, 0, 1);
-        return;
-    }
-    pack_rows(builder, work, tile, source, 1, 0, second, PAIR_UNIT, vectors, vectors, work->length);
-    pack_rows(builder, work, tile, source, 1, second, first, PAIR_UNIT, vectors, 0, work->length);
-    pack_rows(builder, work, tile, source, 1, first, PAIR_UNIT, PAIR_UNIT, 0, 0, work->length);
-}
-
-/* A tile of pairs of vectors, of their elements tile * PAIR_UNIT and following: [pair][element] or, a left operand,
- * [element][pair]. */
-static void pack_across(const kir_builder *builder, const packing *work, kir_index tile, int64_t elements, bool left) {
-    kir_index to = tile_at(work, tile, work->group);
-    kir_index source = kir_plus_index(kir_plus_index(kir_at(0), BLOCK * work->length, work->group), PAIR_UNIT, tile);
-    int first = at_most(work->vectors, PAIR_UNIT), second = at_most(work->vectors - PAIR_UNIT, PAIR_UNIT);
-    int64_t apart = PAIR_UNIT * work->length;
-    int count = at_most(elements, PAIR_UNIT);
-    if (left) {
-        pack_rows(builder, work, to, source, 1, 0, count, apart, first, second, work->length);
-        pack_rows(builder, work, to, source, 1, count, PAIR_UNIT, apart, 0, 0, work->length);
-        return;
-    }
-    pack_rows(builder, work, to, source, work->length, 0, second, apart, count, count, 1);
-    pack_rows(builder, work, to, source, work->length, second, first, apart, count, 0, 1);
-    pack_rows(builder, work, to, source, work->length, first, PAIR_UNIT, apart, 0, 0, 1);
-}
-
-typedef void (*pack_tile)(const kir_builder *builder, const packing *work, kir_index tile, int64_t elements,
-                          bool turned);
-
-/* A group of vectors: tiles of `unit` elements, the last one of what is left. */
-static void launch_packing(packing work, const ir_value *vectors, int from, int to, int64_t first, int64_t groups,
-                           int64_t unit, pack_tile pack, bool turned) {
-    if (groups == 0 || work.vectors == 0)
-        return;
-    lower_kernel kernel = lower_kernel_begin(work.plan->context, "pair_tiles", vectors);
-    work.from = lower_argument(&kernel, from, false);
-    work.to = lower_argument(&kernel, to, true);
-    work.group = kir_plus(kir_at(first), 1, 0);
-    int64_t whole = work.length / unit;
-    if (whole > 0) {
-        kir_builder body;
-        kir_reg tile = kir_loop(&kernel.builder, kir_at(0), kir_at(whole), 1, &body);
-        pack(&body, &work, kir_plus(kir_at(0), 1, tile), unit, turned);
-    }
-    if (whole * unit < work.length)
-        pack(&kernel.builder, &work, kir_at(whole), work.length - whole * unit, turned);
-    lower_kernel_launch(&kernel, groups);
-}
-
-/* All groups of `each` vectors. */
-static int packed(packing work, const ir_value *vectors, int64_t elements, int64_t each, int64_t unit, pack_tile pack,
-                  bool turned) {
-    lower_context *context = work.plan->context;
-    int64_t count = vectors->type.dims[0], whole = count / each;
-    int from = lower_buffer_in_layout(context, vectors, ir_layout_identity());
-    int to = lower_temporary(context, "pair_tiles", KIR_I32, elements, vectors->span);
-    work.vectors = each;
-    launch_packing(work, vectors, from, to, 0, whole, unit, pack, turned);
-    work.vectors = count - whole * each;
-    launch_packing(work, vectors, from, to, whole, 1, unit, pack, turned);
-    return to;
-}
-
-int score_units_vectors(const score_plan *plan, const ir_value *vectors, bool right) {
-    packing work = {.plan = plan, .length = vectors->type.dims[1]};
-    work.blocks = blocks_of(work.length);
-    /* Panels take two tiles of vectors, whether the second exists or not. */
-    int64_t tiles = 2 * blocks_of(vectors->type.dims[0]);
-    return packed(work, vectors, tiles * work.blocks * plan->parts * PAIR_TILE, PAIR_UNIT, BLOCK, pack_along, right);
-}
-
-int score_units_pairs(const score_plan *plan, const ir_value *vectors, bool by_row) {
-    packing work = {.plan = plan, .length = vectors->type.dims[1]};
-    work.blocks = blocks_of(vectors->type.dims[0]);
-    int64_t tiles = tiles_of(work.length);
-    return packed(work, vectors, tiles * work.blocks * plan->parts * PAIR_TILE, BLOCK, PAIR_UNIT, pack_across, !by_row);
 }
 
 /* ---- products of vectors -------------------------------------------------------------------------------------------
@@ -174,14 +29,14 @@ static pair_panel new_panel(const score_plan *plan) {
                         .tile = {PAIR_UNIT, PAIR_UNIT, PAIR_UNIT},
                         .tiled = true,
                         .parts = plan->parts,
-                        .rows = BLOCK,
-                        .columns = BLOCK};
+                        .rows = SCORE_UNIT_BLOCK,
+                        .columns = SCORE_UNIT_BLOCK};
 }
 
 /* Blocks of the vectors that are multiplied at once: what a tile reads of them again and again stays in the cache. */
 static int64_t slice_of(const score_plan *plan, const score_place *place, int64_t blocks) {
     int64_t rows = place->in_strip ? SCORE_STRIP : plan->tile_rows;
-    int64_t most = (place->in_strip ? STRIP_BYTES : SLICE_BYTES) / (rows * BLOCK * plan->parts * 2);
+    int64_t most = (place->in_strip ? STRIP_BYTES : SLICE_BYTES) / (rows * SCORE_UNIT_BLOCK * plan->parts * 2);
     int64_t slices = (blocks + most - 1) / most;
     return (blocks + slices - 1) / slices;
 }
@@ -199,7 +54,9 @@ typedef struct {
     const score_place *place;
     pair_panel panel;
     kir_index left, right, target; /* where the tile's first row, column and product are */
-    int64_t vector;                /* elements of one in pairs */
+    kir_index first;               /* block of the vectors where slices begin */
+    int64_t vector, left_vector;   /* elements of one in pairs */
+    score_unit_rows rows;          /* where the tile brings its rows into pairs */
     kir_reg first_strip; /* BOOL: whether the columns' vectors pass by for the first time; -1 without strips */
 } product_slices;
 
@@ -230,7 +87,7 @@ static void fetch_passing_vectors(pair_panel *panel, int argument, kir_index fir
 static void place_panel(pair_panel *panel, const product_slices *work, kir_index first, int64_t count, kir_index row,
                         kir_index column) {
     int64_t block = work->plan->parts * PAIR_TILE;
-    panel->left_at = kir_plus_index(kir_plus_index(work->left, block, first), work->vector, row);
+    panel->left_at = kir_plus_index(kir_plus_index(work->left, block, first), work->left_vector, row);
     panel->right_at = kir_plus_index(kir_plus_index(work->right, block, first), work->vector, column);
     panel->target_at = kir_plus_index(kir_plus_index(work->target, work->plan->tile_stride, row), 1, column);
     panel->pairs = kir_at(count * PAIR_UNIT);
@@ -243,11 +100,11 @@ static void emit_columns(const kir_builder *builder, kir_index first, int64_t co
     kir_builder over_rows, over_columns;
     pair_panel panel = work->panel;
     panel.rows = PAIR_UNIT;
-    kir_reg column = kir_loop(builder, from, to, BLOCK, &over_columns);
+    kir_reg column = kir_loop(builder, from, to, SCORE_UNIT_BLOCK, &over_columns);
     kir_reg row = kir_loop(&over_columns, kir_at(0), work->place->row_end, PAIR_UNIT, &over_rows);
     place_panel(&panel, work, first, count, kir_plus(kir_at(0), 1, row), kir_plus(kir_at(0), 1, column));
     fetch_next_vectors(&panel, panel.right, panel.right_at, panel.right_tile, row, work->plan->tile_rows / PAIR_UNIT);
-    if (first_time)
+    if (first_time && !work->plan->rows_once)
         fetch_passing_vectors(&panel, panel.left, panel.left_at, panel.left_tile, -1);
     pair_panel_emit(&over_rows, &panel);
 }
@@ -259,33 +116,50 @@ static void emit_strip(kir_builder *builder, kir_index first, int64_t count, con
     panel.columns = PAIR_UNIT;
     kir_reg column = kir_loop(builder, kir_at(0), work->place->column_end, PAIR_UNIT, &body);
     place_panel(&panel, work, first, count, kir_at(0), kir_plus(kir_at(0), 1, column));
-    fetch_next_vectors(&panel, panel.left, panel.left_at, panel.left_tile, column,
-                       work->plan->tile_columns / PAIR_UNIT);
+    if (!work->plan->rows_once)
+        fetch_next_vectors(&panel, panel.left, panel.left_at, panel.left_tile, column,
+                           work->plan->tile_columns / PAIR_UNIT);
     fetch_passing_vectors(&panel, panel.right, panel.right_at, panel.right_tile, work->first_strip);
     pair_panel_emit(&body, &panel);
 }
 
 static void emit_slice(kir_builder *builder, kir_index first, int64_t count, void *user) {
-    const product_slices *work = user;
+    product_slices slice = *(const product_slices *)user, *work = &slice;
+    if (work->plan->rows_once) {
+        score_unit_pack_rows(builder, work->plan, work->place, &work->rows, kir_plus_index(work->first, 1, first),
+                             count);
+        work->left = kir_plus_index(kir_at(0), -work->plan->parts * PAIR_TILE, first);
+    }
     if (work->place->in_strip) {
         emit_strip(builder, first, count, work);
         return;
     }
-    emit_columns(builder, first, count, work, kir_at(0), kir_at(BLOCK), true);
-    if (work->plan->tile_columns > BLOCK)
-        emit_columns(builder, first, count, work, kir_at(BLOCK), work->place->column_end, false);
+    emit_columns(builder, first, count, work, kir_at(0), kir_at(SCORE_UNIT_BLOCK), true);
+    if (work->plan->tile_columns > SCORE_UNIT_BLOCK)
+        emit_columns(builder, first, count, work, kir_at(SCORE_UNIT_BLOCK), work->place->column_end, false);
+}
+
+/* Scratch for the tile's rows in pairs, or for elements of theirs. */
+static int rows_in_pairs(lower_kernel *kernel, const score_plan *plan, const score_place *place, int64_t each) {
+    int64_t rows = place->in_strip ? SCORE_STRIP : plan->tile_rows;
+    return kir_scratch_add(plan->context->memory, kernel->kernel, "rows", KIR_I32, rows * each);
 }
 
 void score_units_product(lower_kernel *kernel, const score_plan *plan, const score_place *place, int number) {
     const score_product *product = &plan->products[number];
-    int64_t blocks = blocks_of(product->length), vector = blocks * plan->parts * PAIR_UNIT;
+    int64_t blocks = score_unit_blocks(product->length), vector = blocks * plan->parts * PAIR_UNIT;
     int64_t slice = slice_of(plan, place, blocks);
     product_slices work = {.plan = plan, .place = place, .panel = new_panel(plan), .vector = vector};
-    work.panel.left = lower_argument(kernel, product->left, false);
+    int left = lower_argument(kernel, product->left, false);
+    work.left_vector = plan->rows_once ? slice * plan->parts * PAIR_UNIT : vector;
+    work.panel.left = plan->rows_once ? rows_in_pairs(kernel, plan, place, work.left_vector) : left;
     work.panel.right = lower_argument(kernel, product->packed, false);
     work.panel.target = kernel->scores->tiles[number];
-    work.panel.left_tile = work.panel.right_tile = PAIR_UNIT * vector;
+    work.panel.left_tile = PAIR_UNIT * work.left_vector;
+    work.panel.right_tile = PAIR_UNIT * vector;
     work.panel.target_row = plan->tile_stride;
+    work.rows = (score_unit_rows){left, work.panel.left, product->length, work.left_vector};
+    work.first = kir_at(0);
     work.left = kir_plus_index(kir_at(0), vector, place->row);
     work.right = kir_plus_index(kir_at(0), vector, place->column);
     work.target = kernel->scores->origin;
@@ -293,6 +167,7 @@ void score_units_product(lower_kernel *kernel, const score_plan *plan, const sco
     work.panel.fresh = true;
     emit_slice(&kernel->builder, kir_at(0), slice, &work);
     work.panel.fresh = false;
+    work.first = kir_at(slice);
     work.left.base += slice * plan->parts * PAIR_TILE;
     work.right.base += slice * plan->parts * PAIR_TILE;
     tile_blocks(&kernel->builder, blocks - slice, slice, emit_slice, &work);
@@ -303,11 +178,11 @@ void score_units_product(lower_kernel *kernel, const score_plan *plan, const sco
 
 /* Elements between tiles of rows (columns) of weights. */
 static int64_t row_tile(const score_plan *plan) {
-    return plan->tile_columns / BLOCK * plan->parts * PAIR_TILE;
+    return plan->tile_columns / SCORE_UNIT_BLOCK * plan->parts * PAIR_TILE;
 }
 
 static int64_t column_tile(const score_plan *plan) {
-    return plan->tile_rows / BLOCK * plan->parts * PAIR_TILE;
+    return plan->tile_rows / SCORE_UNIT_BLOCK * plan->parts * PAIR_TILE;
 }
 
 score_unit_weights score_units_weights(lower_kernel *kernel, const score_plan *plan, const score_place *place,
@@ -339,11 +214,11 @@ static kir_reg as_words(const kir_builder *builder, kir_index index) {
 /* The weights that lie in the tile, 0 in place of the others. */
 static kir_reg inside(const kir_builder *builder, const score_plan *plan, const score_place *place, kir_index row,
                       kir_index column, kir_reg weights) {
-    if (plan->rows % BLOCK != 0) {
+    if (plan->rows % SCORE_UNIT_BLOCK != 0) {
         kir_reg holds = kir_op2(builder, KIR_less, as_words(builder, row), as_words(builder, place->row_end));
         weights = kir_op3(builder, KIR_select, holds, weights, zeros(builder));
     }
-    if (plan->columns % BLOCK != 0) {
+    if (plan->columns % SCORE_UNIT_BLOCK != 0) {
         kir_reg number = kir_op2(builder, KIR_add, as_words(builder, column), kir_iota(builder, words()));
         kir_reg holds = kir_op2(builder, KIR_less, number, as_words(builder, place->column_end));
         weights = kir_op3(builder, KIR_select, holds, weights, zeros(builder));
@@ -376,11 +251,11 @@ void score_units_store(const kir_builder *builder, const score_plan *plan, const
                        const score_unit_weights *to, const score_square *at, kir_reg weights[2][2]) {
     int64_t each = plan->parts * PAIR_TILE;
     kir_index by_row = kir_plus(kir_at(0), row_tile(plan) / PAIR_UNIT, at->block);
-    by_row = kir_plus(kir_plus(by_row, each / BLOCK, at->column), PAIR_UNIT, at->row);
+    by_row = kir_plus(kir_plus(by_row, each / SCORE_UNIT_BLOCK, at->column), PAIR_UNIT, at->row);
     kir_index by_column = kir_plus(kir_at(0), column_tile(plan) / PAIR_UNIT, at->column);
-    by_column = kir_plus(kir_plus(by_column, each / BLOCK, at->block), PAIR_UNIT, at->row);
+    by_column = kir_plus(kir_plus(by_column, each / SCORE_UNIT_BLOCK, at->block), PAIR_UNIT, at->row);
     if (place->in_strip)
-        by_column = kir_plus_index(by_column, each / BLOCK, place->strip);
+        by_column = kir_plus_index(by_column, each / SCORE_UNIT_BLOCK, place->strip);
     kir_reg numbers[2][2], halves[2][2];
     for (int r = 0; r < 2; r++)
         for (int c = 0; c < 2; c++)
@@ -411,9 +286,9 @@ kir_index score_square_column(const score_square *at, int c) {
 
 void score_units_squares(kir_builder *builder, const score_place *place, score_square *at) {
     kir_builder over_blocks, over_rows, body;
-    at->block = kir_loop(builder, kir_at(0), place->row_end, BLOCK, &over_blocks);
+    at->block = kir_loop(builder, kir_at(0), place->row_end, SCORE_UNIT_BLOCK, &over_blocks);
     at->row = kir_loop(&over_blocks, kir_at(0), kir_at(PAIR_UNIT), 1, &over_rows);
-    at->column = kir_loop(&over_rows, kir_at(0), place->column_end, BLOCK, &body);
+    at->column = kir_loop(&over_rows, kir_at(0), place->column_end, SCORE_UNIT_BLOCK, &body);
     *builder = body;
 }
 
@@ -423,9 +298,9 @@ void score_units_squares(kir_builder *builder, const score_place *place, score_s
 /* How many pairs hold that many rows or columns: whole blocks. */
 static kir_index pairs_of(const kir_builder *builder, kir_index count) {
     if (count.term_count == 0)
-        return kir_at(blocks_of(count.base) * PAIR_UNIT);
-    count.base += BLOCK - 1;
-    kir_reg size = kir_value(builder, kir_at(BLOCK));
+        return kir_at(score_unit_blocks(count.base) * PAIR_UNIT);
+    count.base += SCORE_UNIT_BLOCK - 1;
+    kir_reg size = kir_value(builder, kir_at(SCORE_UNIT_BLOCK));
     return kir_plus(kir_at(0), PAIR_UNIT, kir_op2(builder, KIR_div, kir_value(builder, count), size));
 }
 
@@ -440,13 +315,37 @@ typedef struct {
     int64_t meetings; /* tiles of weights that meet the same vectors */
     bool passing;     /* vectors pass by two tiles of rows of weights */
     kir_reg wanted;   /* BOOL: whether they do for the first time; -1: always */
+    /* Where the tile brings its rows' vectors into pairs, a few elements at a time; `place` is NULL if they are. */
+    const score_plan *plan;
+    const score_place *place;
+    score_unit_rows rows;
 } multiplication;
+
+/* Of rows that the tile brings into pairs, the next elements are fetched: of those of a block in each step over pairs,
+ * in parts by the targets. */
+static void fetch_next_elements(pair_panel *panel, const multiplication *work, kir_index first) {
+    const score_unit_rows *rows = &work->rows;
+    int64_t each = (SCORE_UNIT_BLOCK + work->meetings - 1) / work->meetings;
+    first.base += SCORE_UNIT_BLOCK;
+    for (int64_t r = 0; r < each && r < PAIR_MOST_FETCHES; r++) {
+        kir_index row = work->place->row;
+        row.base += r;
+        kir_index at = kir_plus_index(kir_plus_index(kir_at(0), rows->length, row), 1, first);
+        at = kir_plus(at, each * rows->length / PAIR_UNIT, work->target);
+        panel->fetches[panel->fetch_count++] = (pair_fetch){.argument = rows->from,
+                                                            .first = at,
+                                                            .step = SCORE_UNIT_BLOCK * rows->length / PAIR_UNIT,
+                                                            .lines = SCORE_UNIT_BLOCK / LINE,
+                                                            .wanted = -1};
+    }
+}
 
 /* Elements first .. first + count - 1 of a block of targets. */
 static void emit_panel(kir_builder *builder, kir_index first, int64_t count, void *user) {
     const multiplication *work = user;
     pair_panel panel = work->panel;
-    kir_index vectors = kir_plus_index(work->first_block, work->vectors_tile / PAIR_UNIT, first);
+    kir_index vectors =
+        kir_plus_index(work->first_block, work->vectors_tile / PAIR_UNIT, work->place ? kir_at(0) : first);
     kir_index weights = kir_plus(kir_at(0), work->weights_tile / PAIR_UNIT, work->target);
     panel.left_at = work->by_row ? weights : vectors;
     panel.right_at = work->by_row ? vectors : weights;
@@ -455,6 +354,8 @@ static void emit_panel(kir_builder *builder, kir_index first, int64_t count, voi
     panel.target_at = kir_plus_index(panel.target_at, work->target_element, first);
     if (work->passing)
         fetch_passing_vectors(&panel, panel.right, vectors, work->vectors_tile, work->wanted);
+    else if (work->place)
+        fetch_next_elements(&panel, work, first);
     else
         fetch_next_vectors(&panel, work->by_row ? panel.right : panel.left, vectors, work->vectors_tile, work->target,
                            work->meetings);
@@ -465,6 +366,8 @@ static void emit_panel(kir_builder *builder, kir_index first, int64_t count, voi
 static void emit_panels(kir_builder *builder, kir_index first, int64_t count, void *user) {
     multiplication *work = user;
     kir_builder body;
+    if (work->place)
+        score_unit_pack_elements(builder, work->plan, work->place, &work->rows, first, count);
     work->target = kir_loop(builder, kir_at(0), work->targets, PAIR_UNIT, &body);
     emit_panel(&body, first, count, work);
 }
@@ -474,11 +377,25 @@ static void emit_multiply(kir_builder *builder, multiplication *work) {
     kir_builder body;
     *(work->by_row == work->passing ? &work->panel.columns : &work->panel.rows) = PAIR_UNIT;
     if (!work->passing) {
-        tile_blocks(builder, work->row, BLOCK, emit_panels, work);
+        tile_blocks(builder, work->row, SCORE_UNIT_BLOCK, emit_panels, work);
         return;
     }
-    work->target = kir_loop(builder, kir_at(0), work->targets, BLOCK, &body);
+    work->target = kir_loop(builder, kir_at(0), work->targets, SCORE_UNIT_BLOCK, &body);
     tile_blocks(&body, work->row, PAIR_UNIT, emit_panel, work);
+}
+
+/* Has the tile bring its rows into pairs. */
+static void bring_rows(lower_kernel *kernel, const score_plan *plan, const score_place *place,
+                       const score_output *output, multiplication *work) {
+    pair_panel *panel = &work->panel;
+    int64_t each = score_unit_blocks(plan->tile_rows) * plan->parts * PAIR_UNIT;
+    int elements = kir_scratch_add(plan->context->memory, kernel->kernel, "elements", KIR_I32, SCORE_UNIT_BLOCK * each);
+    work->plan = plan;
+    work->place = place;
+    work->rows = (score_unit_rows){panel->left, elements, output->length, each};
+    panel->left = elements;
+    work->vectors_tile = panel->left_tile = PAIR_UNIT * each;
+    work->first_block = kir_at(0);
 }
 
 /* Sums lie in tiles [vector][element], of columns [vector][element] with tiles turned, or in rows. */
@@ -490,7 +407,7 @@ void score_units_multiply(lower_kernel *kernel, const score_plan *plan, const sc
     int vectors = lower_argument(kernel, mirrored ? output->mirrored_vectors : output->vectors, false);
     int total = mirrored ? output->mirrored_total : output->total;
     int64_t across = work.row * PAIR_UNIT, count = by_row ? plan->columns : plan->rows;
-    work.vectors_tile = blocks_of(count) * plan->parts * PAIR_TILE;
+    work.vectors_tile = score_unit_blocks(count) * plan->parts * PAIR_TILE;
     work.weights_tile = by_row ? row_tile(plan) : column_tile(plan);
     panel->fresh = !mirrored && (by_row ? place->fresh_rows : place->fresh_columns);
     panel->target = lower_argument(kernel, total, true);
@@ -505,12 +422,15 @@ void score_units_multiply(lower_kernel *kernel, const score_plan *plan, const sc
     panel->target_across = output->in_rows ? 0 : by_row ? PAIR_TILE : across;
     work.target_element = output->in_rows ? 1 : PAIR_UNIT;
     panel->pairs = pairs_of(&kernel->builder, by_row ? place->column_end : place->row_end);
-    work.first_block = kir_plus_index(kir_at(0), plan->parts * PAIR_TILE / BLOCK, by_row ? place->column : place->row);
+    work.first_block =
+        kir_plus_index(kir_at(0), plan->parts * PAIR_TILE / SCORE_UNIT_BLOCK, by_row ? place->column : place->row);
     work.targets = by_row ? place->row_end : place->column_end;
     work.first_target = by_row ? place->row : kir_plus_index(place->column, 1, place->column_totals);
     work.meetings = (by_row ? plan->tile_rows : plan->tile_columns) / PAIR_UNIT;
     work.passing = by_row && (place->in_strip || output->in_rows);
     work.wanted = first_strip(&kernel->builder, place);
+    if (!by_row && plan->rows_once)
+        bring_rows(kernel, plan, place, output, &work);
     panel->past[1] = work.passing;
     kir_builder outer = kernel->builder;
     emit_multiply(&outer, &work);

@@ -12,11 +12,6 @@
 /* Whether the plan's products run on matrix units. */
 bool score_on_units(const score_plan *plan);
 
-/* Buffers of pairs along vectors: left operands, or right ones. */
-int score_units_vectors(const score_plan *plan, const ir_value *vectors, bool right);
-/* Buffers of pairs of vectors, what weights are multiplied by: right operands of sums over columns (by_row), left ones
- * of sums over rows. */
-int score_units_pairs(const score_plan *plan, const ir_value *vectors, bool by_row);
 /* Elements of results are padded to whole tiles. */
 int64_t score_units_row(int64_t length);
 

@@ -111,7 +111,7 @@ static void read_weights(lower_kernel *kernel, const score_plan *plan, const sco
 }
 
 void score_weights_pack(lower_kernel *kernel, const score_plan *plan, const score_place *place, const int *stored,
-                         score_unit_weights *to) {
+                        score_unit_weights *to) {
     kir_builder outer = kernel->builder;
     score_square at;
     kir_reg weights[SCORE_MAX_RESULTS], squares[SCORE_MAX_RESULTS][2][2];
@@ -130,7 +130,7 @@ void score_weights_pack(lower_kernel *kernel, const score_plan *plan, const scor
 }
 
 void score_weights_multiply(lower_kernel *kernel, const score_plan *plan, const score_place *place, const int *weights,
-                             const score_unit_weights *pairs, int ways) {
+                            const score_unit_weights *pairs, int ways) {
     for (int i = 0; i < plan->output_count; i++) {
         const score_output *output = &plan->outputs[i];
         if (output->kind != SCORE_MULTIPLY)
@@ -146,4 +146,3 @@ void score_weights_multiply(lower_kernel *kernel, const score_plan *plan, const 
         }
     }
 }
-
