@@ -15,7 +15,8 @@ static kir_reg zeros(const kir_builder *builder) {
     return kir_number(builder, kir_vector_type(KIR_F32, PAIR_UNIT), 0);
 }
 
-/* ---- before all tiles ------------------------------------------------------------------------------------------------
+/* ---- before all tiles
+ * ------------------------------------------------------------------------------------------------
  */
 
 /* One matrix [count, length] on its way into tiles. */
@@ -64,11 +65,12 @@ static void pack_rows(const kir_builder *builder, const packing *work, kir_index
     pack_row(&body, work, kir_plus(tile, PAIR_UNIT, r), kir_plus(source, row, r), apart, count, count_apart, stride);
 }
 
-/* A tile of pairs along vectors, of which elements from block * SCORE_UNIT_BLOCK on are the first: [vector][pair] or, a right
- * operand, [pair][vector]. */
+/* A tile of pairs along vectors, of which elements from block * SCORE_UNIT_BLOCK on are the first: [vector][pair] or, a
+ * right operand, [pair][vector]. */
 static void pack_along(const kir_builder *builder, const packing *work, kir_index block, int64_t elements, bool right) {
     kir_index tile = tile_at(work, work->group, block);
-    kir_index source = kir_plus_index(kir_plus_index(kir_at(0), PAIR_UNIT * work->length, work->group), SCORE_UNIT_BLOCK, block);
+    kir_index source =
+        kir_plus_index(kir_plus_index(kir_at(0), PAIR_UNIT * work->length, work->group), SCORE_UNIT_BLOCK, block);
     int first = at_most(elements, PAIR_UNIT), second = at_most(elements - PAIR_UNIT, PAIR_UNIT);
     int vectors = (int)work->vectors;
     if (!right) {
@@ -85,7 +87,8 @@ static void pack_along(const kir_builder *builder, const packing *work, kir_inde
  * [element][pair]. */
 static void pack_across(const kir_builder *builder, const packing *work, kir_index tile, int64_t elements, bool left) {
     kir_index to = tile_at(work, tile, work->group);
-    kir_index source = kir_plus_index(kir_plus_index(kir_at(0), SCORE_UNIT_BLOCK * work->length, work->group), PAIR_UNIT, tile);
+    kir_index source =
+        kir_plus_index(kir_plus_index(kir_at(0), SCORE_UNIT_BLOCK * work->length, work->group), PAIR_UNIT, tile);
     int first = at_most(work->vectors, PAIR_UNIT), second = at_most(work->vectors - PAIR_UNIT, PAIR_UNIT);
     int64_t apart = PAIR_UNIT * work->length;
     int count = at_most(elements, PAIR_UNIT);
@@ -141,17 +144,20 @@ int score_unit_vectors(const score_plan *plan, const ir_value *vectors, bool rig
     work.blocks = score_unit_blocks(work.length);
     /* Panels take two tiles of vectors, whether the second exists or not. */
     int64_t tiles = 2 * score_unit_blocks(vectors->type.dims[0]);
-    return packed(work, vectors, tiles * work.blocks * plan->parts * PAIR_TILE, PAIR_UNIT, SCORE_UNIT_BLOCK, pack_along, right);
+    return packed(work, vectors, tiles * work.blocks * plan->parts * PAIR_TILE, PAIR_UNIT, SCORE_UNIT_BLOCK, pack_along,
+                  right);
 }
 
 int score_unit_pairs(const score_plan *plan, const ir_value *vectors, bool by_row) {
     packing work = {.plan = plan, .length = vectors->type.dims[1]};
     work.blocks = score_unit_blocks(vectors->type.dims[0]);
     int64_t tiles = tiles_of(work.length);
-    return packed(work, vectors, tiles * work.blocks * plan->parts * PAIR_TILE, SCORE_UNIT_BLOCK, PAIR_UNIT, pack_across, !by_row);
+    return packed(work, vectors, tiles * work.blocks * plan->parts * PAIR_TILE, SCORE_UNIT_BLOCK, PAIR_UNIT,
+                  pack_across, !by_row);
 }
 
-/* ---- by the tile that reads them --------------------------------------------------------------------------------------
+/* ---- by the tile that reads them
+ * --------------------------------------------------------------------------------------
  */
 
 bool score_unit_rows_once(const score_plan *plan) {
@@ -190,7 +196,8 @@ void score_unit_pack_rows(const kir_builder *builder, const score_plan *plan, co
     pair_store_parts(&body, plan->parts, rows->to, to, PAIR_TILE, a, b, PAIR_UNIT);
 }
 
-/* PAIR_UNIT elements of a row. What is beyond the last row is multiplied by 0, and has to be finite: the last once more.
+/* PAIR_UNIT elements of a row. What is beyond the last row is multiplied by 0, and has to be finite: the last once
+ * more.
  */
 static kir_reg load_row(const kir_builder *builder, const score_plan *plan, const score_unit_rows *rows, kir_index row,
                         kir_index element) {

@@ -30,7 +30,8 @@ typedef struct {
 /* Left operands of the tile's rows over blocks first .. first + count - 1 of their elements. */
 void score_unit_pack_rows(const kir_builder *builder, const score_plan *plan, const score_place *place,
                           const score_unit_rows *rows, kir_index first, int64_t count);
-/* Left operands of elements first .. first + count - 1 in pairs of the tile's rows, of which none is beyond the last. */
+/* Left operands of elements first .. first + count - 1 in pairs of the tile's rows, of which none is beyond the last.
+ */
 void score_unit_pack_elements(const kir_builder *builder, const score_plan *plan, const score_place *place,
                               const score_unit_rows *rows, kir_index first, int64_t count);
 
