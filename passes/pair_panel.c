@@ -2,7 +2,10 @@
 
 #include "passes/register_tile.h"
 
-enum { LINE = 16 }; /* elements of a line of the caches */
+enum {
+    LINE = 16,             /* elements of a line of the caches */
+    NEAR_BYTES = 32 << 10, /* of right operands that stay in the first cache beside those of one tile of rows */
+};
 
 int pair_tile_size(int64_t count) {
     int size = count < PAIR_UNIT ? (int)count : PAIR_UNIT;
@@ -267,13 +270,43 @@ static void store_sums(const kir_builder *builder, const pair_panel *panel, cons
             kir_tile_store(builder, panel->target, place_of_tile(panel, r, c), work->sums[r][c], panel->target_row);
 }
 
-static void emit_on_units(const kir_builder *builder, const pair_panel *panel) {
+static void emit_tiles(const kir_builder *builder, const pair_panel *panel) {
     unit_tiles work;
     cut(panel->rows, panel->tile.rows, &work.tiles[0], work.size[0]);
     cut(panel->columns, panel->tile.columns, &work.tiles[1], work.size[1]);
     begin_sums(builder, panel, &work);
     sum_pairs(*builder, panel, panel->tile.pairs, unit_product, &work);
     store_sums(builder, panel, &work);
+}
+
+/* Bytes of the right operands over the whole summation. */
+static int64_t right_bytes(const pair_panel *panel) {
+    int64_t pairs = panel->pairs.base;
+    for (int i = 0; i < panel->sum_count; i++)
+        pairs *= panel->sums[i].count;
+    return pairs * panel->columns * panel->parts * 4;
+}
+
+/* Whether its rows of tiles are summed up one after the other: where numbers have several parts and the right operands
+ * stay near, that costs nothing, and where a neighbour holds tiles, too, half as many of them leave room for renaming.
+ */
+static bool goes_by_rows(const pair_panel *panel) {
+    return panel->parts > 1 && !panel->tiled && !panel->beside && panel->pairs.term_count == 0 &&
+           panel->columns > panel->tile.columns && right_bytes(panel) <= NEAR_BYTES;
+}
+
+static void emit_on_units(const kir_builder *builder, const pair_panel *panel) {
+    if (!goes_by_rows(panel)) {
+        emit_tiles(builder, panel);
+        return;
+    }
+    pair_panel row = *panel;
+    for (int64_t first = 0; first < panel->rows; first += panel->tile.rows) {
+        row.rows = panel->rows - first < panel->tile.rows ? panel->rows - first : panel->tile.rows;
+        row.left_at = moved(panel->left_at, first * panel->left_row);
+        row.target_at = moved(panel->target_at, first * panel->target_row);
+        emit_tiles(builder, &row);
+    }
 }
 
 void pair_panel_copy(const kir_builder *builder, const pair_panel *panel, int sums, kir_index from, kir_index first,
