@@ -1,5 +1,7 @@
 #include "runtime/knn.h"
 
+#include "runtime/blas.h"
+
 #include <cblas.h>
 #include <math.h>
 #include <stdlib.h>
@@ -139,6 +141,8 @@ static double run_search(search *s, rt_pool *pool, rt_error *error) {
     }
     if (!complete)
         return rt_fail(error, "no memory for the nearest-neighbour search");
+    if (rt_blas_reserve(rt_pool_size(pool), error))
+        return -1;
     rt_pool_run(pool, (s->test->count + QUERY_BLOCK - 1) / QUERY_BLOCK, search_blocks, s);
     int64_t hits = 0;
     for (int64_t i = 0; i < s->test->count; i++)

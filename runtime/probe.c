@@ -1,4 +1,5 @@
 #include "runtime/probe.h"
+#include "runtime/blas.h"
 #include "runtime/interrupt.h"
 #include "runtime/matmul.h"
 #include "runtime/random.h"
@@ -273,6 +274,8 @@ double rt_probe_accuracy(rt_pool *pool, const rt_features *train, const rt_featu
     probe p = {.pool = pool, .options = options, .width = train->width, .classes = class_count};
     p.inner = options->hidden > 0 ? options->hidden : train->width;
     p.batch = options->batch < train->count ? options->batch : train->count;
+    if (rt_blas_reserve(rt_pool_size(pool), error))
+        return -1;
     if (create(&p))
         return rt_fail(error, "no memory for the probe");
     double accuracy = train_all(&p, train, error) ? -1 : test_all(&p, test);

@@ -57,6 +57,11 @@ int driver_bench(driver_session *work) {
                            .machine = machine_processor(work->memory),
                            .blas = openblas_get_corename(),
                            .threads = threads};
+    rt_error error;
+    if (sides[BENCH_UNFUSED] && rt_blas_reserve(threads, &error)) {
+        fprintf(stderr, "cslc: error: %s\n", error.text);
+        return STATUS_FAILED;
+    }
     if (options->plot)
         return bench_plot(work, sides, &report);
     if (!driver_compile_program(work, "fuse-contrastive"))

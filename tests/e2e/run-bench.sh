@@ -2,7 +2,7 @@
 # cslc bench from the outside: what it measures, not how long that takes: run-bench.sh SOURCE BUILD
 set -eu
 exec /usr/bin/python3 - "$1" "$2" <<'PYTHON'
-import json, os, subprocess, sys, tempfile, xml.etree.ElementTree
+import json, os, resource, subprocess, sys, tempfile, xml.etree.ElementTree
 
 source, build = map(os.path.abspath, sys.argv[1:])
 work = tempfile.TemporaryDirectory()
@@ -75,6 +75,22 @@ check("cannot write 'nowhere/x.svg'" in bench("clip", "-D", "n=64", "-D", "d=8",
 check("--only takes fused or unfused" in bench("clip", "--only=both", status=2), "--only")
 check("--against takes pytorch" in bench("clip", "--against=jax", status=2), "--against")
 check(not os.path.exists("x.svg"), "a picture of a wrong command line")
+
+# ---- little room: OpenBLAS's threads, which would ask for memory without end, are not started
+def in_little_room(*words):
+    limits = (300 << 20, 300 << 20)
+    return subprocess.run([build + "/cslc", *words], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=120,
+                          check=False, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, limits))
+
+
+if in_little_room("--version").returncode == 0:
+    fits = in_little_room("bench", f"{source}/specs/bench/clip.csl", "-D", "n=64", "-D", "d=8", "--only=fused")
+    check(fits.returncode == 0, f"little room for the fused side: {fits.stderr}")
+    lacks = in_little_room("bench", f"{source}/specs/bench/clip.csl", "-D", "n=64", "-D", "d=8")
+    if os.sysconf("SC_NPROCESSORS_ONLN") > 1:
+        check(lacks.returncode == 1 and "OpenBLAS needs room for" in lacks.stderr, f"little room: {lacks}")
+else:
+    print("skipped little room: this build wants more by itself")
 print(f"{failures} failed")
 sys.exit(1 if failures else 0)
 PYTHON
