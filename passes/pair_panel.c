@@ -2,10 +2,7 @@
 
 #include "passes/register_tile.h"
 
-enum {
-    LINE = 16,             /* elements of a line of the caches */
-    NEAR_BYTES = 32 << 10, /* of right operands that stay in the first cache beside those of one tile of rows */
-};
+enum { NEAR_BYTES = 32 << 10 }; /* of right operands that stay in the first cache beside those of one tile of rows */
 
 int pair_tile_size(int64_t count) {
     int size = count < PAIR_UNIT ? (int)count : PAIR_UNIT;
@@ -124,7 +121,7 @@ static void emit_fetches(const kir_builder *builder, const pair_panel *panel, ki
         kir_builder yes = *builder, no;
         if (fetch->wanted >= 0)
             kir_if(builder, fetch->wanted, &yes, &no);
-        for (int l = 0; l < fetch->lines; l++, line.base += LINE)
+        for (int l = 0; l < fetch->lines; l++, line.base += PAIR_LINE)
             kir_prefetch(&yes, fetch->argument, line);
     }
 }

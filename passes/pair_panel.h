@@ -17,7 +17,8 @@ enum {
     PAIR_UNIT_PANEL = 2, /* tiles that a panel takes each way */
     PAIR_TILE = PAIR_UNIT * PAIR_UNIT,
     PAIR_MOST_SUMS = 3,
-    PAIR_MOST_FETCHES = 8
+    PAIR_MOST_FETCHES = 8,
+    PAIR_LINE = 16 /* elements of a line of the caches */
 };
 
 /* A summation besides that over pairs: over taps, places, blocks of images. */

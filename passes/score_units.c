@@ -5,8 +5,7 @@
 
 enum {
     SLICE_BYTES = 256 << 10, /* of a tile's left vectors */
-    STRIP_BYTES = 32 << 10,  /* of a strip's */
-    LINE = 16                /* elements of a line of the caches */
+    STRIP_BYTES = 32 << 10   /* of a strip's */
 };
 
 bool score_on_units(const score_plan *plan) {
@@ -65,7 +64,7 @@ typedef struct {
 static void fetch_next_vectors(pair_panel *panel, int argument, kir_index first, int64_t tile, kir_reg number,
                                int64_t meetings) {
     int64_t step = panel->parts * PAIR_TILE, part = (step + meetings - 1) / meetings;
-    int lines = (int)((part + LINE - 1) / LINE);
+    int lines = (int)((part + PAIR_LINE - 1) / PAIR_LINE);
     for (int t = PAIR_UNIT_PANEL; t < 2 * PAIR_UNIT_PANEL; t++) {
         kir_index at = kir_plus(first, part / PAIR_UNIT, number);
         at.base += t * tile;
@@ -79,8 +78,11 @@ static void fetch_next_vectors(pair_panel *panel, int argument, kir_index first,
 static void fetch_passing_vectors(pair_panel *panel, int argument, kir_index first, int64_t tile, kir_reg wanted) {
     int64_t step = panel->parts * PAIR_TILE;
     first.base += 2 * tile;
-    panel->fetches[panel->fetch_count++] = (pair_fetch){
-        .argument = argument, .first = first, .step = step / PAIR_UNIT, .lines = (int)(step / LINE), .wanted = wanted};
+    panel->fetches[panel->fetch_count++] = (pair_fetch){.argument = argument,
+                                                        .first = first,
+                                                        .step = step / PAIR_UNIT,
+                                                        .lines = (int)(step / PAIR_LINE),
+                                                        .wanted = wanted};
 }
 
 /* Where the panel's first row and column are in the tile, and what it multiplies. */
@@ -335,7 +337,7 @@ static void fetch_next_elements(pair_panel *panel, const multiplication *work, k
         panel->fetches[panel->fetch_count++] = (pair_fetch){.argument = rows->from,
                                                             .first = at,
                                                             .step = SCORE_UNIT_BLOCK * rows->length / PAIR_UNIT,
-                                                            .lines = SCORE_UNIT_BLOCK / LINE,
+                                                            .lines = SCORE_UNIT_BLOCK / PAIR_LINE,
                                                             .wanted = -1};
     }
 }
