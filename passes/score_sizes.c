@@ -138,7 +138,8 @@ void score_tiles_choose(score_plan *plan) {
     plan->panel_columns = 2 * cpu->lanes;
     plan->panel_rows = plan->parts && cpu->matrix_units ? 2 * cpu->lanes : cpu->vector_registers >= 32 ? 8 : 4;
     int64_t unit = common_multiple(plan->panel_rows, plan->panel_columns);
-    if (plan->parts || plan->symmetric || plan->chunks) {
+    bool pairs_on_vectors = plan->parts && !cpu->matrix_units;
+    if (pairs_on_vectors || plan->symmetric || plan->chunks) {
         plan->tile_rows = side_size(plan, unit, plan->rows, FEWEST_BLOCKS);
         plan->tile_columns =
             plan->symmetric ? plan->tile_rows : side_size(plan, unit, plan->columns, plan->chunks ? 1 : FEWEST_BLOCKS);
