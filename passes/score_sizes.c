@@ -1,6 +1,6 @@
 /* How large the tiles of a matrix of scores are: what they work on stays in the caches, and two processors have as much
  * to do as each other. Both passes over scores whose product is kept choose alike. */
-#include "passes/score_tile.h"
+#include "passes/score_units.h"
 
 enum {
     TILE_BYTES = 3 << 20,
@@ -136,9 +136,9 @@ void score_tiles_choose(score_plan *plan) {
     const kir_target *cpu = &plan->context->pass->target;
     plan->lanes = cpu->lanes;
     plan->panel_columns = 2 * cpu->lanes;
-    plan->panel_rows = plan->parts && cpu->matrix_units ? 2 * cpu->lanes : cpu->vector_registers >= 32 ? 8 : 4;
+    plan->panel_rows = score_on_units(plan) ? 2 * cpu->lanes : cpu->vector_registers >= 32 ? 8 : 4;
     int64_t unit = common_multiple(plan->panel_rows, plan->panel_columns);
-    bool pairs_on_vectors = plan->parts && !cpu->matrix_units;
+    bool pairs_on_vectors = plan->parts && !score_on_units(plan);
     if (pairs_on_vectors || plan->symmetric || plan->chunks) {
         plan->tile_rows = side_size(plan, unit, plan->rows, FEWEST_BLOCKS);
         plan->tile_columns =

@@ -1,6 +1,7 @@
 #include "passes/score_unit_operands.h"
 
 #include "passes/register_tile.h"
+#include "passes/score_units.h"
 #include "passes/transpose.h"
 
 static int64_t tiles_of(int64_t count) {
@@ -9,10 +10,6 @@ static int64_t tiles_of(int64_t count) {
 
 int64_t score_unit_blocks(int64_t count) {
     return (count + SCORE_UNIT_BLOCK - 1) / SCORE_UNIT_BLOCK;
-}
-
-static kir_reg zeros(const kir_builder *builder) {
-    return kir_number(builder, kir_vector_type(KIR_F32, PAIR_UNIT), 0);
 }
 
 /* ---- before all tiles
@@ -35,7 +32,7 @@ static int at_most(int64_t count, int most) {
 /* `count` numbers from `at` on, `stride` apart, the other lanes 0. */
 static kir_reg numbers_at(const kir_builder *builder, int from, kir_index at, int count, int64_t stride) {
     if (count <= 0)
-        return zeros(builder);
+        return kir_number(builder, kir_vector_type(KIR_F32, PAIR_UNIT), 0);
     return stride == 1 ? kir_load(builder, from, at, PAIR_UNIT, count)
                        : kir_load_strided(builder, from, at, PAIR_UNIT, count, stride);
 }
@@ -161,7 +158,7 @@ int score_unit_pairs(const score_plan *plan, const ir_value *vectors, bool by_ro
  */
 
 bool score_unit_rows_once(const score_plan *plan) {
-    bool once = plan->parts && plan->context->pass->target.matrix_units && plan->chunks && plan->fresh_rows;
+    bool once = score_on_units(plan) && plan->chunks && plan->fresh_rows;
     for (int i = 0; i < plan->product_count; i++)
         once &= plan->products[i].length % SCORE_UNIT_BLOCK == 0;
     for (int i = 0; i < plan->output_count; i++)

@@ -2,10 +2,14 @@
 
 #include <cblas.h>
 #include <stdlib.h>
+#include <string.h>
 #include <strings.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
+
+/* One thread, as nobody else writes it: what this process starts, PyTorch beside it, is to have all. */
+static const char ONE_THREAD[] = "01";
 
 enum { BLAS_MEGABYTES = 129 }; /* of a thread: 128, and what their allocation adds */
 
@@ -33,10 +37,15 @@ static int settle(const char *variable, const char *value) {
  * limited. */
 static const char *fewest_threads(void) {
     struct rlimit room;
-    return getrlimit(RLIMIT_AS, &room) == 0 && room.rlim_cur != RLIM_INFINITY ? "1" : NULL;
+    return getrlimit(RLIMIT_AS, &room) == 0 && room.rlim_cur != RLIM_INFINITY ? ONE_THREAD : NULL;
 }
 
 void rt_blas_choose(char **arguments) {
+    const char *number = getenv("OPENBLAS_NUM_THREADS");
+    if (number && strcmp(number, ONE_THREAD) == 0) { /* started anew */
+        unsetenv("OPENBLAS_NUM_THREADS");
+        return;
+    }
     int kernels = settle("OPENBLAS_CORETYPE", better_kernels());
     int threads = settle("OPENBLAS_NUM_THREADS", fewest_threads());
     if (kernels || threads)

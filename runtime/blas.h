@@ -6,8 +6,8 @@
 
 /* OpenBLAS chooses its kernels when it is loaded and takes the slowest, without AVX, for processors that are newer than
  * itself. When it did, and this one has AVX2 or AVX-512, starts the program anew with OPENBLAS_CORETYPE set; likewise
- * with OPENBLAS_NUM_THREADS=1 where the address space is limited. Else, and where that fails, returns. To be called
- * before anything else has begun. */
+ * with one thread of the library's where the address space is limited. Else, and where that fails, returns. To be
+ * called before anything else has begun. */
 void rt_blas_choose(char **arguments);
 
 /* 0 if there is room for the memory that OpenBLAS takes for each thread that calls it: where there is none, it would
