@@ -7,7 +7,6 @@
  * takes all tiles at one point. So it is in f32 where there are large weights and few tiles, which would make too few
  * blocks for all processors. */
 #include "passes/channel_statistics.h"
-#include "passes/fetch_ahead.h"
 #include "passes/winograd.h"
 
 #include "passes/lower_pairs.h"
@@ -121,11 +120,8 @@ static void fetch_weights(const kir_builder *builder, const winograd_maps *maps,
 
 /* The same of the next block's maps, beside small weights. */
 static void fetch_maps(const kir_builder *builder, const winograd_maps *maps, fetch_loop tiles, fetch_loop channels) {
-    int source = maps->patches.source;
     int64_t panel = maps->weights.panel, panels = (maps->weights.filters + panel - 1) / panel;
-    fetch_ahead ahead = {.argument = source};
-    ahead.elements = builder->kernel->arguments[source].elements / maps->tiling.extent;
-    ahead.first = kir_plus(kir_at(ahead.elements), ahead.elements, 0);
+    fetch_ahead ahead = winograd_fetch_next(builder, &maps->tiling, maps->patches.source, kir_plus(kir_at(0), 1, 0));
     fetch_ahead_within(&ahead, (fetch_loop){maps->group_first, panel, panels});
     fetch_ahead_within(&ahead, (fetch_loop){maps->point, 1, points_of(maps)});
     fetch_ahead_within(&ahead, tiles);

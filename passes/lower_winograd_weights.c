@@ -9,6 +9,8 @@
 
 enum {
     TILES = 32,           /* evaluated at once, or pairs of them; half of them at the many points of stride 2 */
+    NEAR_SUMS = 2 << 20,  /* bytes of small sums to which each block of tiles comes back; of more, blocks are larger */
+    MORE_TILES = 2,       /* so many times */
     SUMMED_TILES = 1024,  /* of large sums, added to them at once: a panel's from both sides stay in the second cache */
     SUMMED_PAIRS = 64,    /* of pairs, in the first */
     SMALL_SUMS = 6 << 20, /* bytes */
@@ -81,7 +83,9 @@ static void launch_chunks(lower_context *context, winograd_sums *work, const int
     work->sum_base = kir_plus(kir_at(0), work->sum_chunk, 0);
     lower_clear_elements(&builder, work->sums, work->sum_base, work->sum_chunk, lanes);
     kir_reg block = kir_loop(&builder, kir_at(0), kir_at(blocks), 1, &body);
-    winograd_place place = winograd_place_of(&body, &work->tiling, kir_plus(kir_plus(kir_at(0), blocks, 0), 1, block));
+    work->together = work->parts == 0;
+    work->block = kir_plus(kir_plus(kir_at(0), blocks, 0), 1, block);
+    winograd_place place = winograd_place_of(&body, &work->tiling, work->block);
     winograd_emit_patches(&body, &work->maps, &work->tiling, &place, kir_at(0), lanes);
     winograd_emit_patches(&body, &work->gradients, &work->tiling, &place, kir_at(0), lanes);
     kir_reg point = kir_loop(&body, kir_at(0), kir_at(points_of(work)), 1, &products);
@@ -235,19 +239,23 @@ static int parts_of(const pass_context *pass, const conv_shape *shape, const win
     return shape->n % 2 == 0 && pairs->tiles % PAIR_UNIT == 0 ? winograd_parts(pass, shape) : 0;
 }
 
+static int64_t tiles_at_once(const winograd_sums *work) {
+    int64_t tiles = work->method.points > WINOGRAD_WEIGHTS ? TILES / 2 : TILES;
+    int64_t bytes = 4 * work->sum_chunk;
+    return bytes > NEAR_SUMS && bytes <= SMALL_SUMS ? MORE_TILES * tiles : tiles;
+}
+
 static void choose_blocks(winograd_sums *work, const pass_context *pass) {
     const conv_shape *shape = work->shape;
     int outputs = work->method.outputs;
+    work->sum_point = winograd_point_stride(shape->channels, shape->filters, work->cpu->lanes);
+    work->sum_chunk = WINOGRAD_WEIGHTS * WINOGRAD_WEIGHTS * work->sum_point;
     winograd_tiling pairs = winograd_tiling_new(shape->n / 2, shape->out, outputs, TILES / 2);
     work->parts = parts_of(pass, shape, &pairs);
-    work->tiling = work->parts > 0 ? pairs
-                                   : winograd_tiling_new(shape->n, shape->out, outputs,
-                                                         work->method.points > WINOGRAD_WEIGHTS ? TILES / 2 : TILES);
+    work->tiling = work->parts > 0 ? pairs : winograd_tiling_new(shape->n, shape->out, outputs, tiles_at_once(work));
     work->spread = winograd_transposed(&work->method.output);
     work->taps = winograd_transposed(&work->method.weight);
     choose_patches(work);
-    work->sum_point = winograd_point_stride(shape->channels, shape->filters, work->cpu->lanes);
-    work->sum_chunk = WINOGRAD_WEIGHTS * WINOGRAD_WEIGHTS * work->sum_point;
 }
 
 /* Whether chunks have sums of their own. */

@@ -8,6 +8,7 @@
 #ifndef PASSES_WINOGRAD_H
 #define PASSES_WINOGRAD_H
 
+#include "passes/fetch_ahead.h"
 #include "passes/lower_contraction.h"
 
 enum { WINOGRAD_TAPS = 3, WINOGRAD_WEIGHTS = 6, WINOGRAD_MOST = 9 };
@@ -68,6 +69,8 @@ typedef struct {
 } winograd_place;
 
 winograd_place winograd_place_of(const kir_builder *builder, const winograd_tiling *tiling, kir_index block);
+/* The map in argument `source` of the block after this one; the loops that it is fetched in are to be added. */
+fetch_ahead winograd_fetch_next(const kir_builder *builder, const winograd_tiling *tiling, int source, kir_index block);
 
 /* Tiles of a map at the points: elements [point][panel of channels][tile][channel of the panel]. In pairs of bf16 parts
  * they are [part][point][panel of pairs][tile][pair of the panel] where channel i meets channel i + half of all, or

@@ -4,7 +4,6 @@
  * patches have channels: a slice of them is turned, which then stays in the caches for all filters. */
 #include "passes/winograd_sums.h"
 
-#include "passes/fetch_ahead.h"
 #include "passes/pair_panel.h"
 #include "passes/transpose.h"
 
@@ -24,11 +23,28 @@ static kir_index gradients_at(const winograd_sums *work) {
 /* ---- in f32 ---------------------------------------------------------------------------------------------------------
  */
 
+static fetch_loop panels_of(kir_index first, int64_t size, int64_t all) {
+    return (fetch_loop){first, size, (all + size - 1) / size};
+}
+
 /* In the loop over tiles: fetches the sums that come after the next ones, `target` being those at work. */
 static void fetch_sums(const kir_builder *builder, const winograd_sums *work, kir_index target, int64_t channels,
                        fetch_loop tiles) {
     fetch_ahead ahead = {.argument = work->sums, .first = target, .elements = channels * work->filters};
     ahead.first.base += 2 * ahead.elements;
+    fetch_ahead_within(&ahead, tiles);
+    fetch_ahead_emit(builder, &ahead);
+}
+
+/* The same of a map's next block, spread over all that is done with this one. */
+static void fetch_map(const kir_builder *builder, const winograd_sums *work, const winograd_patches *map,
+                      fetch_loop channels, fetch_loop tiles) {
+    const conv_shape *shape = work->shape;
+    fetch_ahead ahead = winograd_fetch_next(builder, &work->tiling, map->source, work->block);
+    fetch_ahead_within(&ahead, (fetch_loop){work->point, 1, (int64_t)work->method.points * work->method.points});
+    fetch_ahead_within(&ahead, panels_of(work->filters_first, work->filters, shape->filters));
+    fetch_ahead_within(&ahead, panels_of(work->channels_first, work->channels, shape->channels));
+    fetch_ahead_within(&ahead, channels);
     fetch_ahead_within(&ahead, tiles);
     fetch_ahead_emit(builder, &ahead);
 }
@@ -64,8 +80,14 @@ static void emit_sum(kir_builder *builder, kir_index first, int64_t size, void *
         operands.rows[r].base += r;
     }
     operands.columns = kir_plus(gradients_at(work), work->filters, number);
+    fetch_loop tiles = fetch_steps(number, round, work->tiles);
     if (!work->once)
-        fetch_sums(&body, work, target, size, fetch_steps(number, round, work->tiles));
+        fetch_sums(&body, work, target, size, tiles);
+    if (work->together) {
+        fetch_loop channels = panels_of(first, size, work->channels);
+        fetch_map(&body, work, &work->maps, channels, tiles);
+        fetch_map(&body, work, &work->gradients, channels, tiles);
+    }
     tile_multiply(&body, &tile, &operands, round);
     tile_store(builder, &tile, work->sums, targets);
 }

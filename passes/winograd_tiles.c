@@ -28,6 +28,13 @@ winograd_place winograd_place_of(const kir_builder *builder, const winograd_tili
     return (winograd_place){kir_plus(kir_at(0), 1, image), kir_plus(kir_at(0), tiling->rows, part)};
 }
 
+fetch_ahead winograd_fetch_next(const kir_builder *builder, const winograd_tiling *tiling, int source,
+                                kir_index block) {
+    int64_t elements = builder->kernel->arguments[source].elements / tiling->extent;
+    return (fetch_ahead){
+        .argument = source, .first = kir_plus_index(kir_at(elements), elements, block), .elements = elements};
+}
+
 int64_t winograd_point_stride(int64_t tiles, int64_t channels, int lanes) {
     return tiles * channels + lanes;
 }
