@@ -25,7 +25,7 @@ typedef struct {
 fetch_loop fetch_steps(kir_reg at, int64_t unit, int64_t count);
 /* Adds the next loop inwards. */
 void fetch_ahead_within(fetch_ahead *ahead, fetch_loop loop);
-/* Emits, in the innermost loop, the fetching of the line that is its part. */
+/* Emits, in the innermost loop, the fetching of the lines that are its part. */
 void fetch_ahead_emit(const kir_builder *builder, const fetch_ahead *ahead);
 
 #endif

@@ -83,7 +83,7 @@ static void launch_chunks(lower_context *context, winograd_sums *work, const int
     work->sum_base = kir_plus(kir_at(0), work->sum_chunk, 0);
     lower_clear_elements(&builder, work->sums, work->sum_base, work->sum_chunk, lanes);
     kir_reg block = kir_loop(&builder, kir_at(0), kir_at(blocks), 1, &body);
-    work->together = work->parts == 0;
+    work->together = true;
     work->block = kir_plus(kir_plus(kir_at(0), blocks, 0), 1, block);
     winograd_place place = winograd_place_of(&body, &work->tiling, work->block);
     winograd_emit_patches(&body, &work->maps, &work->tiling, &place, kir_at(0), lanes);

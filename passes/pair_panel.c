@@ -126,9 +126,23 @@ static void emit_fetches(const kir_builder *builder, const pair_panel *panel, ki
     }
 }
 
+static void fetch_within(pair_panel *panel, fetch_loop loop) {
+    for (int i = 0; i < panel->ahead_count; i++)
+        fetch_ahead_within(&panel->ahead[i], loop);
+}
+
+/* What is fetched ahead, the loops over `sums` being in it, in the step over pairs from `pair` on. */
+static void emit_ahead(const kir_builder *builder, pair_panel *panel, kir_reg pair, int64_t step) {
+    if (panel->pairs.term_count == 0)
+        fetch_within(panel, fetch_steps(pair, step, panel->pairs.base));
+    for (int i = 0; i < panel->ahead_count; i++)
+        fetch_ahead_emit(builder, &panel->ahead[i]);
+}
+
 /* All steps: loops over `sums`, then over pairs, `step` at a time. */
 static void sum_pairs(kir_builder builder, const pair_panel *panel, int64_t step, emit_product emit, void *user) {
     kir_index left = panel->left_at, right = panel->right_at;
+    pair_panel fetching = *panel;
     for (int i = 0; i < panel->sum_count; i++) {
         const pair_sum *sum = &panel->sums[i];
         if (sum->count == 1 && !sum->range)
@@ -139,6 +153,7 @@ static void sum_pairs(kir_builder builder, const pair_panel *panel, int64_t step
         kir_reg number = kir_loop(&builder, from, limit, 1, &body);
         left = kir_plus(left, sum->left_step, number);
         right = kir_plus(right, sum->right_step, number);
+        fetch_within(&fetching, fetch_steps(number, 1, sum->count));
         builder = body;
     }
     if (panel->pairs.term_count == 0 && panel->pairs.base == 0)
@@ -152,6 +167,7 @@ static void sum_pairs(kir_builder builder, const pair_panel *panel, int64_t step
     left = kir_plus(left, panel->tiled ? tiles : panel->left_pair, pair);
     right = kir_plus(right, panel->tiled ? tiles : panel->right_pair, pair);
     emit_fetches(&body, panel, pair);
+    emit_ahead(&body, &fetching, pair, step);
     emit_step(&body, panel, left, right, emit, user);
 }
 
@@ -297,9 +313,11 @@ static void emit_on_units(const kir_builder *builder, const pair_panel *panel) {
         emit_tiles(builder, panel);
         return;
     }
-    pair_panel row = *panel;
-    for (int64_t first = 0; first < panel->rows; first += panel->tile.rows) {
-        row.rows = panel->rows - first < panel->tile.rows ? panel->rows - first : panel->tile.rows;
+    int64_t size = panel->tile.rows;
+    for (int64_t first = 0; first < panel->rows; first += size) {
+        pair_panel row = *panel;
+        fetch_within(&row, (fetch_loop){kir_at(first), size, (panel->rows + size - 1) / size});
+        row.rows = panel->rows - first < size ? panel->rows - first : size;
         row.left_at = moved(panel->left_at, first * panel->left_row);
         row.target_at = moved(panel->target_at, first * panel->target_row);
         emit_tiles(builder, &row);

@@ -69,8 +69,6 @@ typedef struct {
 } winograd_place;
 
 winograd_place winograd_place_of(const kir_builder *builder, const winograd_tiling *tiling, kir_index block);
-/* The map in argument `source` of the block after this one; the loops that it is fetched in are to be added. */
-fetch_ahead winograd_fetch_next(const kir_builder *builder, const winograd_tiling *tiling, int source, kir_index block);
 
 /* Tiles of a map at the points: elements [point][panel of channels][tile][channel of the panel]. In pairs of bf16 parts
  * they are [part][point][panel of pairs][tile][pair of the panel] where channel i meets channel i + half of all, or
@@ -105,6 +103,11 @@ kir_element winograd_element(int parts);
 /* The kernel is to evaluate the map in argument `source`: adds the scratch memory. */
 void winograd_patches_open(winograd_patches *patches, arena *memory, kir_kernel *kernel, const winograd_tiling *tiling,
                            int source, int lanes);
+/* How many maps a block's patches are of: one, or two that are paired. */
+int winograd_map_count(const winograd_patches *patches);
+/* Such a map of the block after this one, for the loops in which it is to be fetched. */
+fetch_ahead winograd_fetch_next(const kir_builder *builder, const winograd_patches *patches,
+                                const winograd_tiling *tiling, kir_index block, int map);
 /* Emits the evaluation of a block's patches, written from tile `first` of each panel on. */
 void winograd_emit_patches(kir_builder *builder, const winograd_patches *patches, const winograd_tiling *tiling,
                            const winograd_place *place, kir_index first, int lanes);

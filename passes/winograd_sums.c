@@ -36,17 +36,33 @@ static void fetch_sums(const kir_builder *builder, const winograd_sums *work, ki
     fetch_ahead_emit(builder, &ahead);
 }
 
-/* The same of a map's next block, spread over all that is done with this one. */
-static void fetch_map(const kir_builder *builder, const winograd_sums *work, const winograd_patches *map,
-                      fetch_loop channels, fetch_loop tiles) {
+/* Both sides' maps of the next block, fetched while this one is summed up; the loop over tiles is to be added. Returns
+ * how many. */
+static int next_maps(const kir_builder *builder, const winograd_sums *work, fetch_loop channels,
+                     fetch_ahead ahead[PAIR_MOST_AHEAD]) {
     const conv_shape *shape = work->shape;
-    fetch_ahead ahead = winograd_fetch_next(builder, &work->tiling, map->source, work->block);
-    fetch_ahead_within(&ahead, (fetch_loop){work->point, 1, (int64_t)work->method.points * work->method.points});
-    fetch_ahead_within(&ahead, panels_of(work->filters_first, work->filters, shape->filters));
-    fetch_ahead_within(&ahead, panels_of(work->channels_first, work->channels, shape->channels));
-    fetch_ahead_within(&ahead, channels);
-    fetch_ahead_within(&ahead, tiles);
-    fetch_ahead_emit(builder, &ahead);
+    const winograd_patches *sides[] = {&work->maps, &work->gradients};
+    int count = 0;
+    for (int i = 0; i < 2; i++)
+        for (int map = 0; map < winograd_map_count(sides[i]); map++)
+            ahead[count++] = winograd_fetch_next(builder, sides[i], &work->tiling, work->block, map);
+    for (int i = 0; i < count; i++) {
+        fetch_ahead_within(&ahead[i], (fetch_loop){work->point, 1, (int64_t)work->method.points * work->method.points});
+        fetch_ahead_within(&ahead[i], panels_of(work->filters_first, work->filters, shape->filters));
+        fetch_ahead_within(&ahead[i], panels_of(work->channels_first, work->channels, shape->channels));
+        fetch_ahead_within(&ahead[i], channels);
+    }
+    return count;
+}
+
+/* In the loop over tiles. */
+static void fetch_maps(const kir_builder *builder, const winograd_sums *work, fetch_loop channels, fetch_loop tiles) {
+    fetch_ahead ahead[PAIR_MOST_AHEAD];
+    int count = next_maps(builder, work, channels, ahead);
+    for (int i = 0; i < count; i++) {
+        fetch_ahead_within(&ahead[i], tiles);
+        fetch_ahead_emit(builder, &ahead[i]);
+    }
 }
 
 /* A few channels of a panel with a panel of filters. */
@@ -83,11 +99,8 @@ static void emit_sum(kir_builder *builder, kir_index first, int64_t size, void *
     fetch_loop tiles = fetch_steps(number, round, work->tiles);
     if (!work->once)
         fetch_sums(&body, work, target, size, tiles);
-    if (work->together) {
-        fetch_loop channels = panels_of(first, size, work->channels);
-        fetch_map(&body, work, &work->maps, channels, tiles);
-        fetch_map(&body, work, &work->gradients, channels, tiles);
-    }
+    if (work->together)
+        fetch_maps(&body, work, panels_of(first, size, work->channels), tiles);
     tile_multiply(&body, &tile, &operands, round);
     tile_store(builder, &tile, work->sums, targets);
 }
@@ -154,6 +167,8 @@ static void emit_pair_sum(kir_builder *builder, kir_index first, int64_t size, v
                         .tile = pair_tile_for(channels, work->shape->filters, lanes),
                         .sums = {{work->tiles / lanes, channels * lanes, lanes * work->filters}},
                         .sum_count = 1};
+    if (work->together)
+        panel.ahead_count = next_maps(builder, work, panels_of(first, size, channels), panel.ahead);
     pair_panel_emit(builder, &panel);
 }
 

@@ -18,7 +18,7 @@ typedef struct {
     bool once;                            /* in f32: sums are written once, and not read */
     kir_reg first_point;                  /* else BOOL, of large sums: the point is the first that is added to them */
     kir_reg fresh;                        /* BOOL: nothing has been added to them yet; -1: they begin as zeros */
-    bool together;   /* in f32: the tiles are evaluated in the same iteration; the next block's maps are fetched */
+    bool together;   /* tiles are evaluated in the same iteration, and the next block's maps fetched */
     kir_index block; /* then: at work */
     int turned;      /* scratch, of pairs: [part][block of `lanes` tiles][channel][tile of the block] */
     /* what the nested emitters are at */

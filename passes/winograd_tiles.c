@@ -28,13 +28,6 @@ winograd_place winograd_place_of(const kir_builder *builder, const winograd_tili
     return (winograd_place){kir_plus(kir_at(0), 1, image), kir_plus(kir_at(0), tiling->rows, part)};
 }
 
-fetch_ahead winograd_fetch_next(const kir_builder *builder, const winograd_tiling *tiling, int source,
-                                kir_index block) {
-    int64_t elements = builder->kernel->arguments[source].elements / tiling->extent;
-    return (fetch_ahead){
-        .argument = source, .first = kir_plus_index(kir_at(elements), elements, block), .elements = elements};
-}
-
 int64_t winograd_point_stride(int64_t tiles, int64_t channels, int lanes) {
     return tiles * channels + lanes;
 }
@@ -225,6 +218,18 @@ void winograd_emit_patches(kir_builder *builder, const winograd_patches *patches
     at.target =
         kir_plus(kir_plus(at.target, tiling->count[1], row), 1, column); /* the tile's number, until emit_panel */
     tile_blocks(&columns, patches->numbers, patches->panel, emit_panel, &at);
+}
+
+int winograd_map_count(const winograd_patches *patches) {
+    return patches->images_between > 0 ? 2 : 1;
+}
+
+fetch_ahead winograd_fetch_next(const kir_builder *builder, const winograd_patches *patches,
+                                const winograd_tiling *tiling, kir_index block, int map) {
+    int64_t half = builder->kernel->arguments[patches->source].elements / winograd_map_count(patches);
+    int64_t size = half / tiling->extent;
+    return (fetch_ahead){
+        .argument = patches->source, .first = kir_plus_index(kir_at(map * half + size), size, block), .elements = size};
 }
 
 int winograd_launch_patches(lower_context *context, winograd_patches *patches, const winograd_tiling *tiling,
