@@ -1,16 +1,24 @@
 #include "ir/arena.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
-enum { CHUNK_BYTES = 1 << 20, ALIGNMENT = 16 };
+enum {
+    CHUNK_BYTES = 1 << 20,
+    LARGE_CHUNK_BYTES = 16 << 20, /* of an arena that has grown to half of that */
+    LARGE_PAGE_BYTES = 2 << 20,
+    ALIGNMENT = 16
+};
 
 typedef struct chunk {
     struct chunk *next;
     size_t used, size;
+    void *block; /* that it lies in */
     _Alignas(ALIGNMENT) char bytes[];
 } chunk;
 
@@ -19,11 +27,33 @@ struct arena {
     size_t bytes; /* of all chunks */
 };
 
-static chunk *chunk_new(size_t size) {
-    chunk *made = calloc(1, sizeof *made + size);
-    if (made)
-        made->size = size;
+static chunk *chunk_in(void *block, size_t size, size_t page) {
+    chunk *made = (void *)(((uintptr_t)block + page - 1) / page * page);
+    *made = (chunk){.block = block, .size = size - sizeof *made};
     return made;
+}
+
+static chunk *chunk_of_size(size_t size) {
+    void *block = calloc(1, sizeof(chunk) + size);
+    return block ? chunk_in(block, sizeof(chunk) + size, ALIGNMENT) : NULL;
+}
+
+/* In large pages where the system has them: the first touch of small ones would take a compilation more time than many
+ * a pass. */
+static chunk *large_chunk(void) {
+    void *block = calloc(1, LARGE_CHUNK_BYTES + LARGE_PAGE_BYTES);
+    if (!block)
+        return NULL;
+    chunk *made = chunk_in(block, LARGE_CHUNK_BYTES, LARGE_PAGE_BYTES);
+    madvise(made, LARGE_CHUNK_BYTES, MADV_HUGEPAGE);
+    return made;
+}
+
+static chunk *chunk_new(const arena *memory, size_t size) {
+    bool large = memory->bytes >= LARGE_CHUNK_BYTES / 2;
+    if (size > (large ? LARGE_CHUNK_BYTES : CHUNK_BYTES) / 4)
+        return chunk_of_size(size);
+    return large ? large_chunk() : chunk_of_size(CHUNK_BYTES);
 }
 
 arena *arena_new(void) {
@@ -35,7 +65,7 @@ void arena_free(arena *memory) {
         return;
     for (chunk *at = memory->chunks; at;) {
         chunk *next = at->next;
-        free(at);
+        free(at->block);
         at = next;
     }
     free(memory);
@@ -56,7 +86,7 @@ void *arena_alloc(arena *memory, size_t size) {
     size = (size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
     chunk *top = memory->chunks;
     if (!top || top->size - top->used < size) {
-        chunk *made = chunk_new(size > CHUNK_BYTES / 4 ? size : CHUNK_BYTES);
+        chunk *made = chunk_new(memory, size);
         if (!made)
             out_of_memory();
         memory->bytes += made->size;

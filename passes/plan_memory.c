@@ -17,11 +17,6 @@ static int by_size(const void *a, const void *b) {
     return left->buffer - right->buffer;
 }
 
-static int by_offset(const void *a, const void *b) {
-    const lifetime *left = *(lifetime *const *)a, *right = *(lifetime *const *)b;
-    return left->offset < right->offset ? -1 : left->offset > right->offset;
-}
-
 typedef struct {
     lifetime *items;
     int count, capacity;
@@ -59,34 +54,40 @@ static lifetimes find_lifetimes(arena *memory, const kir_program *program, const
     return all;
 }
 
-/* The lowest offset at which `item` meets none of the placed ones that live at the same time. */
-static int64_t free_offset(const lifetime *item, lifetime **placed, int count, lifetime **meeting) {
-    int met = 0;
-    for (int i = 0; i < count; i++)
-        if (placed[i]->first <= item->last && item->first <= placed[i]->last)
-            meeting[met++] = placed[i];
-    if (met)
-        qsort(meeting, (size_t)met, sizeof *meeting, by_offset);
+/* The lowest offset at which `item` meets none of the placed ones that live at the same time. These are in the order of
+ * their offsets. */
+static int64_t free_offset(const lifetime *item, lifetime *const *placed, int count) {
     int64_t offset = 0;
-    for (int i = 0; i < met; i++) {
-        if (meeting[i]->offset - offset >= item->bytes)
+    for (int i = 0; i < count; i++) {
+        const lifetime *other = placed[i];
+        if (other->first > item->last || item->first > other->last)
+            continue;
+        if (other->offset - offset >= item->bytes)
             break;
-        int64_t end = meeting[i]->offset + meeting[i]->bytes;
+        int64_t end = other->offset + other->bytes;
         offset = end > offset ? end : offset;
     }
     return offset;
 }
 
+static void insert(lifetime *item, lifetime **placed, int count) {
+    int at = count;
+    for (; at > 0 && placed[at - 1]->offset > item->offset; at--)
+        placed[at] = placed[at - 1];
+    placed[at] = item;
+}
+
 static void place(pass_context *context, kir_function *function, lifetimes *all) {
     size_t size = (size_t)(all->count + 1) * sizeof(lifetime *);
-    lifetime **order = arena_alloc(context->memory, size), **meeting = arena_alloc(context->memory, size);
+    lifetime **order = arena_alloc(context->memory, size), **placed = arena_alloc(context->memory, size);
     for (int i = 0; i < all->count; i++)
         order[i] = &all->items[i];
     if (all->count)
         qsort(order, (size_t)all->count, sizeof *order, by_size);
     for (int i = 0; i < all->count; i++) {
         lifetime *item = order[i];
-        item->offset = free_offset(item, order, i, meeting);
+        item->offset = free_offset(item, placed, i);
+        insert(item, placed, i);
         context->program->buffers[item->buffer].offset = item->offset;
         int64_t end = item->offset + item->bytes;
         function->arena_bytes = end > function->arena_bytes ? end : function->arena_bytes;
