@@ -214,6 +214,10 @@ ir_value *ir_build(ir_function *function, ir_value *before, ir_opcode opcode, ir
 bool ir_infer(arena *memory, ir_opcode opcode, ir_value *const *operands, int operand_count, const ir_attr *attrs,
               int attr_count, ir_type *type, const char **why);
 
+/* Hashes, the same on every machine: `hash` with one more word, or attribute, in it. */
+uint64_t ir_hash_word(uint64_t hash, uint64_t word);
+uint64_t ir_hash_attr(uint64_t hash, const ir_attr *attr);
+
 /* Estimated floating-point operations of one evaluation. */
 double ir_cost(const ir_value *value);
 

@@ -4,41 +4,15 @@
 
 #include <string.h>
 
-static uint64_t mix(uint64_t hash, uint64_t word) {
-    hash ^= word + 0x9e3779b97f4a7c15u + (hash << 6) + (hash >> 2);
-    return hash * 0xff51afd7ed558ccdu;
-}
-
-static uint64_t hash_text(uint64_t hash, const char *text) {
-    for (; *text; text++)
-        hash = mix(hash, (unsigned char)*text);
-    return hash;
-}
-
-static uint64_t hash_attr(uint64_t hash, const ir_attr *attr) {
-    hash = mix(hash, (uint64_t)attr->key);
-    switch (ir_attr_kind_of(attr->key)) {
-    case IR_ATTR_SYMBOL: return hash_text(hash, attr->as.symbol);
-    case IR_ATTR_NUMBER: {
-        uint64_t bits;
-        memcpy(&bits, &attr->as.number, sizeof bits);
-        return mix(hash, bits);
-    }
-    default:
-        for (int i = 0; i < attr->count; i++)
-            hash = mix(hash, (uint64_t)attr->as.ints[i]);
-        return hash;
-    }
-}
-
 static uint64_t hash_value(const ir_value *value) {
-    uint64_t hash = mix(mix((uint64_t)value->opcode, (uint64_t)value->type.dtype), (uint64_t)value->group);
+    uint64_t hash =
+        ir_hash_word(ir_hash_word((uint64_t)value->opcode, (uint64_t)value->type.dtype), (uint64_t)value->group);
     for (int i = 0; i < value->type.rank; i++)
-        hash = mix(hash, (uint64_t)value->type.dims[i]);
+        hash = ir_hash_word(hash, (uint64_t)value->type.dims[i]);
     for (int i = 0; i < value->operand_count; i++)
-        hash = mix(hash, (uint64_t)value->operands[i]->id);
+        hash = ir_hash_word(hash, (uint64_t)value->operands[i]->id);
     for (int i = 0; i < value->attr_count; i++)
-        hash = hash_attr(hash, &value->attrs[i]);
+        hash = ir_hash_attr(hash, &value->attrs[i]);
     return hash;
 }
 

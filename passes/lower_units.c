@@ -1,10 +1,12 @@
 /* Units of the lowering: fusion groups and values on their own. */
 #include "passes/lower_units.h"
 
+#include "passes/group_order.h"
+
 #include <string.h>
 
 /* Of the values since `first`, which are side by side. */
-static lower_group group_of(arena *memory, const ir_value *first, const lower_units *units) {
+static lower_group group_of(arena *memory, const ir_value *first, const lower_units *units, const uint64_t *numbers) {
     lower_group group = {0};
     const ir_value *end = first->next;
     for (group.member_count = 1; end && first->group && end->group == first->group; end = end->next)
@@ -17,6 +19,7 @@ static lower_group group_of(arena *memory, const ir_value *first, const lower_un
         if (!lower_is_inlined(value) || units->outside[value->id])
             results[group.result_count++] = value;
     }
+    lower_order_results(results, group.result_count, numbers);
     group.members = members;
     group.results = results;
     return group;
@@ -114,8 +117,9 @@ bool lower_units_find(const pass_context *pass, ir_function *function, lower_uni
     units->outside = arena_alloc(memory, (size_t)(function->next_id + 1) * sizeof(int));
     units->items = arena_alloc(memory, (size_t)(function->value_count + 1) * sizeof *units->items);
     count_uses(function, units);
+    const uint64_t *numbers = lower_order_operands(memory, function);
     for (const ir_value *value = function->first; value;) {
-        lower_group group = group_of(memory, value, units);
+        lower_group group = group_of(memory, value, units, numbers);
         if (!check(pass, &group))
             return false;
         for (int i = 0; i < group.member_count; i++, value = value->next)
