@@ -2,9 +2,18 @@
  * places of all images. An iteration has a block of channels and filters, whose sums stay in the second cache, and one
  * of a fixed number of chunks of images, which are summed apart and then joined in order. */
 #include "passes/conv_maps.h"
+#include "passes/fetch_ahead.h"
 #include "passes/winograd.h"
 
-enum { SUMS_BYTES = 512 << 10, SCRATCH_BYTES = 512 << 10, FOLDED = 64 };
+enum {
+    SUMS_BYTES = 512 << 10,
+    SCRATCH_BYTES = 512 << 10,
+    /* The second cache of processors with AVX-512, 1 MB or more, has room for so many sums, places and the next ones.
+     */
+    FETCHED_SUMS_BYTES = 128 << 10,
+    FETCHED_SCRATCH_BYTES = 256 << 10,
+    FOLDED = 64
+};
 
 /* A few images of a map as [panel of channels][image][row][column][channel of the panel], with a margin of zeros:
  * places next to each other lie next to each other however many channels there are. */
@@ -30,6 +39,7 @@ typedef struct {
     kir_index group, tap_row, tap_column;
     kir_index columns_first, rows_first;
     int64_t columns, panel_rows;
+    bool fetched; /* the next places are fetched while these are multiplied */
 } weight_core;
 
 /* ---- copies ---------------------------------------------------------------------------------------------------------
@@ -104,6 +114,25 @@ static kir_index panel_base(const panel_maps *maps, kir_index first_image, kir_i
 /* ---- sums -----------------------------------------------------------------------------------------------------------
  */
 
+static fetch_loop panels_of(kir_index first, int64_t size, int64_t all) {
+    return (fetch_loop){first, size, (all + size - 1) / size};
+}
+
+/* In the loop over the places of a step: fetches a part of the next step's. `channels` are those at work. */
+static void fetch_places(const kir_builder *builder, const weight_core *core, fetch_loop channels, fetch_loop places) {
+    const panel_maps *both[] = {&core->x, &core->dy};
+    for (int i = 0; i < 2; i++) {
+        const panel_maps *maps = both[i];
+        fetch_ahead ahead = {.argument = maps->source, .elements = maps->images * maps->image};
+        ahead.first = kir_plus_index(kir_at(ahead.elements), maps->image, core->first_image);
+        fetch_ahead_within(&ahead, panels_of(core->columns_first, core->columns, core->filters));
+        fetch_ahead_within(&ahead, panels_of(core->rows_first, core->panel_rows, core->rows));
+        fetch_ahead_within(&ahead, channels);
+        fetch_ahead_within(&ahead, places);
+        fetch_ahead_emit(builder, &ahead);
+    }
+}
+
 /* Sums of rows_count input channels times a panel of output channels over the images of this step. */
 static void emit_channels(kir_builder *builder, kir_index first, int64_t size, void *user) {
     weight_core *core = user;
@@ -147,6 +176,9 @@ static void emit_channels(kir_builder *builder, kir_index first, int64_t size, v
     operands.columns = panel_base(&core->dy, core->first_image, image, filter, core->columns);
     operands.columns = kir_plus_index(operands.columns, shape->out[1] * core->columns, row);
     operands.columns = kir_plus_index(operands.columns, core->columns, column);
+    if (core->fetched)
+        fetch_places(&column_body, core, panels_of(first, size, core->panel_rows),
+                     (fetch_loop){image, images, core->x.images / images});
     tile_multiply(&column_body, &tile, &operands, round);
     tile_store(builder, &tile, core->target, targets);
 }
@@ -332,10 +364,19 @@ static void take_places(weight_core *core) {
     }
 }
 
+/* Whether both maps lie place by place with all their channels in one block. */
+static bool are_places_in_a_row(const weight_core *core) {
+    return core->shape.out[0] * core->shape.out[1] == 1 && core->x.image == core->channels &&
+           core->dy.image == core->filters;
+}
+
 /* How many maps of a chunk are copied at once, and whether they need not be. */
 static void choose_images(weight_core *core, int64_t images_of_chunk) {
+    core->fetched =
+        core->cpu->lanes >= 16 && are_places_in_a_row(core) && 4 * core->channels * core->filters <= FETCHED_SUMS_BYTES;
     int64_t bytes = 4 * (places_of(&core->x) * core->channels + places_of(&core->dy) * core->filters);
-    int64_t images = lower_divisor_below(images_of_chunk, SCRATCH_BYTES / bytes);
+    int64_t room = core->fetched ? FETCHED_SCRATCH_BYTES : SCRATCH_BYTES;
+    int64_t images = lower_divisor_below(images_of_chunk, room / bytes);
     panel_maps *both[] = {&core->x, &core->dy};
     for (int i = 0; i < 2; i++) {
         both[i]->images = images;
