@@ -66,6 +66,21 @@ static double sum_flops(const winograd_sums *work, int64_t tiles) {
     return 2.0 * numbers * (double)(work->shape->channels * work->shape->filters);
 }
 
+/* BOOL: nothing has been added to the sums of the point at work. That is so in a chunk's first block; of points that
+ * share theirs, at the first one. */
+static kir_reg are_fresh(const kir_builder *builder, const winograd_sums *work, kir_reg block, kir_reg point) {
+    kir_reg fresh = kir_op2(builder, KIR_equal, block, kir_value(builder, kir_at(0)));
+    if (work->method.points == WINOGRAD_WEIGHTS)
+        return fresh;
+    kir_reg side = kir_value(builder, kir_at(work->method.points)),
+            last = kir_value(builder, kir_at(WINOGRAD_WEIGHTS - 1));
+    for (int i = 0; i < 2; i++) {
+        kir_reg at = kir_op2(builder, i == 0 ? KIR_div : KIR_rem, point, side);
+        fresh = kir_op2(builder, KIR_and, fresh, kir_op2(builder, KIR_less_equal, at, last));
+    }
+    return fresh;
+}
+
 static void launch_chunks(lower_context *context, winograd_sums *work, const int buffers[3], const ir_value *value) {
     arena *memory = context->memory;
     int lanes = work->cpu->lanes;
@@ -81,7 +96,8 @@ static void launch_chunks(lower_context *context, winograd_sums *work, const int
     kernel->flops = sum_flops(work, work->tiling.tiles * blocks);
     kir_builder builder = {memory, kernel, &kernel->body, value->span}, body, products;
     work->sum_base = kir_plus(kir_at(0), work->sum_chunk, 0);
-    lower_clear_elements(&builder, work->sums, work->sum_base, work->sum_chunk, lanes);
+    if (work->parts > 0)
+        lower_clear_elements(&builder, work->sums, work->sum_base, work->sum_chunk, lanes);
     kir_reg block = kir_loop(&builder, kir_at(0), kir_at(blocks), 1, &body);
     work->together = true;
     work->block = kir_plus(kir_plus(kir_at(0), blocks, 0), 1, block);
@@ -91,6 +107,8 @@ static void launch_chunks(lower_context *context, winograd_sums *work, const int
     kir_reg point = kir_loop(&body, kir_at(0), kir_at(points_of(work)), 1, &products);
     work->point = kir_plus(kir_at(0), 1, point);
     work->sum_number = winograd_weight_point(&products, &work->method, point);
+    if (work->parts == 0)
+        work->fresh = are_fresh(&products, work, block, point);
     work->first_tile = work->channels_first = kir_at(0);
     work->tiles = work->tiling.tiles;
     work->channels = work->shape->channels;
