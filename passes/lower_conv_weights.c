@@ -24,6 +24,7 @@ typedef struct {
     int64_t margin[2], padded[2];     /* above and left; rows and columns with the margins */
     int64_t images;                   /* copied at once */
     bool direct;
+    bool fetched; /* the next ones while these are multiplied */
 } panel_maps;
 
 typedef struct {
@@ -39,7 +40,6 @@ typedef struct {
     kir_index group, tap_row, tap_column;
     kir_index columns_first, rows_first;
     int64_t columns, panel_rows;
-    bool fetched; /* the next places are fetched while these are multiplied */
 } weight_core;
 
 /* ---- copies ---------------------------------------------------------------------------------------------------------
@@ -118,17 +118,24 @@ static fetch_loop panels_of(kir_index first, int64_t size, int64_t all) {
     return (fetch_loop){first, size, (all + size - 1) / size};
 }
 
-/* In the loop over the places of a step: fetches a part of the next step's. `channels` are those at work. */
-static void fetch_places(const kir_builder *builder, const weight_core *core, fetch_loop channels, fetch_loop places) {
+/* In the innermost of the loops over the places of a step, which `places` are, outermost first: fetches a part of the
+ * next step's maps, where these lie in a row. `channels` are those at work. */
+static void fetch_maps(const kir_builder *builder, const weight_core *core, fetch_loop channels,
+                       const fetch_loop places[3]) {
     const panel_maps *both[] = {&core->x, &core->dy};
     for (int i = 0; i < 2; i++) {
         const panel_maps *maps = both[i];
+        if (!maps->fetched)
+            continue;
         fetch_ahead ahead = {.argument = maps->source, .elements = maps->images * maps->image};
         ahead.first = kir_plus_index(kir_at(ahead.elements), maps->image, core->first_image);
         fetch_ahead_within(&ahead, panels_of(core->columns_first, core->columns, core->filters));
         fetch_ahead_within(&ahead, panels_of(core->rows_first, core->panel_rows, core->rows));
+        fetch_ahead_within(&ahead, (fetch_loop){core->tap_row, 1, core->shape.kernel[0]});
+        fetch_ahead_within(&ahead, (fetch_loop){core->tap_column, 1, core->kernel_columns});
         fetch_ahead_within(&ahead, channels);
-        fetch_ahead_within(&ahead, places);
+        for (int axis = 0; axis < 3; axis++)
+            fetch_ahead_within(&ahead, places[axis]);
         fetch_ahead_emit(builder, &ahead);
     }
 }
@@ -176,9 +183,9 @@ static void emit_channels(kir_builder *builder, kir_index first, int64_t size, v
     operands.columns = panel_base(&core->dy, core->first_image, image, filter, core->columns);
     operands.columns = kir_plus_index(operands.columns, shape->out[1] * core->columns, row);
     operands.columns = kir_plus_index(operands.columns, core->columns, column);
-    if (core->fetched)
-        fetch_places(&column_body, core, panels_of(first, size, core->panel_rows),
-                     (fetch_loop){image, images, core->x.images / images});
+    const fetch_loop places[3] = {
+        {image, images, core->x.images / images}, {row, 1, shape->out[0]}, {column, columns, shape->out[1] / columns}};
+    fetch_maps(&column_body, core, panels_of(first, size, core->panel_rows), places);
     tile_multiply(&column_body, &tile, &operands, round);
     tile_store(builder, &tile, core->target, targets);
 }
@@ -364,22 +371,27 @@ static void take_places(weight_core *core) {
     }
 }
 
-/* Whether both maps lie place by place with all their channels in one block. */
-static bool are_places_in_a_row(const weight_core *core) {
-    return core->shape.out[0] * core->shape.out[1] == 1 && core->x.image == core->channels &&
-           core->dy.image == core->filters;
+/* Whether maps lie in a row, without gaps, with all their channels in one block. */
+static bool are_in_a_row(const panel_maps *maps, int64_t channels_of_block) {
+    return channels_of_block == maps->channels && maps->image == maps->size[0] * maps->size[1] * maps->channels;
+}
+
+/* Whether the nearer caches have room for the next maps, too. */
+static bool fetches_ahead(const weight_core *core) {
+    int64_t taps = core->shape.kernel[0] * core->shape.kernel[1];
+    return core->cpu->lanes >= 16 && core->shape.groups == 1 &&
+           4 * taps * core->channels * core->filters <= FETCHED_SUMS_BYTES;
 }
 
 /* How many maps of a chunk are copied at once, and whether they need not be. */
 static void choose_images(weight_core *core, int64_t images_of_chunk) {
-    core->fetched =
-        core->cpu->lanes >= 16 && are_places_in_a_row(core) && 4 * core->channels * core->filters <= FETCHED_SUMS_BYTES;
     int64_t bytes = 4 * (places_of(&core->x) * core->channels + places_of(&core->dy) * core->filters);
-    int64_t room = core->fetched ? FETCHED_SCRATCH_BYTES : SCRATCH_BYTES;
+    int64_t room = fetches_ahead(core) ? FETCHED_SCRATCH_BYTES : SCRATCH_BYTES;
     int64_t images = lower_divisor_below(images_of_chunk, room / bytes);
     panel_maps *both[] = {&core->x, &core->dy};
     for (int i = 0; i < 2; i++) {
         both[i]->images = images;
+        both[i]->fetched = fetches_ahead(core) && are_in_a_row(both[i], i == 0 ? core->channels : core->filters);
         both[i]->direct = core->shape.groups == 1 && both[i]->panel >= both[i]->channels &&
                           both[i]->image == places_of(both[i]) * both[i]->channels;
     }
