@@ -35,8 +35,9 @@ static void fetch_rows(const kir_builder *builder, const conv_core *core, const 
     int64_t row = core->maps.row, panels = (conv->group_out + core->panel - 1) / core->panel;
     int64_t columns = (core->phase[1]->places + core->tile_columns - 1) / core->tile_columns;
     fetch_ahead ahead = {.argument = core->source, .elements = core->tile_rows * row};
-    ahead.first = kir_plus_index(kir_plus_index(core->source_base, core->maps.image, core->image), row, core->row);
-    ahead.first.base += ahead.elements;
+    int64_t apart = conv->in_steps[0] * row;
+    ahead.first = kir_plus_index(kir_plus_index(core->source_base, core->maps.image, core->image), apart, core->row);
+    ahead.first.base += core->tile_rows * apart;
     fetch_ahead_within(&ahead, (fetch_loop){core->columns_first, core->panel, panels});
     fetch_ahead_within(&ahead, (fetch_loop){core->column, core->tile_columns, columns});
     for (int i = 0; i < 2; i++)
@@ -107,7 +108,7 @@ static void emit_tile(kir_builder *builder, conv_core *core) {
                                           core->weight_rows, core->columns_first);
         operands.columns = kir_plus_index(operands.columns, core->columns * core->conv->group_in, tap_number);
         operands.columns = kir_plus(operands.columns, core->columns, channel);
-        if (rows_come_first(core) && core->maps.direct && core->conv->in_steps[0] == 1)
+        if (rows_come_first(core) && core->maps.direct)
             fetch_rows(&inner, core, tap, fetch_steps(channel, round, core->conv->group_in));
         tile_multiply(&inner, &tile, &operands, round);
     }
