@@ -8,6 +8,10 @@ fetch_loop fetch_steps(kir_reg at, int64_t unit, int64_t count) {
     return (fetch_loop){kir_plus(kir_at(0), 1, at), unit, count / unit};
 }
 
+fetch_loop fetch_blocks(kir_index at, int64_t size, int64_t count) {
+    return (fetch_loop){at, size, (count + size - 1) / size};
+}
+
 void fetch_ahead_within(fetch_ahead *ahead, fetch_loop loop) {
     assert(ahead->loop_count < FETCH_LOOPS);
     ahead->loops[ahead->loop_count++] = loop;

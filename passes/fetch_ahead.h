@@ -23,6 +23,8 @@ typedef struct {
 
 /* The loop in which a register goes through 0 to count, so many at a time. */
 fetch_loop fetch_steps(kir_reg at, int64_t unit, int64_t count);
+/* The loop over blocks of `size`, the last of which may be smaller. */
+fetch_loop fetch_blocks(kir_index at, int64_t size, int64_t count);
 /* Adds the next loop inwards. */
 void fetch_ahead_within(fetch_ahead *ahead, fetch_loop loop);
 /* Emits, in the innermost loop, the fetching of the lines that are its part. */

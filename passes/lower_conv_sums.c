@@ -32,14 +32,12 @@ static bool rows_come_first(const conv_core *core) {
 /* In the loop over channels of a tile: fetches its part of the rows that come next. */
 static void fetch_rows(const kir_builder *builder, const conv_core *core, const kir_reg tap[2], fetch_loop channels) {
     const conv_maps *conv = core->conv;
-    int64_t row = core->maps.row, panels = (conv->group_out + core->panel - 1) / core->panel;
-    int64_t columns = (core->phase[1]->places + core->tile_columns - 1) / core->tile_columns;
+    int64_t row = core->maps.row, apart = conv->in_steps[0] * row;
     fetch_ahead ahead = {.argument = core->source, .elements = core->tile_rows * row};
-    int64_t apart = conv->in_steps[0] * row;
     ahead.first = kir_plus_index(kir_plus_index(core->source_base, core->maps.image, core->image), apart, core->row);
     ahead.first.base += core->tile_rows * apart;
-    fetch_ahead_within(&ahead, (fetch_loop){core->columns_first, core->panel, panels});
-    fetch_ahead_within(&ahead, (fetch_loop){core->column, core->tile_columns, columns});
+    fetch_ahead_within(&ahead, fetch_blocks(core->columns_first, core->panel, conv->group_out));
+    fetch_ahead_within(&ahead, fetch_blocks(core->column, core->tile_columns, core->phase[1]->places));
     for (int i = 0; i < 2; i++)
         fetch_ahead_within(&ahead, fetch_steps(tap[i], 1, core->phase[i]->count));
     fetch_ahead_within(&ahead, channels);

@@ -114,10 +114,6 @@ static kir_index panel_base(const panel_maps *maps, kir_index first_image, kir_i
 /* ---- sums -----------------------------------------------------------------------------------------------------------
  */
 
-static fetch_loop panels_of(kir_index first, int64_t size, int64_t all) {
-    return (fetch_loop){first, size, (all + size - 1) / size};
-}
-
 /* In the innermost of the loops over the places of a step, which `places` are, outermost first: fetches a part of the
  * next step's maps, where these lie in a row. `channels` are those at work. */
 static void fetch_maps(const kir_builder *builder, const weight_core *core, fetch_loop channels,
@@ -129,8 +125,8 @@ static void fetch_maps(const kir_builder *builder, const weight_core *core, fetc
             continue;
         fetch_ahead ahead = {.argument = maps->source, .elements = maps->images * maps->image};
         ahead.first = kir_plus_index(kir_at(ahead.elements), maps->image, core->first_image);
-        fetch_ahead_within(&ahead, panels_of(core->columns_first, core->columns, core->filters));
-        fetch_ahead_within(&ahead, panels_of(core->rows_first, core->panel_rows, core->rows));
+        fetch_ahead_within(&ahead, fetch_blocks(core->columns_first, core->columns, core->filters));
+        fetch_ahead_within(&ahead, fetch_blocks(core->rows_first, core->panel_rows, core->rows));
         fetch_ahead_within(&ahead, (fetch_loop){core->tap_row, 1, core->shape.kernel[0]});
         fetch_ahead_within(&ahead, (fetch_loop){core->tap_column, 1, core->kernel_columns});
         fetch_ahead_within(&ahead, channels);
@@ -185,7 +181,7 @@ static void emit_channels(kir_builder *builder, kir_index first, int64_t size, v
     operands.columns = kir_plus_index(operands.columns, core->columns, column);
     const fetch_loop places[3] = {
         {image, images, core->x.images / images}, {row, 1, shape->out[0]}, {column, columns, shape->out[1] / columns}};
-    fetch_maps(&column_body, core, panels_of(first, size, core->panel_rows), places);
+    fetch_maps(&column_body, core, fetch_blocks(first, size, core->panel_rows), places);
     tile_multiply(&column_body, &tile, &operands, round);
     tile_store(builder, &tile, core->target, targets);
 }

@@ -120,17 +120,12 @@ static void fetch_weights(const kir_builder *builder, const winograd_maps *maps,
 
 /* The same of the next block's maps, beside small weights; the loop over channels is to be added. */
 static fetch_ahead next_maps(const kir_builder *builder, const winograd_maps *maps, fetch_loop tiles) {
-    int64_t panel = maps->weights.panel, panels = (maps->weights.filters + panel - 1) / panel;
     kir_index block = kir_plus(kir_at(0), 1, 0);
     fetch_ahead ahead = winograd_fetch_next(builder, &maps->patches, &maps->tiling, block, 0);
-    fetch_ahead_within(&ahead, (fetch_loop){maps->group_first, panel, panels});
+    fetch_ahead_within(&ahead, fetch_blocks(maps->group_first, maps->weights.panel, maps->weights.filters));
     fetch_ahead_within(&ahead, (fetch_loop){maps->point, 1, points_of(maps)});
     fetch_ahead_within(&ahead, tiles);
     return ahead;
-}
-
-static fetch_loop tiles_of(const winograd_maps *maps, kir_index first, int64_t size) {
-    return (fetch_loop){first, size, (maps->tiles + size - 1) / size};
 }
 
 static void emit_product_rows(kir_builder *builder, kir_index first, int64_t size, void *user) {
@@ -154,7 +149,7 @@ static void emit_product_rows(kir_builder *builder, kir_index first, int64_t siz
         targets[r].base += r * maps->group_size;
     }
     operands.columns = kir_plus(weights_at(maps, channels), maps->columns, channel);
-    fetch_loop tiles = tiles_of(maps, first, size), steps = fetch_steps(channel, round, channels);
+    fetch_loop tiles = fetch_blocks(first, size, maps->tiles), steps = fetch_steps(channel, round, channels);
     fetch_weights(&body, maps, tiles, steps);
     if (panels_come_first(maps)) {
         fetch_ahead ahead = next_maps(&body, maps, tiles);
@@ -193,7 +188,7 @@ static void emit_pair_rows(kir_builder *builder, kir_index first, int64_t size, 
     panel.right_at = weights_at(maps, pairs);
     panel.target_at = product_at(maps, first);
     if (!maps->apart)
-        panel.ahead[panel.ahead_count++] = next_maps(builder, maps, tiles_of(maps, first, size));
+        panel.ahead[panel.ahead_count++] = next_maps(builder, maps, fetch_blocks(first, size, maps->tiles));
     if (maps->waiting < 0) {
         pair_panel_emit(builder, &panel);
         return;

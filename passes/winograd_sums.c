@@ -23,10 +23,6 @@ static kir_index gradients_at(const winograd_sums *work) {
 /* ---- in f32 ---------------------------------------------------------------------------------------------------------
  */
 
-static fetch_loop panels_of(kir_index first, int64_t size, int64_t all) {
-    return (fetch_loop){first, size, (all + size - 1) / size};
-}
-
 /* In the loop over tiles: fetches the sums that come after the next ones, `target` being those at work. */
 static void fetch_sums(const kir_builder *builder, const winograd_sums *work, kir_index target, int64_t channels,
                        fetch_loop tiles) {
@@ -48,8 +44,8 @@ static int next_maps(const kir_builder *builder, const winograd_sums *work, fetc
             ahead[count++] = winograd_fetch_next(builder, sides[i], &work->tiling, work->block, map);
     for (int i = 0; i < count; i++) {
         fetch_ahead_within(&ahead[i], (fetch_loop){work->point, 1, (int64_t)work->method.points * work->method.points});
-        fetch_ahead_within(&ahead[i], panels_of(work->filters_first, work->filters, shape->filters));
-        fetch_ahead_within(&ahead[i], panels_of(work->channels_first, work->channels, shape->channels));
+        fetch_ahead_within(&ahead[i], fetch_blocks(work->filters_first, work->filters, shape->filters));
+        fetch_ahead_within(&ahead[i], fetch_blocks(work->channels_first, work->channels, shape->channels));
         fetch_ahead_within(&ahead[i], channels);
     }
     return count;
@@ -100,7 +96,7 @@ static void emit_sum(kir_builder *builder, kir_index first, int64_t size, void *
     if (!work->once)
         fetch_sums(&body, work, target, size, tiles);
     if (work->together)
-        fetch_maps(&body, work, panels_of(first, size, work->channels), tiles);
+        fetch_maps(&body, work, fetch_blocks(first, size, work->channels), tiles);
     tile_multiply(&body, &tile, &operands, round);
     tile_store(builder, &tile, work->sums, targets);
 }
@@ -168,7 +164,7 @@ static void emit_pair_sum(kir_builder *builder, kir_index first, int64_t size, v
                         .sums = {{work->tiles / lanes, channels * lanes, lanes * work->filters}},
                         .sum_count = 1};
     if (work->together)
-        panel.ahead_count = next_maps(builder, work, panels_of(first, size, channels), panel.ahead);
+        panel.ahead_count = next_maps(builder, work, fetch_blocks(first, size, channels), panel.ahead);
     pair_panel_emit(builder, &panel);
 }
 
