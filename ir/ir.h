@@ -232,9 +232,10 @@ int64_t ir_int(const ir_value *value, ir_attr_key key);
 double ir_number(const ir_value *value, ir_attr_key key);
 const char *ir_symbol(const ir_value *value, ir_attr_key key);
 
-/* Moves, removal, replacement. Removing needs a value without users. ir_replace_uses walks the function. */
+/* Moves, removal, replacement. Removing needs a value without users. ir_replace_uses walks through what
+ * comes after the old value. */
 void ir_remove(ir_function *function, ir_value *value);
-void ir_replace_uses(ir_function *function, ir_value *old, ir_value *replacement);
+void ir_replace_uses(const ir_value *old, ir_value *replacement);
 /* Counts users of every value into value->mark. */
 void ir_count_uses(ir_function *function);
 /* The largest number of a fusion group, 0 without groups. */

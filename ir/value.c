@@ -59,8 +59,8 @@ void ir_remove(ir_function *function, ir_value *value) {
     function->value_count--;
 }
 
-void ir_replace_uses(ir_function *function, ir_value *old, ir_value *replacement) {
-    for (ir_value *value = function->first; value; value = value->next)
+void ir_replace_uses(const ir_value *old, ir_value *replacement) {
+    for (ir_value *value = old->next; value; value = value->next)
         for (int i = 0; i < value->operand_count; i++)
             if (value->operands[i] == old)
                 value->operands[i] = replacement;

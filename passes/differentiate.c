@@ -109,7 +109,7 @@ static void replace_gradients(derivation *step, ir_value *first_gradient, const 
     ir_function *function = step->builder.function;
     for (ir_value *gradient = first_gradient, *following; gradient; gradient = following) {
         following = next_gradient(gradient->next, loss);
-        ir_replace_uses(function, gradient, step->gradients[gradient->operands[1]->id]);
+        ir_replace_uses(gradient, step->gradients[gradient->operands[1]->id]);
         ir_remove(function, gradient);
     }
 }

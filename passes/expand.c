@@ -36,7 +36,7 @@ static void expand(ir_function *function) {
         if (value->opcode != IR_OP_reduce_logsumexp || value->group)
             continue;
         ir_builder builder = {function, value, value->span};
-        ir_replace_uses(function, value, expand_logsumexp(&builder, value));
+        ir_replace_uses(value, expand_logsumexp(&builder, value));
         ir_remove(function, value);
     }
 }

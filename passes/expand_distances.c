@@ -65,7 +65,7 @@ static void leave_out_roots(ir_function *function, const ir_value *distance) {
             continue;
         const ir_value *root = value->operands[0];
         if (root == value->operands[1] && root->opcode == IR_OP_sqrt && root->operands[0] == distance) {
-            ir_replace_uses(function, value, root->operands[0]);
+            ir_replace_uses(value, root->operands[0]);
             ir_remove(function, value);
         }
     }
@@ -81,7 +81,7 @@ bool pass_expand_distances(pass_context *context) {
                 continue;
             ir_builder builder = {function, value, value->span};
             ir_value *distances = expanded(&builder, &value->type, u, v);
-            ir_replace_uses(function, value, distances);
+            ir_replace_uses(value, distances);
             ir_remove(function, value);
             leave_out_roots(function, distances);
         }

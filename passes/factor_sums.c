@@ -167,7 +167,7 @@ static void write_sum(const sum_parts *parts) {
         ir_value *value = write_term(parts, &builder, &parts->terms[t]);
         total = total ? ir_binary(&builder, IR_OP_add, total, value) : value;
     }
-    ir_replace_uses(parts->function, parts->sum, total);
+    ir_replace_uses(parts->sum, total);
 }
 
 /* ---- choosing -------------------------------------------------------------------------------------------------------

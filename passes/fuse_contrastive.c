@@ -222,7 +222,7 @@ static void write_result(stage_writer *write, const score_result *result, ir_val
         fresh = write_reduction(write, result, matrix);
     if (!ir_same_dims(&fresh->type, &value->type))
         fresh = ir_reshape(&write->builder, fresh, value->type.dims, value->type.rank);
-    ir_replace_uses(write->builder.function, value, fresh);
+    ir_replace_uses(value, fresh);
 }
 
 /* ---- symmetric scores ----------------------------------------------------------------------------------------------
@@ -243,7 +243,7 @@ static bool is_symmetric(const score_space *space) {
 /* x + y without y. */
 static void leave_out(ir_function *function, ir_value *summand) {
     ir_value *sum = score_only_user(function, summand);
-    ir_replace_uses(function, sum, sum->operands[sum->operands[0] == summand]);
+    ir_replace_uses(sum, sum->operands[sum->operands[0] == summand]);
     ir_remove(function, sum);
 }
 

@@ -70,7 +70,7 @@ bool pass_one_pass_variance(pass_context *context) {
             ir_builder builder = {function, value, value->span};
             ir_value *variation =
                 ir_reduce(&builder, IR_OP_reduce_variation, found.x, found.axes->as.ints, found.axes->count);
-            ir_replace_uses(function, value, variation);
+            ir_replace_uses(value, variation);
             ir_remove(function, value);
         }
     }

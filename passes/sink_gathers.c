@@ -186,7 +186,7 @@ static void sink_slices(ir_function *function) {
         if (!slices_indices(value))
             continue;
         ir_builder builder = {function, value, value->span};
-        ir_replace_uses(function, value, slice_indices(&builder, value));
+        ir_replace_uses(value, slice_indices(&builder, value));
         ir_remove(function, value);
     }
 }
@@ -200,7 +200,7 @@ static void sink(arena *memory, ir_function *function) {
                         .index = value->operands[1],
                         .columns = value->operands[0]->type.dims[1],
                         .pulled = arena_alloc(memory, (size_t)function->next_id * sizeof(ir_value *))};
-        ir_replace_uses(function, value, pull(&work, value->operands[0]));
+        ir_replace_uses(value, pull(&work, value->operands[0]));
         ir_remove(function, value);
     }
 }

@@ -88,7 +88,7 @@ bool pass_thin_dots(pass_context *context) {
             ir_value *thin = thin_dot(&builder, &dot);
             if (!thin)
                 continue;
-            ir_replace_uses(function, value, thin);
+            ir_replace_uses(value, thin);
             ir_remove(function, value);
         }
     }

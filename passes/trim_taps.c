@@ -95,7 +95,7 @@ bool pass_trim_taps(pass_context *context) {
                 continue;
             ir_builder builder = {function, value, value->span};
             ir_value *smaller = smaller_conv(&builder, value, trimmed);
-            ir_replace_uses(function, value, smaller);
+            ir_replace_uses(value, smaller);
             ir_remove(function, value);
         }
     }

@@ -82,7 +82,7 @@ static void hold(ir_case *built, bool leave) {
         if (leave)
             ir_output(&builder, name, value);
         else
-            ir_replace_uses(function, value, ir_input(&builder, name, &value->type));
+            ir_replace_uses(value, ir_input(&builder, name, &value->type));
     }
     ir_case_pass(built, "hold", "dead-code");
 }
