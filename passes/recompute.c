@@ -40,8 +40,9 @@ typedef struct {
     int *seen, stamp;
     ir_value **copy; /* in the round that has `stamp` */
     /* by group */
-    int *of_group;
-    bool *of_scores; /* its parts cannot be computed one by one */
+    int *of_group;     /* where it is launched */
+    int *group_number; /* of those before the round */
+    bool *of_scores;   /* its parts cannot be computed one by one */
     int group_count;
     int64_t peak;
     int peak_at;
@@ -67,24 +68,43 @@ static const ir_value *holder(const ir_value *value) {
 /* ---- the function as it will be launched
  * ----------------------------------------------------------------------------------------- */
 
+/* Lists the values, whose groups get consecutive numbers. All else goes through the list: to follow values from one to
+ * the next takes longer than to look at them. */
+static void list_values(recomputation *work) {
+    int *numbers = work->group_number, groups = 0;
+    memset(numbers, 0, (size_t)(work->group_count + 1) * sizeof *numbers);
+    memset(work->of_scores, 0, (size_t)(work->group_count + 1) * sizeof *work->of_scores);
+    work->count = 0;
+    for (ir_value *value = work->function->first; value; value = value->next) {
+        work->values[work->count++] = value;
+        if (!value->group)
+            continue;
+        if (!numbers[value->group])
+            numbers[value->group] = ++groups;
+        value->group = numbers[value->group];
+        work->of_scores[value->group] |= ir_op(value->opcode)->class_ == IR_CLASS_CONTRACTION;
+    }
+    work->group_count = groups;
+}
+
 /* Marks values with a user outside of their group, or without a group. */
 static void mark_stored(recomputation *work) {
-    for (ir_value *value = work->function->first; value; value = value->next)
+    for (int i = 0; i < work->count; i++) {
+        ir_value *value = work->values[i];
         value->mark = value->group == 0 && !is_effect(value) && value->opcode != IR_OP_read && holder(value) == value;
-    for (const ir_value *user = work->function->first; user; user = user->next)
-        for (int i = 0; i < user->operand_count; i++)
-            if (user->operands[i]->group && user->operands[i]->group != user->group)
-                user->operands[i]->mark = 1;
+    }
+    for (int i = 0; i < work->count; i++) {
+        const ir_value *user = work->values[i];
+        for (int j = 0; j < user->operand_count; j++)
+            if (user->operands[j]->group && user->operands[j]->group != user->group)
+                user->operands[j]->mark = 1;
+    }
 }
 
 /* A group is launched as a whole, where its last value stands. */
 static void find_positions(recomputation *work) {
-    memset(work->of_group, 0, (size_t)(work->group_count + 1) * sizeof *work->of_group);
-    work->count = 0;
-    for (ir_value *value = work->function->first; value; value = value->next) {
-        work->values[work->count++] = value;
-        work->of_group[value->group] = work->count - 1;
-    }
+    for (int i = 0; i < work->count; i++)
+        work->of_group[work->values[i]->group] = i;
     for (int i = 0; i < work->count; i++) {
         const ir_value *value = work->values[i];
         int at = value->group ? work->of_group[value->group] : i;
@@ -149,6 +169,7 @@ static void find_next_uses(recomputation *work) {
 }
 
 static void look(recomputation *work) {
+    list_values(work);
     mark_stored(work);
     find_positions(work);
     find_last_uses(work);
@@ -322,9 +343,10 @@ static bool may_join(const candidate *choice, const ir_value *first) {
 
 /* Copies the members before the next user, and gives every user from there on the copy. */
 static void compute_anew(recomputation *work, const candidate *choice) {
-    ir_value *site = work->values[choice->site]; /* the first of its group */
-    while (site->group && site->previous && site->previous->group == site->group)
-        site = site->previous;
+    int first = choice->site; /* of its group */
+    while (first > 0 && work->values[first]->group && work->values[first - 1]->group == work->values[first]->group)
+        first--;
+    ir_value *site = work->values[first];
     int groups = work->group_count;
     bool joins = may_join(choice, site);
     work->stamp++;
@@ -337,28 +359,14 @@ static void compute_anew(recomputation *work, const candidate *choice) {
     for (int i = 0; i < choice->member_count && joins; i++)
         work->copy[choice->members[i]->id]->group = site->group;
     work->group_count = 2 * groups;
-    for (ir_value *user = site; user; user = user->next)
-        for (int i = 0; i < user->operand_count; i++)
-            if (user->operands[i] == choice->value)
-                user->operands[i] = work->copy[choice->value->id];
+    for (int i = first; i < work->count; i++) {
+        ir_value *user = work->values[i];
+        for (int j = 0; j < user->operand_count; j++)
+            if (user->operands[j] == choice->value)
+                user->operands[j] = work->copy[choice->value->id];
+    }
     if (are_mixed(choice))
         ir_sort_groups(work->function);
-}
-
-/* Gives the groups consecutive numbers. */
-static void number_groups(recomputation *work) {
-    int *numbers = work->of_group, count = 0;
-    memset(numbers, 0, (size_t)(work->group_count + 1) * sizeof *numbers);
-    memset(work->of_scores, 0, (size_t)(work->group_count + 1) * sizeof *work->of_scores);
-    for (ir_value *value = work->function->first; value; value = value->next) {
-        if (!value->group)
-            continue;
-        if (!numbers[value->group])
-            numbers[value->group] = ++count;
-        value->group = numbers[value->group];
-        work->of_scores[value->group] |= ir_op(value->opcode)->class_ == IR_CLASS_CONTRACTION;
-    }
-    work->group_count = count;
 }
 
 /* ---- the pass
@@ -380,6 +388,7 @@ static recomputation begin(pass_context *context, ir_function *function) {
     work.seen = new_array(&work, sizeof *work.seen);
     work.copy = new_array(&work, sizeof *work.copy);
     work.of_group = new_array(&work, 2 * sizeof *work.of_group); /* there are fewer groups than values */
+    work.group_number = new_array(&work, 2 * sizeof *work.group_number);
     work.of_scores = new_array(&work, 2 * sizeof *work.of_scores);
     return work;
 }
@@ -390,7 +399,6 @@ static bool reduce_peak(recomputation *work, int64_t limit) {
     int patience = PATIENCE;
     candidate best = {0};
     for (int round = 0; round < MOST_ROUNDS && patience > 0; round++) {
-        number_groups(work);
         look(work);
         if (work->peak <= limit)
             return true;
