@@ -8,8 +8,7 @@
 enum {
     SUMS_BYTES = 512 << 10,
     SCRATCH_BYTES = 512 << 10,
-    /* The second cache of processors with AVX-512, 1 MB or more, has room for so many sums, places and the next ones.
-     */
+    /* The second cache of processors with AVX-512 has room for so many sums, places and the next ones. */
     FETCHED_SUMS_BYTES = 128 << 10,
     FETCHED_SCRATCH_BYTES = 256 << 10,
     FOLDED = 64
