@@ -27,15 +27,11 @@ struct arena {
     size_t bytes; /* of all chunks */
 };
 
-static chunk *chunk_in(void *block, size_t size, size_t page) {
-    chunk *made = (void *)(((uintptr_t)block + page - 1) / page * page);
-    *made = (chunk){.block = block, .size = size - sizeof *made};
-    return made;
-}
-
 static chunk *chunk_of_size(size_t size) {
-    void *block = calloc(1, sizeof(chunk) + size);
-    return block ? chunk_in(block, sizeof(chunk) + size, ALIGNMENT) : NULL;
+    chunk *made = calloc(1, sizeof *made + size);
+    if (made)
+        *made = (chunk){.block = made, .size = size};
+    return made;
 }
 
 /* In large pages where the system has them: the first touch of small ones would take a compilation more time than many
@@ -44,8 +40,9 @@ static chunk *large_chunk(void) {
     void *block = calloc(1, LARGE_CHUNK_BYTES + LARGE_PAGE_BYTES);
     if (!block)
         return NULL;
-    chunk *made = chunk_in(block, LARGE_CHUNK_BYTES, LARGE_PAGE_BYTES);
+    chunk *made = (void *)(((uintptr_t)block + LARGE_PAGE_BYTES - 1) / LARGE_PAGE_BYTES * LARGE_PAGE_BYTES);
     madvise(made, LARGE_CHUNK_BYTES, MADV_HUGEPAGE);
+    *made = (chunk){.block = block, .size = LARGE_CHUNK_BYTES - sizeof *made};
     return made;
 }
 

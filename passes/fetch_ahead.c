@@ -2,7 +2,7 @@
 
 #include <assert.h>
 
-enum { LINE = 16, MOST_LINES = 16 }; /* elements of a line; lines at once */
+enum { MOST_LINES = 16 }; /* at once */
 
 fetch_loop fetch_steps(kir_reg at, int64_t unit, int64_t count) {
     return (fetch_loop){kir_plus(kir_at(0), 1, at), unit, count / unit};
@@ -27,6 +27,6 @@ void fetch_ahead_emit(const kir_builder *builder, const fetch_ahead *ahead) {
         part = (part + loop->count - 1) / loop->count;
         next = kir_plus_index(next, part / loop->unit, loop->at);
     }
-    for (int64_t at = 0; at < part && at < MOST_LINES * LINE; at += LINE, next.base += LINE)
+    for (int64_t at = 0; at < part && at < MOST_LINES * FETCH_LINE; at += FETCH_LINE, next.base += FETCH_LINE)
         kir_prefetch(builder, ahead->argument, next);
 }

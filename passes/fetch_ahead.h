@@ -5,7 +5,7 @@
 
 #include "ir/kernel.h"
 
-enum { FETCH_LOOPS = 8 };
+enum { FETCH_LOOPS = 8, FETCH_LINE = 16 /* elements of a line of the caches */ };
 
 /* A loop that the nest goes through meanwhile. */
 typedef struct {
@@ -27,7 +27,8 @@ fetch_loop fetch_steps(kir_reg at, int64_t unit, int64_t count);
 fetch_loop fetch_blocks(kir_index at, int64_t size, int64_t count);
 /* Adds the next loop inwards. */
 void fetch_ahead_within(fetch_ahead *ahead, fetch_loop loop);
-/* Emits, in the innermost loop, the fetching of the lines that are its part. */
+/* Emits, in the innermost loop, the fetching of the lines that are its part; of a very large one, of its first lines.
+ */
 void fetch_ahead_emit(const kir_builder *builder, const fetch_ahead *ahead);
 
 #endif

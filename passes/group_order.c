@@ -1,4 +1,4 @@
-/* Shapes have no part in it: an optimiser's updates of all parameters share a kernel, too. */
+/* Shapes have no part in the order: an optimiser's updates of parameters of all shapes share a kernel, too. */
 #include "passes/group_order.h"
 
 /* What its group sees of an operand: how it is computed, or that it is read. */
@@ -8,6 +8,7 @@ static uint64_t number_of_operand(const uint64_t *numbers, const ir_value *opera
     return ir_hash_word((uint64_t)operand->type.dtype, ir_same_dims(&operand->type, &user->type));
 }
 
+/* These give the same bits in either order; others, such as a maximum with a NaN, need not. */
 static bool may_swap(const ir_value *value) {
     return value->opcode == IR_OP_add || value->opcode == IR_OP_mul;
 }

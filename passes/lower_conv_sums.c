@@ -33,7 +33,7 @@ static bool rows_come_first(const conv_core *core) {
 static void fetch_rows(const kir_builder *builder, const conv_core *core, const kir_reg tap[2], fetch_loop channels) {
     const conv_maps *conv = core->conv;
     int64_t row = core->maps.row, apart = conv->in_steps[0] * row;
-    fetch_ahead ahead = {.argument = core->source, .elements = core->tile_rows * row};
+    fetch_ahead ahead = {.argument = core->source, .elements = row + (core->tile_rows - 1) * apart};
     ahead.first = kir_plus_index(kir_plus_index(core->source_base, core->maps.image, core->image), apart, core->row);
     ahead.first.base += core->tile_rows * apart;
     fetch_ahead_within(&ahead, fetch_blocks(core->columns_first, core->panel, conv->group_out));

@@ -126,8 +126,8 @@ static void fetch_maps(const kir_builder *builder, const weight_core *core, fetc
         ahead.first = kir_plus_index(kir_at(ahead.elements), maps->image, core->first_image);
         fetch_ahead_within(&ahead, fetch_blocks(core->columns_first, core->columns, core->filters));
         fetch_ahead_within(&ahead, fetch_blocks(core->rows_first, core->panel_rows, core->rows));
-        fetch_ahead_within(&ahead, (fetch_loop){core->tap_row, 1, core->shape.kernel[0]});
-        fetch_ahead_within(&ahead, (fetch_loop){core->tap_column, 1, core->kernel_columns});
+        fetch_ahead_within(&ahead, fetch_blocks(core->tap_row, 1, core->shape.kernel[0]));
+        fetch_ahead_within(&ahead, fetch_blocks(core->tap_column, 1, core->kernel_columns));
         fetch_ahead_within(&ahead, channels);
         for (int axis = 0; axis < 3; axis++)
             fetch_ahead_within(&ahead, places[axis]);
@@ -178,8 +178,8 @@ static void emit_channels(kir_builder *builder, kir_index first, int64_t size, v
     operands.columns = panel_base(&core->dy, core->first_image, image, filter, core->columns);
     operands.columns = kir_plus_index(operands.columns, shape->out[1] * core->columns, row);
     operands.columns = kir_plus_index(operands.columns, core->columns, column);
-    const fetch_loop places[3] = {
-        {image, images, core->x.images / images}, {row, 1, shape->out[0]}, {column, columns, shape->out[1] / columns}};
+    const fetch_loop places[3] = {fetch_blocks(image, images, core->x.images), fetch_blocks(row, 1, shape->out[0]),
+                                  fetch_blocks(column, columns, shape->out[1])};
     fetch_maps(&column_body, core, fetch_blocks(first, size, core->panel_rows), places);
     tile_multiply(&column_body, &tile, &operands, round);
     tile_store(builder, &tile, core->target, targets);

@@ -123,7 +123,7 @@ static fetch_ahead next_maps(const kir_builder *builder, const winograd_maps *ma
     kir_index block = kir_plus(kir_at(0), 1, 0);
     fetch_ahead ahead = winograd_fetch_next(builder, &maps->patches, &maps->tiling, block, 0);
     fetch_ahead_within(&ahead, fetch_blocks(maps->group_first, maps->weights.panel, maps->weights.filters));
-    fetch_ahead_within(&ahead, (fetch_loop){maps->point, 1, points_of(maps)});
+    fetch_ahead_within(&ahead, fetch_blocks(maps->point, 1, points_of(maps)));
     fetch_ahead_within(&ahead, tiles);
     return ahead;
 }
@@ -151,7 +151,7 @@ static void emit_product_rows(kir_builder *builder, kir_index first, int64_t siz
     operands.columns = kir_plus(weights_at(maps, channels), maps->columns, channel);
     fetch_loop tiles = fetch_blocks(first, size, maps->tiles), steps = fetch_steps(channel, round, channels);
     fetch_weights(&body, maps, tiles, steps);
-    if (panels_come_first(maps)) {
+    if (panels_come_first(maps) && !maps->apart) {
         fetch_ahead ahead = next_maps(&body, maps, tiles);
         fetch_ahead_within(&ahead, steps);
         fetch_ahead_emit(&body, &ahead);

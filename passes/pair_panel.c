@@ -2,6 +2,8 @@
 
 #include "passes/register_tile.h"
 
+#include <assert.h>
+
 enum { NEAR_BYTES = 32 << 10 }; /* of right operands that stay in the first cache beside those of one tile of rows */
 
 int pair_tile_size(int64_t count) {
@@ -121,7 +123,7 @@ static void emit_fetches(const kir_builder *builder, const pair_panel *panel, ki
         kir_builder yes = *builder, no;
         if (fetch->wanted >= 0)
             kir_if(builder, fetch->wanted, &yes, &no);
-        for (int l = 0; l < fetch->lines; l++, line.base += PAIR_LINE)
+        for (int l = 0; l < fetch->lines; l++, line.base += FETCH_LINE)
             kir_prefetch(&yes, fetch->argument, line);
     }
 }
@@ -133,8 +135,8 @@ static void fetch_within(pair_panel *panel, fetch_loop loop) {
 
 /* What is fetched ahead, the loops over `sums` being in it, in the step over pairs from `pair` on. */
 static void emit_ahead(const kir_builder *builder, pair_panel *panel, kir_reg pair, int64_t step) {
-    if (panel->pairs.term_count == 0)
-        fetch_within(panel, fetch_steps(pair, step, panel->pairs.base));
+    assert(panel->ahead_count == 0 || panel->pairs.term_count == 0);
+    fetch_within(panel, fetch_steps(pair, step, panel->pairs.base));
     for (int i = 0; i < panel->ahead_count; i++)
         fetch_ahead_emit(builder, &panel->ahead[i]);
 }
@@ -316,7 +318,7 @@ static void emit_on_units(const kir_builder *builder, const pair_panel *panel) {
     int64_t size = panel->tile.rows;
     for (int64_t first = 0; first < panel->rows; first += size) {
         pair_panel row = *panel;
-        fetch_within(&row, (fetch_loop){kir_at(first), size, (panel->rows + size - 1) / size});
+        fetch_within(&row, fetch_blocks(kir_at(first), size, panel->rows));
         row.rows = panel->rows - first < size ? panel->rows - first : size;
         row.left_at = moved(panel->left_at, first * panel->left_row);
         row.target_at = moved(panel->target_at, first * panel->target_row);

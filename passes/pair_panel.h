@@ -18,8 +18,7 @@ enum {
     PAIR_TILE = PAIR_UNIT * PAIR_UNIT,
     PAIR_MOST_SUMS = 3,
     PAIR_MOST_FETCHES = 8,
-    PAIR_MOST_AHEAD = 4,
-    PAIR_LINE = 16 /* elements of a line of the caches */
+    PAIR_MOST_AHEAD = 4
 };
 
 /* A summation besides that over pairs: over taps, places, blocks of images. */
@@ -68,7 +67,7 @@ typedef struct {
     bool fresh; /* the sums begin at 0, not at what the target holds */
     pair_fetch fetches[PAIR_MOST_FETCHES];
     int fetch_count;
-    fetch_ahead ahead[PAIR_MOST_AHEAD]; /* what is fetched in the whole panel, whose own loops are not in it yet */
+    fetch_ahead ahead[PAIR_MOST_AHEAD]; /* spread over the whole panel, whose own loops are not in it yet */
     int ahead_count;
     bool past[2]; /* left and right tiles go past the first cache, which holds those of the other side */
     /* Emits, if not NULL, what else is done each time before the loop over pairs. */

@@ -64,7 +64,7 @@ typedef struct {
 static void fetch_next_vectors(pair_panel *panel, int argument, kir_index first, int64_t tile, kir_reg number,
                                int64_t meetings) {
     int64_t step = panel->parts * PAIR_TILE, part = (step + meetings - 1) / meetings;
-    int lines = (int)((part + PAIR_LINE - 1) / PAIR_LINE);
+    int lines = (int)((part + FETCH_LINE - 1) / FETCH_LINE);
     for (int t = PAIR_UNIT_PANEL; t < 2 * PAIR_UNIT_PANEL; t++) {
         kir_index at = kir_plus(first, part / PAIR_UNIT, number);
         at.base += t * tile;
@@ -81,7 +81,7 @@ static void fetch_passing_vectors(pair_panel *panel, int argument, kir_index fir
     panel->fetches[panel->fetch_count++] = (pair_fetch){.argument = argument,
                                                         .first = first,
                                                         .step = step / PAIR_UNIT,
-                                                        .lines = (int)(step / PAIR_LINE),
+                                                        .lines = (int)(step / FETCH_LINE),
                                                         .wanted = wanted};
 }
 
@@ -337,7 +337,7 @@ static void fetch_next_elements(pair_panel *panel, const multiplication *work, k
         panel->fetches[panel->fetch_count++] = (pair_fetch){.argument = rows->from,
                                                             .first = at,
                                                             .step = SCORE_UNIT_BLOCK * rows->length / PAIR_UNIT,
-                                                            .lines = SCORE_UNIT_BLOCK / PAIR_LINE,
+                                                            .lines = SCORE_UNIT_BLOCK / FETCH_LINE,
                                                             .wanted = -1};
     }
 }

@@ -43,7 +43,7 @@ static int next_maps(const kir_builder *builder, const winograd_sums *work, fetc
         for (int map = 0; map < winograd_map_count(sides[i]); map++)
             ahead[count++] = winograd_fetch_next(builder, sides[i], &work->tiling, work->block, map);
     for (int i = 0; i < count; i++) {
-        fetch_ahead_within(&ahead[i], (fetch_loop){work->point, 1, (int64_t)work->method.points * work->method.points});
+        fetch_ahead_within(&ahead[i], fetch_blocks(work->point, 1, (int64_t)work->method.points * work->method.points));
         fetch_ahead_within(&ahead[i], fetch_blocks(work->filters_first, work->filters, shape->filters));
         fetch_ahead_within(&ahead[i], fetch_blocks(work->channels_first, work->channels, shape->channels));
         fetch_ahead_within(&ahead[i], channels);
