@@ -1,19 +1,35 @@
-/* The worker pool. One atomic number, `unclaimed`, is the whole protocol: a worker takes a chunk by decrementing it
- * and may read the launch's fields only while it holds a chunk; the launch ends when every chunk has been finished.
- * So a worker that wakes too late costs the launch nothing: it finds 0 and goes back to sleep. */
+/* The worker pool. A launch is cut into chunks, of which each worker has a share: chunks first .. end, one atomic
+ * number. Its worker takes them from the front; who has none left takes from the end of another's. Whoever holds a
+ * chunk may read the launch's fields beside the share it came from, and the launch ends when every chunk has been
+ * finished. So a worker that wakes too late costs the launch nothing: it finds its share empty and goes back to sleep.
+ *
+ * Between processors that share no cache a line takes as long as a short chunk does. So nothing but a share's line goes
+ * to its worker and nothing but `finished` comes back, workers look at others' shares only once they have waited for a
+ * while, and the caller begins with a chunk of its own before it waits for any line to arrive. */
 #include "runtime/pool.h"
 #include "runtime/memory.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 enum {
     CHUNKS_PER_WORKER = 4,
     SPINS_BEFORE_SLEEP = 1000, /* some tens of microseconds: longer than the gap between two launches of a step */
+    SPINS_BEFORE_STEAL = 32,   /* about a microsecond: no chunk of a launch shorter than that is worth fetching */
+    LINE = 128,                /* bytes: processors fetch lines of 64 in pairs */
     SCRATCH_ALIGNMENT = 64,
 };
+
+/* A worker's share of the launch. The fields beside it are written only while nobody holds a chunk. */
+typedef struct {
+    _Alignas(LINE) _Atomic uint64_t chunks; /* those left: `first` in the upper half of the bits, `end` in the lower */
+    rt_task task;
+    void *context;
+    int64_t extent, chunk_count;
+} launch_share;
 
 typedef struct {
     rt_pool *pool;
@@ -25,13 +41,9 @@ struct rt_pool {
     int size, started;
     int spins;
     pool_worker *workers; /* workers[0] is the caller's and has no thread */
-
-    /* The launch: written only while no chunk is claimed or unclaimed. */
-    rt_task task;
-    void *context;
-    int64_t extent, chunk_count;
-
-    _Atomic int64_t unclaimed, finished;
+    launch_share *shares;
+    _Atomic int64_t *finished; /* chunks, by others than the caller, since the pool began; in a line of its own */
+    int64_t before;            /* of them those of the launches before */
     _Atomic int sleepers, caller_sleeps, stop;
     pthread_mutex_t mutex;
     pthread_cond_t work_arrived, work_finished;
@@ -49,18 +61,76 @@ static void spin_pause(void) {
 #endif
 }
 
-/* Takes one chunk if there is any; returns its number or -1. */
-static int64_t claim_chunk(rt_pool *pool) {
-    int64_t left = atomic_load(&pool->unclaimed);
-    while (left > 0) {
-        if (atomic_compare_exchange_weak(&pool->unclaimed, &left, left - 1)) {
-            return pool->chunk_count - left;
+/* ---- shares --------------------------------------------------------------------------------------------------------
+ */
+
+static uint64_t chunks_of(int64_t first, int64_t end) {
+    return (uint64_t)first << 32 | (uint64_t)end;
+}
+
+static int64_t first_of(uint64_t chunks) {
+    return (int64_t)(chunks >> 32);
+}
+
+static int64_t end_of(uint64_t chunks) {
+    return (int64_t)(chunks & UINT32_MAX);
+}
+
+static int is_empty(uint64_t chunks) {
+    return first_of(chunks) >= end_of(chunks);
+}
+
+/* Takes a chunk of the share, the last one for another worker than its own; returns its number or -1. */
+static int64_t claim_chunk(launch_share *share, int steal) {
+    uint64_t left = atomic_load_explicit(&share->chunks, memory_order_relaxed);
+    while (!is_empty(left)) {
+        int64_t first = first_of(left), end = end_of(left);
+        uint64_t rest = steal ? chunks_of(first, end - 1) : chunks_of(first + 1, end);
+        if (atomic_compare_exchange_weak(&share->chunks, &left, rest)) {
+            return steal ? end - 1 : first;
         }
     }
     return -1;
 }
 
-static void wake_caller(rt_pool *pool) {
+/* Chunk sizes differ by at most one iteration. */
+static int64_t chunk_begin(const launch_share *launch, int64_t chunk) {
+    int64_t each = launch->extent / launch->chunk_count, longer = launch->extent % launch->chunk_count;
+    return chunk * each + (chunk < longer ? chunk : longer);
+}
+
+static void run_chunk(const launch_share *launch, int worker, int64_t chunk) {
+    launch->task(launch->context, worker, chunk_begin(launch, chunk), chunk_begin(launch, chunk + 1));
+}
+
+/* Runs what is left of a share. Returns the number of chunks. */
+static int64_t run_share(launch_share *share, int worker, int steal) {
+    int64_t count = 0, chunk;
+    while ((chunk = claim_chunk(share, steal)) >= 0) {
+        run_chunk(share, worker, chunk);
+        count++;
+    }
+    return count;
+}
+
+/* The same of all others' shares. */
+static int64_t steal_chunks(rt_pool *pool, int worker) {
+    int64_t count = 0;
+    for (int i = 1; i < pool->size; i++) {
+        count += run_share(&pool->shares[(worker + i) % pool->size], worker, 1);
+    }
+    return count;
+}
+
+/* ---- workers -------------------------------------------------------------------------------------------------------
+ */
+
+static void report_finished(rt_pool *pool, int64_t count) {
+    if (count == 0) {
+        return;
+    }
+    /* On x86 this locked addition also finishes stores past the caches, before others may read. */
+    atomic_fetch_add(pool->finished, count);
     if (atomic_load(&pool->caller_sleeps)) {
         pthread_mutex_lock(&pool->mutex);
         pthread_cond_signal(&pool->work_finished);
@@ -68,38 +138,24 @@ static void wake_caller(rt_pool *pool) {
     }
 }
 
-/* Chunk sizes differ by at most one iteration. */
-static int64_t chunk_begin(const rt_pool *pool, int64_t chunk) {
-    int64_t each = pool->extent / pool->chunk_count, longer = pool->extent % pool->chunk_count;
-    return chunk * each + (chunk < longer ? chunk : longer);
+static int work_waits(rt_pool *pool, int worker) {
+    return !is_empty(atomic_load(&pool->shares[worker].chunks)) || atomic_load(&pool->stop);
 }
 
-static void run_chunks(rt_pool *pool, int worker) {
-    int64_t chunk;
-    while ((chunk = claim_chunk(pool)) >= 0) {
-        int64_t chunk_count = pool->chunk_count; /* after the last chunk is finished the next launch may change it */
-        pool->task(pool->context, worker, chunk_begin(pool, chunk), chunk_begin(pool, chunk + 1));
-        /* On x86 this locked addition also finishes stores past the caches, before others may read. */
-        if (atomic_fetch_add(&pool->finished, 1) + 1 == chunk_count && worker != 0) {
-            wake_caller(pool);
-        }
-    }
-}
-
-static int work_waits(rt_pool *pool) {
-    return atomic_load(&pool->unclaimed) > 0 || atomic_load(&pool->stop);
-}
-
-static void wait_for_work(rt_pool *pool) {
-    for (int spin = 0; spin < pool->spins; spin++) {
-        if (work_waits(pool)) {
+static void wait_for_work(rt_pool *pool, int worker) {
+    for (int spin = 1; spin < pool->spins; spin++) {
+        if (work_waits(pool, worker)) {
             return;
+        }
+        if (spin % SPINS_BEFORE_STEAL == 0) {
+            report_finished(pool, steal_chunks(pool, worker));
         }
         spin_pause();
     }
+    report_finished(pool, steal_chunks(pool, worker));
     pthread_mutex_lock(&pool->mutex);
     atomic_fetch_add(&pool->sleepers, 1);
-    while (!work_waits(pool)) {
+    while (!work_waits(pool, worker)) {
         pthread_cond_wait(&pool->work_arrived, &pool->mutex);
     }
     atomic_fetch_sub(&pool->sleepers, 1);
@@ -108,23 +164,27 @@ static void wait_for_work(rt_pool *pool) {
 
 static void *worker_main(void *argument) {
     pool_worker *self = argument;
-    while (!atomic_load(&self->pool->stop)) {
-        run_chunks(self->pool, self->worker);
-        wait_for_work(self->pool);
+    rt_pool *pool = self->pool;
+    while (!atomic_load(&pool->stop)) {
+        report_finished(pool, run_share(&pool->shares[self->worker], self->worker, 0));
+        wait_for_work(pool, self->worker);
     }
     return NULL;
 }
 
-static void wait_for_chunks(rt_pool *pool) {
+/* ---- launches ------------------------------------------------------------------------------------------------------
+ */
+
+static void wait_for_chunks(rt_pool *pool, int64_t finished) {
     for (int spin = 0; spin < pool->spins; spin++) {
-        if (atomic_load(&pool->finished) == pool->chunk_count) {
+        if (atomic_load(pool->finished) == finished) {
             return;
         }
         spin_pause();
     }
     pthread_mutex_lock(&pool->mutex);
     atomic_store(&pool->caller_sleeps, 1);
-    while (atomic_load(&pool->finished) != pool->chunk_count) {
+    while (atomic_load(pool->finished) != finished) {
         pthread_cond_wait(&pool->work_finished, &pool->mutex);
     }
     atomic_store(&pool->caller_sleeps, 0);
@@ -139,6 +199,21 @@ static void wake_workers(rt_pool *pool) {
     }
 }
 
+/* Gives every worker its share. The caller keeps its first chunk, number 0, which nobody else may take. */
+static void divide_launch(rt_pool *pool, const launch_share *launch) {
+    int64_t count = launch->chunk_count, size = pool->size;
+    for (int64_t worker = size - 1; worker >= 0; worker--) {
+        launch_share *share = &pool->shares[worker];
+        share->task = launch->task;
+        share->context = launch->context;
+        share->extent = launch->extent;
+        share->chunk_count = count;
+        int64_t first = worker == 0 ? 1 : (worker * count + size - 1) / size;
+        uint64_t chunks = chunks_of(first, ((worker + 1) * count + size - 1) / size);
+        atomic_store_explicit(&share->chunks, chunks, memory_order_release);
+    }
+}
+
 void rt_pool_run(rt_pool *pool, int64_t extent, rt_task task, void *context) {
     if (extent <= 0) {
         return;
@@ -148,16 +223,24 @@ void rt_pool_run(rt_pool *pool, int64_t extent, rt_task task, void *context) {
         return;
     }
     int64_t most = (int64_t)pool->size * CHUNKS_PER_WORKER;
-    pool->task = task;
-    pool->context = context;
-    pool->extent = extent;
-    pool->chunk_count = extent < most ? extent : most;
-    atomic_store(&pool->finished, 0);
-    atomic_store(&pool->unclaimed, pool->chunk_count);
+    launch_share launch = {.task = task, .context = context, .extent = extent};
+    launch.chunk_count = extent < most ? extent : most;
+    /* What this thread has stored past the caches is to be seen by the workers. */
+    atomic_thread_fence(memory_order_seq_cst);
+    divide_launch(pool, &launch);
     wake_workers(pool);
-    run_chunks(pool, 0);
-    wait_for_chunks(pool);
+    run_chunk(&launch, 0, 0);
+    /* A worker that went to sleep while the shares were on their way had not seen them, nor been seen. */
+    atomic_thread_fence(memory_order_seq_cst);
+    wake_workers(pool);
+    int64_t own = 1 + run_share(&pool->shares[0], 0, 0);
+    own += steal_chunks(pool, 0);
+    pool->before += launch.chunk_count - own;
+    wait_for_chunks(pool, pool->before);
 }
+
+/* ---- the pool ------------------------------------------------------------------------------------------------------
+ */
 
 static int start_workers(rt_pool *pool) {
     for (pool->started = 1; pool->started < pool->size; pool->started++) {
@@ -168,6 +251,12 @@ static int start_workers(rt_pool *pool) {
         }
     }
     return 0;
+}
+
+/* Zeros in lines of their own, or NULL. */
+static void *take_lines(size_t size) {
+    void *lines = aligned_alloc(LINE, size);
+    return lines == NULL ? NULL : memset(lines, 0, size);
 }
 
 rt_pool *rt_pool_create(int threads) {
@@ -183,7 +272,9 @@ rt_pool *rt_pool_create(int threads) {
     pthread_cond_init(&pool->work_arrived, NULL);
     pthread_cond_init(&pool->work_finished, NULL);
     pool->workers = calloc((size_t)pool->size, sizeof *pool->workers);
-    if (pool->workers == NULL || start_workers(pool) != 0) {
+    pool->shares = take_lines((size_t)pool->size * sizeof *pool->shares);
+    pool->finished = take_lines(LINE);
+    if (pool->workers == NULL || pool->shares == NULL || pool->finished == NULL || start_workers(pool) != 0) {
         rt_pool_destroy(pool);
         return NULL;
     }
@@ -205,6 +296,8 @@ void rt_pool_destroy(rt_pool *pool) {
     pthread_cond_destroy(&pool->work_arrived);
     pthread_mutex_destroy(&pool->mutex);
     free(pool->workers);
+    free(pool->shares);
+    free(pool->finished);
     free(pool->scratch_block);
     free(pool);
 }

@@ -135,12 +135,14 @@ static void free_side(compiled_side *side) {
     free(side->arena_block);
 }
 
-/* Returns once every worker has come. */
+enum { MEETING_YIELDS = 100000 };
+
+/* Returns once every worker has come, or, as the pool does not promise that one does, after some milliseconds. */
 static void meet(void *context, int worker, int64_t begin, int64_t end) {
     (void)worker;
     atomic_int *absent = context;
     atomic_fetch_sub(absent, (int)(end - begin));
-    while (atomic_load(absent) > 0)
+    for (int i = 0; i < MEETING_YIELDS && atomic_load(absent) > 0; i++)
         sched_yield(); /* to one that has no processor of its own */
 }
 
