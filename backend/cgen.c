@@ -58,11 +58,11 @@ static void write_launch(const kir_program *program, const kir_launch *launch, t
     text_append(out, "};\n");
     if (launch->part_count > 1) {
         write_ends(launch, out);
-        text_append(out, "        rt_launch_parts(frame, k_%s, args, %d, ends, %d);\n    }\n", kernel->name,
-                    kir_buffer_arguments(kernel), launch->part_count);
+        text_append(out, "        rt_launch_parts(frame, k_%s, args, %d, ends, %d, %" PRId64 ");\n    }\n",
+                    kernel->name, kir_buffer_arguments(kernel), launch->part_count, launch->nanoseconds);
     } else {
-        text_append(out, "        rt_launch(frame, k_%s, args, %" PRId64 ", %" PRId64 ");\n    }\n", kernel->name,
-                    launch->extent, launch->rounds);
+        text_append(out, "        rt_launch(frame, k_%s, args, %" PRId64 ", %" PRId64 ", %" PRId64 ");\n    }\n",
+                    kernel->name, launch->extent, launch->rounds, launch->nanoseconds);
     }
 }
 

@@ -31,8 +31,8 @@ void llvm_append_kernel_key(const llvm_source *source, const kir_kernel *kernel,
 
 static void append_launch(const llvm_source *source, const kir_launch *launch, text_buffer *key) {
     const kir_program *program = source->program;
-    text_append(key, "%s %lld %lld", program->kernels[launch->kernel]->name, (long long)launch->extent,
-                (long long)launch->rounds);
+    text_append(key, "%s %lld %lld %lld", program->kernels[launch->kernel]->name, (long long)launch->extent,
+                (long long)launch->rounds, (long long)launch->nanoseconds);
     for (int part = 0; launch->part_extents && part < launch->part_count; part++)
         text_append(key, " part %lld", (long long)launch->part_extents[part]);
     for (int i = 0; i < kir_launch_buffers(program, launch); i++) {

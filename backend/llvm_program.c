@@ -57,7 +57,7 @@ static int launch_parts(const kir_launch *launch) {
 
 static int64_t launch_number_count(const kir_program *program, const kir_launch *launch) {
     int parts = launch_parts(launch);
-    return 5 + (parts > 1 ? parts : 0) + kir_launch_buffers(program, launch);
+    return 6 + (parts > 1 ? parts : 0) + kir_launch_buffers(program, launch);
 }
 
 /* The launch as rt_launch_list says it, from `next` on; returns what follows. */
@@ -69,6 +69,7 @@ static LLVMValueRef *put_launch(const llvm_unit *unit, const kir_launch *launch,
     *next++ = llvm_i64(unit, parts);
     *next++ = llvm_i64(unit, launch->extent);
     *next++ = llvm_i64(unit, launch->rounds);
+    *next++ = llvm_i64(unit, launch->nanoseconds);
     int64_t end = 0;
     for (int part = 0; parts > 1 && part < parts; part++)
         *next++ = llvm_i64(unit, end += launch->part_extents[part]);

@@ -142,7 +142,8 @@ typedef struct {
     int kernel; /* index in the program */
     int64_t extent;
     int64_t rounds; /* the kernel runs over `extent` iterations that many times, one after the other, counting on */
-    int part_count; /* at least 1; rounds are 1 if there are several */
+    int64_t nanoseconds;   /* of one thread, about, where the pool is to decide whether to divide it; else 0 */
+    int part_count;        /* at least 1; rounds are 1 if there are several */
     int64_t *part_extents; /* of each part, `extent` together; NULL for one part */
     int *buffers; /* of each non-scratch argument in order, part after part: index into the program's buffers */
     int64_t *byte_offsets; /* into each of those buffers */
@@ -318,6 +319,7 @@ int64_t kir_scratch_offset(const kir_kernel *kernel, int argument);
  * are needed) or else those of its instructions; each argument of each part counts once, whole. */
 typedef struct {
     double flops;
+    double operations; /* of vectors' lanes, a fused multiplication and addition being one; none of products in pairs */
     int64_t bytes_read, bytes_written;
 } kir_cost;
 kir_cost kir_launch_cost(const kir_program *program, const kir_launch *launch);

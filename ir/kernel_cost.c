@@ -1,8 +1,8 @@
 /* What launches cost: the arithmetic that their kernels say, and the memory that their arguments are. */
 #include "ir/kernel.h"
 
-/* Floating-point operations of one instruction, of all its lanes. */
-static double instruction_flops(const kir_kernel *kernel, const kir_node *node) {
+/* Floating-point operations of one instruction, of all its lanes; a fused multiplication and addition count `fma`. */
+static double instruction_flops(const kir_kernel *kernel, const kir_node *node, double fma) {
     if (node->result < 0 || kernel->registers[node->result].element != KIR_F32)
         return 0;
     double lanes = kernel->registers[node->result].lanes;
@@ -21,7 +21,7 @@ static double instruction_flops(const kir_kernel *kernel, const kir_node *node) 
     case KIR_sin:
     case KIR_cos:
     case KIR_pow: return lanes;
-    case KIR_fma: return 2 * lanes;
+    case KIR_fma: return fma * lanes;
     case KIR_sum_lanes:
     case KIR_max_lanes: return kernel->registers[node->operands[0]].lanes - 1;
     default: return 0;
@@ -34,16 +34,16 @@ static double loop_rounds(const kir_node *loop) {
     return length > 0 ? (double)rounds : 1;
 }
 
-static double block_flops(const kir_kernel *kernel, const kir_block *block) {
+static double block_flops(const kir_kernel *kernel, const kir_block *block, double fma) {
     double flops = 0;
     for (const kir_node *node = block->first; node; node = node->next) {
         if (node->kind == KIR_LOOP) {
-            flops += loop_rounds(node) * block_flops(kernel, &node->body);
+            flops += loop_rounds(node) * block_flops(kernel, &node->body, fma);
         } else if (node->kind == KIR_IF) {
-            double yes = block_flops(kernel, &node->body), no = block_flops(kernel, &node->otherwise);
+            double yes = block_flops(kernel, &node->body, fma), no = block_flops(kernel, &node->otherwise, fma);
             flops += yes > no ? yes : no;
         } else {
-            flops += instruction_flops(kernel, node);
+            flops += instruction_flops(kernel, node, fma);
         }
     }
     return flops;
@@ -52,7 +52,8 @@ static double block_flops(const kir_kernel *kernel, const kir_block *block) {
 kir_cost kir_launch_cost(const kir_program *program, const kir_launch *launch) {
     const kir_kernel *kernel = program->kernels[launch->kernel];
     double iterations = (double)launch->extent * (double)launch->rounds;
-    kir_cost cost = {.flops = iterations * (kernel->flops > 0 ? kernel->flops : block_flops(kernel, &kernel->body))};
+    kir_cost cost = {.flops = iterations * (kernel->flops > 0 ? kernel->flops : block_flops(kernel, &kernel->body, 2)),
+                     .operations = iterations * block_flops(kernel, &kernel->body, 1)};
     int position = 0;
     for (int part = 0; part < launch->part_count; part++)
         for (int i = 0; i < kernel->argument_count; i++) {

@@ -252,6 +252,8 @@ static void print_launch(const kir_program *program, const kir_launch *launch, t
     text_append(out, "  launch @%s extent %" PRId64 " ", program->kernels[launch->kernel]->name, launch->extent);
     if (launch->rounds != 1)
         text_append(out, "rounds %" PRId64 " ", launch->rounds);
+    if (launch->nanoseconds != 0)
+        text_append(out, "%" PRId64 " ns ", launch->nanoseconds);
     if (launch->part_count > 1)
         text_append(out, "in %d parts", launch->part_count);
     else

@@ -12,13 +12,16 @@ bool lower_fills_tiles(int64_t rows, int64_t columns, int64_t summed) {
     return tile.rows >= HALF_TILE && tile.columns >= HALF_TILE && tile.pairs >= HALF_TILE;
 }
 
+double lower_pairs_time(const pass_context *pass) {
+    bool dots = pass->target.pair_products && !pass->target.matrix_units;
+    return (double)kir_products_of_parts(pass->product_parts) / (dots ? DOTS_RATE : UNITS_RATE);
+}
+
 bool lower_pairs_pay(const pass_context *pass, const pair_work *work) {
     int parts = pass->product_parts;
     if (parts == 0 || !lower_fills_tiles(work->rows, work->columns, work->summed))
         return false;
-    bool dots = pass->target.pair_products && !pass->target.matrix_units;
-    double products = kir_products_of_parts(parts);
-    double time = work->multiply_adds * products / (dots ? DOTS_RATE : UNITS_RATE);
+    double time = work->multiply_adds * lower_pairs_time(pass);
     return time + (double)(SPLITTING * parts * work->numbers) < work->multiply_adds * work->other_share;
 }
 

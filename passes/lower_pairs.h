@@ -18,6 +18,8 @@ typedef struct {
 
 /* Whether products [rows, summed] x [summed, columns] fill tiles of matrix units by half each way, at least. */
 bool lower_fills_tiles(int64_t rows, int64_t columns, int64_t summed);
+/* How long products in pairs take, under the chosen precision, where those of f32 take 1; at least one part. */
+double lower_pairs_time(const pass_context *pass);
 /* Whether the contraction is computed in pairs under the chosen precision: where matrix units, or without them dot
  * products of pairs, are faster than f32, with the rearranging. Where the processor has neither, the choice is that for
  * matrix units, whose results the vectors then give. */

@@ -13,11 +13,16 @@ static void run_kernel(void *context, int worker, int64_t begin, int64_t end) {
     self->kernel(self->args, rt_pool_scratch(self->pool, worker), self->first + begin, self->first + end);
 }
 
-void rt_launch(const rt_frame *frame, rt_kernel kernel, void *const *args, int64_t extent, int64_t rounds) {
+static int is_one_threads(const rt_frame *frame, int64_t nanoseconds) {
+    return nanoseconds > 0 && !rt_pool_pays(frame->pool, nanoseconds);
+}
+
+void rt_launch(const rt_frame *frame, rt_kernel kernel, void *const *args, int64_t extent, int64_t rounds,
+               int64_t nanoseconds) {
     launch self = {frame->pool, kernel, args, 0};
     int64_t start = rt_profile_now(frame->profile);
-    if (extent == 1)
-        run_kernel(&self, 0, 0, rounds); /* one after the other, on this thread */
+    if (extent == 1 || is_one_threads(frame, nanoseconds))
+        run_kernel(&self, 0, 0, extent * rounds); /* one after the other, on this thread */
     else
         for (int64_t round = 0; round < rounds; round++, self.first += extent)
             rt_pool_run(frame->pool, extent, run_kernel, &self);
@@ -58,10 +63,13 @@ static void run_parts(void *context, int worker, int64_t begin, int64_t end) {
 }
 
 void rt_launch_parts(const rt_frame *frame, rt_kernel kernel, void *const *args, int64_t arg_count, const int64_t *ends,
-                     int64_t part_count) {
+                     int64_t part_count, int64_t nanoseconds) {
     launch_in_parts self = {frame->pool, kernel, args, arg_count, part_count, ends};
     int64_t start = rt_profile_now(frame->profile);
-    rt_pool_run(frame->pool, ends[part_count - 1], run_parts, &self);
+    if (is_one_threads(frame, nanoseconds))
+        run_parts(&self, 0, 0, ends[part_count - 1]);
+    else
+        rt_pool_run(frame->pool, ends[part_count - 1], run_parts, &self);
     if (frame->profile)
         rt_profile_launched(frame->profile, start);
 }
@@ -78,14 +86,15 @@ void rt_run_launches(const rt_frame *frame, void *list) {
     const int64_t *next = self->numbers;
     for (int64_t i = 0; i < self->launch_count; i++) {
         rt_kernel kernel = self->kernels[*next++];
-        int64_t part_arguments = *next++, part_count = *next++, extent = *next++, rounds = *next++;
+        int64_t part_arguments = *next++, part_count = *next++, extent = *next++, rounds = *next++,
+                nanoseconds = *next++;
         const int64_t *ends = next;
         next += part_count > 1 ? part_count : 0;
         for (int64_t place = 0; place < part_arguments * part_count; place++)
             arguments[place] = pointer_to(frame, *next++);
         if (part_count > 1)
-            rt_launch_parts(frame, kernel, arguments, part_arguments, ends, part_count);
+            rt_launch_parts(frame, kernel, arguments, part_arguments, ends, part_count, nanoseconds);
         else
-            rt_launch(frame, kernel, arguments, extent, rounds);
+            rt_launch(frame, kernel, arguments, extent, rounds, nanoseconds);
     }
 }

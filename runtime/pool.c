@@ -9,17 +9,26 @@
 #include "runtime/pool.h"
 #include "runtime/memory.h"
 
+#include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
     CHUNKS_PER_WORKER = 4,
     SPINS_BEFORE_SLEEP = 1000, /* some tens of microseconds: longer than the gap between two launches of a step */
     SPINS_BEFORE_STEAL = 32,   /* about a microsecond: no chunk of a launch shorter than that is worth fetching */
-    LINE = 128,                /* bytes: processors fetch lines of 64 in pairs */
+    TIMED_LAUNCHES = 32,
+    MOST_ABSENT = 3,          /* of them */
+    NEAR_WORTH = 3000,        /* nanoseconds of one thread that near processors divide */
+    NEAR_HANDOVER = 100,      /* nanoseconds of an empty launch where processors share a cache */
+    MOST_HANDOVER = 10000,    /* where each worker runs at all */
+    MEASURED_FOR = 200000000, /* nanoseconds */
+    UNKNOWN_FOR = 10000000,   /* before the next try */
+    LINE = 128,               /* bytes: processors fetch lines of 64 in pairs */
     SCRATCH_ALIGNMENT = 64,
 };
 
@@ -44,6 +53,8 @@ struct rt_pool {
     launch_share *shares;
     _Atomic int64_t *finished; /* chunks, by others than the caller, since the pool began; in a line of its own */
     int64_t before;            /* of them those of the launches before */
+    int64_t worth_dividing;    /* nanoseconds of one thread */
+    int64_t measured_until;    /* of a monotonic clock */
     _Atomic int sleepers, caller_sleeps, stop;
     pthread_mutex_t mutex;
     pthread_cond_t work_arrived, work_finished;
@@ -239,6 +250,67 @@ void rt_pool_run(rt_pool *pool, int64_t extent, rt_task task, void *context) {
     wait_for_chunks(pool, pool->before);
 }
 
+/* ---- what dividing costs -------------------------------------------------------------------------------------------
+ */
+
+static int64_t nanoseconds_now(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static void do_nothing(void *context, int worker, int64_t begin, int64_t end) {
+    (void)context, (void)worker, (void)begin, (void)end;
+}
+
+/* Nanoseconds until every worker has taken a chunk and said so, or -1 if one does not come. */
+static int64_t time_launch(rt_pool *pool) {
+    int64_t start = nanoseconds_now(), others = pool->size - 1;
+    divide_launch(pool, &(launch_share){.task = do_nothing, .extent = pool->size, .chunk_count = pool->size});
+    atomic_thread_fence(memory_order_seq_cst);
+    wake_workers(pool);
+    for (int spin = 0; spin < pool->spins; spin++) {
+        if (atomic_load(pool->finished) == pool->before + others) {
+            pool->before += others;
+            return nanoseconds_now() - start;
+        }
+        spin_pause();
+    }
+    pool->before += others - steal_chunks(pool, 0);
+    wait_for_chunks(pool, pool->before);
+    return -1;
+}
+
+/* Near processors lose little by dividing even short launches. Between those that share no cache, five times as far, a
+ * launch costs as little more, but the data that it moves take longer: measured on scores of 64 to 512 vectors and on
+ * small networks, about ten times as much work has to be divided before it pays. Returns 0, or -1 where the workers had
+ * no processors of their own, as it is for some milliseconds after they woke. */
+static int measure_worth(rt_pool *pool) {
+    int64_t least = INT64_MAX;
+    for (int i = 0, absent = 0; i < TIMED_LAUNCHES && absent < MOST_ABSENT; i++) {
+        int64_t time = time_launch(pool);
+        least = time >= 0 && time < least ? time : least;
+        absent += time < 0;
+    }
+    if (least > MOST_HANDOVER) {
+        return -1;
+    }
+    double apart = least > NEAR_HANDOVER ? (double)least / NEAR_HANDOVER : 1;
+    pool->worth_dividing = (int64_t)(NEAR_WORTH * apart * sqrt(apart));
+    return 0;
+}
+
+int rt_pool_pays(rt_pool *pool, int64_t nanoseconds) {
+    if (pool->size == 1) {
+        return 0;
+    }
+    if (pool->spins > 0 && nanoseconds_now() > pool->measured_until) {
+        int measured = measure_worth(pool) == 0;
+        pool->measured_until = nanoseconds_now() + (measured ? MEASURED_FOR : UNKNOWN_FOR);
+    }
+    return nanoseconds > pool->worth_dividing;
+}
+
 /* ---- the pool ------------------------------------------------------------------------------------------------------
  */
 
@@ -268,6 +340,7 @@ rt_pool *rt_pool_create(int threads) {
     pool->size = threads >= 1 ? threads : processors >= 1 ? (int)processors : 1;
     /* Spinning helps only where every worker has a processor to itself. */
     pool->spins = pool->size <= processors ? SPINS_BEFORE_SLEEP : 0;
+    pool->worth_dividing = NEAR_WORTH;
     pthread_mutex_init(&pool->mutex, NULL);
     pthread_cond_init(&pool->work_arrived, NULL);
     pthread_cond_init(&pool->work_finished, NULL);

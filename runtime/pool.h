@@ -22,6 +22,11 @@ int rt_pool_size(const rt_pool *pool);
  * other; how they are grouped into calls varies, so a task may not let results depend on it. */
 void rt_pool_run(rt_pool *pool, int64_t extent, rt_task task, void *context);
 
+/* Whether all workers together do sooner what takes one thread about `nanoseconds`. That depends on how far from each
+ * other their processors are, which is measured, for some microseconds, now and then, as it may change. Called by the
+ * thread that calls rt_pool_run. */
+int rt_pool_pays(rt_pool *pool, int64_t nanoseconds);
+
 /* Memory private to worker `worker`, at least `size` bytes, 64-byte aligned, kept until the pool is destroyed.
  * rt_pool_reserve is called once at start-up with the largest size; it returns 0, or -1 without memory. */
 int rt_pool_reserve(rt_pool *pool, size_t size);

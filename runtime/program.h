@@ -25,19 +25,21 @@ typedef struct {
 typedef void (*rt_kernel)(void *const *args, char *scratch, int64_t begin, int64_t end);
 
 /* Runs a kernel's parallel loop on the pool, `rounds` times one after the other over iterations that count on: round r
- * has those from r * extent on. Called by compiled functions. */
-void rt_launch(const rt_frame *frame, rt_kernel kernel, void *const *args, int64_t extent, int64_t rounds);
+ * has those from r * extent on. `nanoseconds`: that one thread takes for them, about, if the pool is to decide whether
+ * to divide them (rt_pool_pays); 0: they are divided. Called by compiled functions. */
+void rt_launch(const rt_frame *frame, rt_kernel kernel, void *const *args, int64_t extent, int64_t rounds,
+               int64_t nanoseconds);
 
 /* Runs a kernel on several sets of buffers, the parts, in one go: `args` has `arg_count` pointers for each of them, and
- * ends[p] is the number of iterations of the parts up to p. The threads share out all iterations together. Called by
- * compiled functions. */
+ * ends[p] is the number of iterations of the parts up to p. The threads share out all iterations together, or the pool
+ * decides, as for rt_launch. Called by compiled functions. */
 void rt_launch_parts(const rt_frame *frame, rt_kernel kernel, void *const *args, int64_t arg_count, const int64_t *ends,
-                     int64_t part_count);
+                     int64_t part_count, int64_t nanoseconds);
 
 /* The launches of a function as data, for compilers that would rather not write thousands of calls in a row. Of each
- * launch in turn `numbers` has: the kernel's number, arguments of a part, parts, extent, rounds; where there are
- * several parts the iterations up to the end of each, as rt_launch_parts takes them; and the places of its buffers,
- * part after part: twice the bytes from the start of their region, and one more in the arena. */
+ * launch in turn `numbers` has: the kernel's number, arguments of a part, parts, extent, rounds, nanoseconds; where
+ * there are several parts the iterations up to the end of each, as rt_launch_parts takes them; and the places of its
+ * buffers, part after part: twice the bytes from the start of their region, and one more in the arena. */
 typedef struct {
     const rt_kernel *kernels;
     const int64_t *numbers;

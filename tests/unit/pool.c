@@ -95,6 +95,28 @@ static void test_default_size(void **state) {
     rt_pool_destroy(NULL);
 }
 
+/* Whatever the processors are like, a nanosecond is not worth dividing and a second is; and asking does no harm between
+ * launches, nor while workers sleep. */
+static void test_what_pays(void **state) {
+    (void)state;
+    for (int threads = 1; threads <= 4; threads++) {
+        rt_pool *pool = rt_pool_create(threads);
+        int numbers[50] = {0};
+        for (int launch = 0; launch < 300; launch++) {
+            assert_int_equal(rt_pool_pays(pool, 1), 0);
+            assert_int_equal(rt_pool_pays(pool, 1000000000), threads > 1);
+            rt_pool_run(pool, 50, add_one, numbers);
+            if (launch % 100 == 0) {
+                usleep(250000); /* until the distance is measured again */
+            }
+        }
+        for (int i = 0; i < 50; i++) {
+            assert_int_equal(numbers[i], 300);
+        }
+        rt_pool_destroy(pool);
+    }
+}
+
 static void test_scratch(void **state) {
     (void)state;
     rt_pool *pool = rt_pool_create(3);
@@ -135,9 +157,13 @@ static void test_launch(void **state) {
     }
     void *args[2] = {from, to};
     rt_frame frame = {.pool = pool};
-    rt_launch(&frame, scale_kernel, args, 300, 1);
-    for (int i = 0; i < 300; i++) {
-        assert_true(to[i] == 2.0f * (float)i);
+    static const int64_t times[] = {0, 1, 1000000000}; /* divided, one thread's, divided */
+    for (int time = 0; time < 3; time++) {
+        memset(to, 0, sizeof to);
+        rt_launch(&frame, scale_kernel, args, 150, 2, times[time]);
+        for (int i = 0; i < 300; i++) {
+            assert_true(to[i] == 2.0f * (float)i);
+        }
     }
     rt_pool_destroy(pool);
 }
@@ -159,7 +185,7 @@ static void test_launch_in_parts(void **state) {
                 from[part][i] = (float)(1000 * part + i + 1);
         }
         rt_frame frame = {.pool = pool};
-        rt_launch_parts(&frame, scale_kernel, args, 2, ends, PARTS);
+        rt_launch_parts(&frame, scale_kernel, args, 2, ends, PARTS, threads == 4);
         for (int part = 0; part < PARTS; part++)
             for (int i = 0; i < 300; i++) {
                 int64_t count = ends[part] - (part ? ends[part - 1] : 0);
@@ -177,9 +203,9 @@ static void test_launch_list(void **unused) {
 #define ARENA(index) (2 * 4 * (index) + 1)
     /* clang-format off */
     static const int64_t numbers[] = {
-        0, 2, 1, 3, 2, STATE(0), ARENA(0),                              /* arena[0..5] = 2 state[0..5] */
-        0, 2, 2, 0, 1, 1, 3, STATE(6), ARENA(6), ARENA(0), ARENA(8),    /* arena[6] = 2 state[6], arena[8..9] = … */
-        0, 2, 1, 1, 1, ARENA(9), STATE(7),                              /* state[7] = 2 arena[9] */
+        0, 2, 1, 3, 2, 9000, STATE(0), ARENA(0),                              /* arena[0..5] = 2 state[0..5] */
+        0, 2, 2, 0, 1, 0, 1, 3, STATE(6), ARENA(6), ARENA(0), ARENA(8),    /* arena[6] = 2 state[6], arena[8..9] = … */
+        0, 2, 1, 1, 1, 0, ARENA(9), STATE(7),                              /* state[7] = 2 arena[9] */
     };
     /* clang-format on */
     rt_pool *pool = rt_pool_create(2);
@@ -199,6 +225,7 @@ int main(void) {
         cmocka_unit_test(test_every_iteration_once),
         cmocka_unit_test(test_many_launches),
         cmocka_unit_test(test_default_size),
+        cmocka_unit_test(test_what_pays),
         cmocka_unit_test(test_scratch),
         cmocka_unit_test(test_launch),
         cmocka_unit_test(test_launch_in_parts),

@@ -77,8 +77,8 @@ static void run_gradients(const rt_frame *frame, void *context) {
     float *views[2] = {reals(frame->arena, VIEW_A), reals(frame->arena, VIEW_B)};
     double loss = 0;
     (void)context;
-    rt_launch(frame, project, (void *[]){frame->state + WEIGHT, views[0], a}, UNITS, 1);
-    rt_launch(frame, project, (void *[]){frame->state + WEIGHT, views[1], b}, UNITS, 1);
+    rt_launch(frame, project, (void *[]){frame->state + WEIGHT, views[0], a}, UNITS, 1, 0);
+    rt_launch(frame, project, (void *[]){frame->state + WEIGHT, views[1], b}, UNITS, 1, 0);
     memset(gradient, 0, UNITS * PIXELS * sizeof *gradient);
     for (int i = 0; i < BATCH * UNITS; i++) {
         float difference = a[i] - b[i], pull = 0.1f * a[i], scale = 2.0f / (BATCH * UNITS);
@@ -125,7 +125,7 @@ static void run_init(const rt_frame *frame, void *context) {
 static void run_embed(const rt_frame *frame, void *context) {
     (void)context;
     rt_launch(frame, project, (void *[]){frame->state + WEIGHT, frame->arena + VIEW_A, frame->arena + FEATURES}, UNITS,
-              1);
+              1, 0);
 }
 
 static const rt_entry entries[] = {{"init", run_init, NULL},
