@@ -421,6 +421,7 @@ static void write_value(const writer *write) {
     case KIR_convert: write_convert(write, type); break;
     case KIR_bitcast: write_bitcast(write, type); break;
     case KIR_pair:
+    case KIR_pair_upper:
     case KIR_dot_pairs: write_pairs(write, type, kir_op_name(node->opcode)); break;
     case KIR_splat: write_splat(write, type); break;
     case KIR_lane: write_lane(write); break;

@@ -243,6 +243,21 @@ static LLVMValueRef write_pair(const llvm_kernel *write, const kir_node *node) {
     return LLVMBuildOr(builder, words_of_bf16(write, operand(write, node, 0), type.lanes), upper, "");
 }
 
+/* In vectors of AVX-512 by the instruction that chooses bits: left to itself LLVM takes one that moves words between
+ * two vectors, which on Intel's processors is three. */
+static LLVMValueRef write_pair_upper(const llvm_kernel *write, const kir_node *node) {
+    llvm_unit *unit = write->unit;
+    kir_type type = type_of(write, node->result);
+    LLVMValueRef lower = LLVMBuildLShr(unit->builder, operand(write, node, 0), llvm_number(unit, type, 16), "");
+    LLVMValueRef upper = llvm_number(unit, type, (double)(int32_t)0xffff0000);
+    if (type.lanes == 16) {
+        enum { A_OR_B_AND_C = 0xf8 };
+        LLVMValueRef operands[] = {lower, operand(write, node, 1), upper, llvm_i32(unit, A_OR_B_AND_C)};
+        return llvm_intrinsic(unit, "llvm.x86.avx512.pternlog.d.512", NULL, 0, operands, 4);
+    }
+    return LLVMBuildOr(unit->builder, lower, LLVMBuildAnd(unit->builder, operand(write, node, 1), upper, ""), "");
+}
+
 static LLVMValueRef half_of_pairs(const llvm_kernel *write, LLVMValueRef pairs, kir_type type, bool upper) {
     llvm_unit *unit = write->unit;
     LLVMValueRef bits =
@@ -373,6 +388,7 @@ static LLVMValueRef write_value(const llvm_kernel *write, const kir_node *node) 
     case KIR_convert: return write_convert(write, node);
     case KIR_bitcast: return LLVMBuildBitCast(unit->builder, operand(write, node, 0), llvm_value_type(unit, kind), "");
     case KIR_pair: return write_pair(write, node);
+    case KIR_pair_upper: return write_pair_upper(write, node);
     case KIR_dot_pairs: return write_dot_pairs(write, node);
     case KIR_splat: return write_splat(write, node);
     case KIR_lane: return write_lane(write, node);

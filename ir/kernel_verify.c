@@ -148,6 +148,7 @@ static const struct {
     [KIR_convert] = {RULE_CONVERT, ANY},
     [KIR_bitcast] = {RULE_BITCAST, F32 | I32},
     [KIR_pair] = {RULE_PAIR, F32},
+    [KIR_pair_upper] = {RULE_SAME, I32},
     [KIR_dot_pairs] = {RULE_DOT_PAIRS, I32},
     [KIR_splat] = {RULE_SPLAT, ANY},
     [KIR_lane] = {RULE_LANES, ANY},

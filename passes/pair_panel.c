@@ -45,26 +45,22 @@ kir_reg pair_upper_half(const kir_builder *builder, kir_reg bits) {
     return kir_op2(builder, KIR_and, bits, kir_number(builder, words_of(builder, bits), -65536));
 }
 
-kir_reg pair_joined(const kir_builder *builder, kir_reg low, kir_reg high) {
-    kir_type words = words_of(builder, low);
-    kir_reg moved = kir_op2(builder, KIR_shift_right, low, kir_number(builder, words, 16));
-    moved = kir_op2(builder, KIR_and, moved, kir_number(builder, words, 65535));
-    return kir_op2(builder, KIR_or, moved, pair_upper_half(builder, high));
-}
-
 /* a less what its bits, rounded, hold in their upper half. */
 static kir_reg rest_of(const kir_builder *builder, kir_reg a, kir_reg rounded) {
     return kir_op2(builder, KIR_sub, a, kir_op1(builder, KIR_bitcast, pair_upper_half(builder, rounded)));
 }
 
 void pair_split(const kir_builder *builder, int parts, kir_reg a, kir_reg b, kir_reg out[PAIR_MOST_PARTS]) {
-    for (int part = 0; part + 1 < parts; part++) {
+    if (parts == 1)
+        out[0] = kir_op2(builder, KIR_pair, a, b);
+    for (int part = 0; parts > 1 && part < parts; part++) {
         kir_reg low = pair_rounded_bits(builder, a), high = pair_rounded_bits(builder, b);
-        out[part] = pair_joined(builder, low, high);
-        a = rest_of(builder, a, low);
-        b = rest_of(builder, b, high);
+        out[part] = kir_op2(builder, KIR_pair_upper, low, high);
+        if (part + 1 < parts) {
+            a = rest_of(builder, a, low);
+            b = rest_of(builder, b, high);
+        }
     }
-    out[parts - 1] = kir_op2(builder, KIR_pair, a, b);
 }
 
 void pair_store_parts_apart(const kir_builder *builder, int parts, int to, kir_index at, int64_t stride, kir_reg a,

@@ -91,12 +91,11 @@ void pair_panel_emit(const kir_builder *builder, const pair_panel *panel);
 void pair_panel_copy(const kir_builder *builder, const pair_panel *panel, int sums, kir_index from, kir_index first,
                      kir_index limit);
 
-/* The bits of an F32 number, in whose upper half stands its bf16: as KIR_pair rounds, but halves go away from 0. Where
- * a rest follows it makes no difference, and takes less time. */
+/* The bits of an F32 number, in whose upper half stands its bf16: as KIR_pair rounds, but halves go away from 0, and a
+ * NaN of nothing but ones becomes 0. Of several parts it makes no difference, and takes less time. */
 kir_reg pair_rounded_bits(const kir_builder *builder, kir_reg x);
-/* The upper half alone; and the pair of both upper halves. */
+/* The upper half alone. */
 kir_reg pair_upper_half(const kir_builder *builder, kir_reg bits);
-kir_reg pair_joined(const kir_builder *builder, kir_reg low, kir_reg high);
 
 /* The parts of two F32 numbers, a pair each. */
 void pair_split(const kir_builder *builder, int parts, kir_reg a, kir_reg b, kir_reg out[PAIR_MOST_PARTS]);

@@ -231,17 +231,12 @@ static kir_reg inside(const kir_builder *builder, const score_plan *plan, const 
 /* Pairs of one part each: rows with rows, and columns with columns. */
 static void store_part(const kir_builder *builder, const score_plan *plan, const score_unit_weights *to,
                        kir_index by_row, kir_index by_column, kir_reg numbers[2][2]) {
-    bool single = plan->parts == 1;
+    kir_opcode join = plan->parts == 1 ? KIR_pair : KIR_pair_upper;
     for (int i = 0; i < 2; i++) {
         if (to->by_row >= 0)
-            kir_store(builder, to->by_row, by_row,
-                      single ? kir_op2(builder, KIR_pair, numbers[i][0], numbers[i][1])
-                             : pair_joined(builder, numbers[i][0], numbers[i][1]),
-                      PAIR_UNIT);
+            kir_store(builder, to->by_row, by_row, kir_op2(builder, join, numbers[i][0], numbers[i][1]), PAIR_UNIT);
         if (to->by_column >= 0)
-            kir_store(builder, to->by_column, by_column,
-                      single ? kir_op2(builder, KIR_pair, numbers[0][i], numbers[1][i])
-                             : pair_joined(builder, numbers[0][i], numbers[1][i]),
+            kir_store(builder, to->by_column, by_column, kir_op2(builder, join, numbers[0][i], numbers[1][i]),
                       PAIR_UNIT);
         by_row.base += row_tile(plan);
         by_column.base += column_tile(plan);

@@ -160,12 +160,14 @@ static kernel_case *pairs_build(int lanes) {
     const kir_builder *b = &this->builder;
     int x = case_argument(this, "x", KIR_F32, 4 * lanes, false),
         pairs = case_argument(this, "pairs", KIR_I32, lanes, true);
-    int sum = case_argument(this, "sum", KIR_F32, lanes, true);
+    int sum = case_argument(this, "sum", KIR_F32, lanes, true),
+        upper = case_argument(this, "upper", KIR_I32, lanes, true);
     kir_reg numbers[4];
     for (int i = 0; i < 4; i++)
         numbers[i] = kir_load(b, x, kir_at(i * lanes), lanes, lanes);
     kir_reg left = kir_op2(b, KIR_pair, numbers[0], numbers[1]), right = kir_op2(b, KIR_pair, numbers[2], numbers[3]);
     kir_store(b, pairs, kir_at(0), left, lanes);
+    kir_store(b, upper, kir_at(0), kir_op2(b, KIR_pair_upper, left, right), lanes);
     kir_store(b, sum, kir_at(0), kir_op3(b, KIR_dot_pairs, left, right, kir_load(b, sum, kir_at(0), lanes, lanes)),
               lanes);
     case_finish(this, 1);
@@ -187,10 +189,13 @@ static void pairs_fill(kernel_case *this, char *memory, int lanes) {
 
 static void pairs_check(kernel_case *this, char *memory, int lanes) {
     const uint16_t *halves = (const uint16_t *)(memory + this->offsets[1]);
+    const uint16_t *joined = (const uint16_t *)(memory + this->offsets[3]);
     for (int lane = 0; lane < lanes; lane++) {
         float first = lane % 2 ? 260 : 256, second = pair_number(1, lane);
         assert_int_equal(halves[2 * lane], upper_half(first));
         assert_int_equal(halves[2 * lane + 1], upper_half(second));
+        assert_int_equal(joined[2 * lane], upper_half(second));
+        assert_int_equal(joined[2 * lane + 1], upper_half(pair_number(3, lane)));
         assert_true(floats(this, memory, 2)[lane] ==
                     (float)lane + first * pair_number(2, lane) + second * pair_number(3, lane));
     }
