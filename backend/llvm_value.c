@@ -250,7 +250,7 @@ static LLVMValueRef write_pair_upper(const llvm_kernel *write, const kir_node *n
     kir_type type = type_of(write, node->result);
     LLVMValueRef lower = LLVMBuildLShr(unit->builder, operand(write, node, 0), llvm_number(unit, type, 16), "");
     LLVMValueRef upper = llvm_number(unit, type, (double)(int32_t)0xffff0000);
-    if (type.lanes == 16) {
+    if (type.lanes == 16 && unit->target->lanes == 16) {
         enum { A_OR_B_AND_C = 0xf8 };
         LLVMValueRef operands[] = {lower, operand(write, node, 1), upper, llvm_i32(unit, A_OR_B_AND_C)};
         return llvm_intrinsic(unit, "llvm.x86.avx512.pternlog.d.512", NULL, 0, operands, 4);

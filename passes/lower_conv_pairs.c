@@ -22,7 +22,7 @@ typedef struct {
 } pair_core;
 
 /* What the best other way needs of a direct convolution's time in f32: measured of Winograd's method
- * (docs/performance.md), in f32 at both strides, and in pairs. */
+ * (docs/performance-convolutions.md), in f32 at both strides, and in pairs. */
 static double share_of_others(const pass_context *pass, const conv_shape *shape) {
     if (!winograd_pays(shape, &pass->target))
         return 1;
