@@ -111,7 +111,8 @@ static void emit_product(lower_kernel *kernel, const score_plan *plan, const sco
 typedef struct {
     const score_output *output;
     int total, exponentials; /* arguments */
-    int strip;               /* scratch: the line's scores, for the exponentials after the maximum is known */
+    int strip;               /* scratch: the line's scores, for the exponentials after the maximum is known; of columns
+                                beside rows what they have so far */
     kir_reg value;           /* sum or maximum so far, a vector */
 } line_reduction;
 
@@ -137,13 +138,26 @@ static bool needs_maximum(const score_output *output) {
     return output->kind != SCORE_SUM;
 }
 
+static double neutral_of(const score_output *output) {
+    return needs_maximum(output) ? -INFINITY : 0;
+}
+
+/* Of a sweep by columns those lines that may as well be added up while rows are swept; or the others. */
+static sweep only_beside(sweep columns, bool beside) {
+    int count = 0;
+    for (int i = 0; i < columns.line_count; i++)
+        if ((columns.lines[i].output->kind != SCORE_LOGSUMEXP) == beside)
+            columns.lines[count++] = columns.lines[i];
+    columns.line_count = count;
+    return columns;
+}
+
 static void begin_lines(lower_kernel *kernel, sweep *work, const score_plan *plan) {
     kir_type vector = kir_vector_type(KIR_F32, plan->lanes);
     for (int i = 0; i < work->line_count; i++) {
         line_reduction *line = &work->lines[i];
         line->value = kir_register(&kernel->builder, vector);
-        double start = needs_maximum(line->output) ? -INFINITY : 0;
-        kir_assign(&kernel->builder, line->value, kir_number(&kernel->builder, vector, start));
+        kir_assign(&kernel->builder, line->value, kir_number(&kernel->builder, vector, neutral_of(line->output)));
     }
 }
 
@@ -253,8 +267,7 @@ static void finish_lines(lower_kernel *kernel, const score_plan *plan, const swe
         }
         if (!fresh) {
             kir_reg before = kir_load(builder, line->total, at, lanes, lanes);
-            value = line->output->kind == SCORE_MAX ? lower_maximum(builder, before, value)
-                                                    : kir_op2(builder, KIR_add, before, value);
+            value = score_combined(builder, line->output, before, value);
         }
         kir_store(builder, line->total, at, value, lanes);
     }
@@ -290,13 +303,58 @@ static void store_weights(lower_kernel *kernel, const score_plan *plan, const sc
         kir_store(&kernel->builder, targets[i], index, weights[i], plan->lanes);
 }
 
+static void fill_columns(const kir_builder *builder, const score_plan *plan, const score_place *place, int scratch,
+                         double number) {
+    kir_builder body;
+    kir_reg column = kir_loop(builder, kir_at(0), place->column_end, plan->lanes, &body);
+    kir_reg value = kir_number(&body, kir_vector_type(KIR_F32, plan->lanes), number);
+    kir_store(&body, scratch, kir_plus(kir_at(0), 1, column), value, plan->lanes);
+}
+
+/* Columns beside rows: what the tile's columns have so far is in memory, as each row adds to all of them. */
+static void begin_beside(lower_kernel *kernel, const score_plan *plan, const score_place *place, sweep *columns) {
+    bind_lines(kernel, plan, columns, place->fresh_columns);
+    for (int i = 0; i < columns->line_count; i++) {
+        line_reduction *line = &columns->lines[i];
+        line->strip = lower_scratch(kernel, "columns", plan->tile_columns);
+        fill_columns(&kernel->builder, plan, place, line->strip, neutral_of(line->output));
+    }
+}
+
+static void sweep_beside(lower_kernel *kernel, const score_plan *plan, const sweep *columns,
+                         const lower_coordinate at[2], kir_index column) {
+    for (int i = 0; i < columns->line_count; i++) {
+        const line_reduction *line = &columns->lines[i];
+        kir_reg element = lower_element_at(kernel, line->output->scores, at, plan->lanes, plan->lanes);
+        kir_builder *builder = &kernel->builder;
+        kir_reg before = kir_load(builder, line->strip, column, plan->lanes, plan->lanes);
+        kir_store(builder, line->strip, column, score_combined(builder, line->output, before, element), plan->lanes);
+    }
+}
+
+static void finish_beside(lower_kernel *kernel, const score_plan *plan, const score_place *place, sweep *columns) {
+    if (columns->line_count == 0)
+        return;
+    kir_builder outer = kernel->builder, body;
+    kir_index column = kir_plus(kir_at(0), 1, kir_loop(&outer, kir_at(0), place->column_end, plan->lanes, &body));
+    for (int i = 0; i < columns->line_count; i++)
+        columns->lines[i].value = kir_load(&body, columns->lines[i].strip, column, plan->lanes, plan->lanes);
+    kernel->builder = body;
+    finish_lines(kernel, plan, columns, kir_plus_index(score_column_total(place), 1, column), place->row_end,
+                 place->fresh_columns);
+    kernel->builder = outer;
+}
+
 /* `weights`: scratch tiles to write, or NULL when this sweep only reduces. */
 static void sweep_by_rows(lower_kernel *kernel, const score_plan *plan, const score_place *place, bool turned,
                           const int *weights) {
-    sweep work = plan_sweep(plan, true, turned);
+    sweep work = plan_sweep(plan, true, turned), columns = {0};
     if (work.line_count == 0 && !weights)
         return;
+    if (!turned)
+        columns = only_beside(plan_sweep(plan, false, false), true);
     bind_lines(kernel, plan, &work, place->fresh_rows);
+    begin_beside(kernel, plan, place, &columns);
     kir_builder outer = kernel->builder, over_rows, over_columns;
     kir_index row = kir_plus(kir_at(0), 1, kir_loop(&outer, kir_at(0), place->row_end, 1, &over_rows));
     kernel->builder = over_rows;
@@ -307,15 +365,23 @@ static void sweep_by_rows(lower_kernel *kernel, const score_plan *plan, const sc
     kernel->builder = over_columns;
     score_forget(kernel);
     sweep_vector(kernel, plan, place, &work, row, column, column);
+    lower_coordinate at[2];
+    score_coordinates(plan, place, row, column, false, at);
+    sweep_beside(kernel, plan, &columns, at, column);
     if (weights)
         store_weights(kernel, plan, place, weights, row, column);
     kernel->builder = over_rows;
     finish_lines(kernel, plan, &work, kir_plus_index(place->row, 1, row), place->column_end, place->fresh_rows);
     kernel->builder = outer;
+    finish_beside(kernel, plan, place, &columns);
 }
 
-static void sweep_by_columns(lower_kernel *kernel, const score_plan *plan, const score_place *place, bool turned) {
+/* `beside`: sums and maxima are left to the sweep by rows. */
+static void sweep_by_columns(lower_kernel *kernel, const score_plan *plan, const score_place *place, bool turned,
+                             bool beside) {
     sweep work = plan_sweep(plan, false, turned);
+    if (beside)
+        work = only_beside(work, false);
     if (work.line_count == 0)
         return;
     bind_lines(kernel, plan, &work, place->fresh_columns);
@@ -377,14 +443,6 @@ static void bind_both_ways(lower_kernel *kernel, const score_plan *plan, const s
     work->row_sums = lower_scratch(kernel, "row_sums", plan->tile_rows);
     work->column_largest = lower_scratch(kernel, "column_largest", plan->tile_columns);
     work->column_sums = lower_scratch(kernel, "column_sums", plan->tile_columns);
-}
-
-static void fill_columns(const kir_builder *builder, const score_plan *plan, const score_place *place, int scratch,
-                         double number) {
-    kir_builder body;
-    kir_reg column = kir_loop(builder, kir_at(0), place->column_end, plan->lanes, &body);
-    kir_reg value = kir_number(&body, kir_vector_type(KIR_F32, plan->lanes), number);
-    kir_store(&body, scratch, kir_plus(kir_at(0), 1, column), value, plan->lanes);
 }
 
 static kir_reg variable(const kir_builder *builder, int lanes, double number) {
@@ -514,7 +572,7 @@ static void sweep_both_ways(lower_kernel *kernel, const score_plan *plan, const 
               work->column_sums, place->fresh_columns);
     reader->settled = work->row.output->scores;
     kernel->builder = no;
-    sweep_by_columns(kernel, plan, place, work->turned);
+    sweep_by_columns(kernel, plan, place, work->turned, false);
     sweep_by_rows(kernel, plan, place, false, NULL);
     reader->settled = NULL;
     reader->tiles[0] = products.argument;
@@ -612,9 +670,9 @@ static void emit_scores(lower_kernel *kernel, const score_plan *plan, const scor
         sweep_both_ways(kernel, plan, place, &both, reader);
         return;
     }
-    sweep_by_columns(kernel, plan, place, false);
+    sweep_by_columns(kernel, plan, place, false, !at_once && (reduces_rows(plan) || plan->weight_count));
     if (place->mirrored) {
-        sweep_by_columns(kernel, plan, place, true);
+        sweep_by_columns(kernel, plan, place, true, false);
         sweep_by_rows(kernel, plan, place, true, NULL);
     }
     if (!at_once)

@@ -89,7 +89,9 @@ bool score_reads_alike(const ir_value *scores);
 /* score_sizes.c: the sizes of tiles and panels, once the plan is known whole. */
 void score_tiles_choose(score_plan *plan);
 
-/* score_totals.c: buffers for what tiles add up, filled where the first tile does not; afterwards the results. */
+/* score_totals.c: two parts of a sum, or the larger of two maxima. */
+kir_reg score_combined(const kir_builder *builder, const score_output *output, kir_reg x, kir_reg y);
+/* Buffers for what tiles add up, filled where the first tile does not; afterwards the results. */
 void score_totals_prepare(score_plan *plan);
 void score_totals_finish(const score_plan *plan);
 

@@ -99,7 +99,7 @@ void score_totals_prepare(score_plan *plan) {
 /* ---- results -------------------------------------------------------------------------------------------------------
  */
 
-static kir_reg combined(const kir_builder *builder, const score_output *output, kir_reg x, kir_reg y) {
+kir_reg score_combined(const kir_builder *builder, const score_output *output, kir_reg x, kir_reg y) {
     return output->kind == SCORE_MAX ? lower_maximum(builder, x, y) : kir_op2(builder, KIR_add, x, y);
 }
 
@@ -131,7 +131,7 @@ static kir_reg finished(lower_kernel *kernel, const score_output *output, kir_in
     kir_reg value = kir_load(builder, total, at, lanes, lanes);
     for (int64_t part = 1; part < parts; part++) {
         at.base += stride;
-        value = combined(builder, output, value, kir_load(builder, total, at, lanes, lanes));
+        value = score_combined(builder, output, value, kir_load(builder, total, at, lanes, lanes));
     }
     return value;
 }
