@@ -283,8 +283,9 @@ static int64_t time_launch(rt_pool *pool) {
 
 /* Near processors lose little by dividing even short launches. Between those that share no cache, five times as far, a
  * launch costs as little more, but the data that it moves take longer: measured on scores of 64 to 512 vectors and on
- * small networks, about ten times as much work has to be divided before it pays. Returns 0, or -1 where the workers had
- * no processors of their own, as it is for some milliseconds after they woke. */
+ * small networks on two processors, about ten times as much work has to be divided before it pays. Of several workers,
+ * which answer one after the other, it is their mean distance that counts. Returns 0, or -1 where the workers had no
+ * processors of their own, as it is for some milliseconds after they woke. */
 static int measure_worth(rt_pool *pool) {
     int64_t least = INT64_MAX;
     for (int i = 0, absent = 0; i < TIMED_LAUNCHES && absent < MOST_ABSENT; i++) {
@@ -292,11 +293,13 @@ static int measure_worth(rt_pool *pool) {
         least = time >= 0 && time < least ? time : least;
         absent += time < 0;
     }
-    if (least > MOST_HANDOVER) {
+    int64_t distance = least / (pool->size - 1);
+    if (distance > MOST_HANDOVER) {
         return -1;
     }
-    double apart = least > NEAR_HANDOVER ? (double)least / NEAR_HANDOVER : 1;
-    pool->worth_dividing = (int64_t)(NEAR_WORTH * apart * sqrt(apart));
+    double apart = distance > NEAR_HANDOVER ? (double)distance / NEAR_HANDOVER : 1;
+    double moving = NEAR_WORTH * apart * sqrt(apart), waiting = 2 * (double)least;
+    pool->worth_dividing = (int64_t)(moving > waiting ? moving : waiting);
     return 0;
 }
 
