@@ -516,6 +516,41 @@ static void products_of_the_long_side_agree(void **state) {
     }
 }
 
+/* Sums and maxima of columns are added up while rows are swept, for their own results and for weights. */
+static void check_columns_beside(const way *how, int rows, int columns) {
+    enum { LENGTH = 24 };
+    text_buffer text = {0};
+    text_append(&text,
+                "module @beside\nfunc @f {\n  %%0 = input @a : f32[%d,%d]\n  %%1 = input @b : f32[%d,%d]\n"
+                "  %%2 = dot %%0, %%1 {lhs_batch=[], rhs_batch=[], lhs_contract=[1], rhs_contract=[1]} : f32[%d,%d]\n"
+                "  %%3 = tanh %%2 : f32[%d,%d]\n  %%4 = mul %%3, %%3 : f32[%d,%d]\n",
+                rows, LENGTH, columns, LENGTH, rows, columns, rows, columns, rows, columns);
+    text_append(&text,
+                "  %%5 = reduce_sum %%3 {axes=[0]} : f32[%d]\n  output @sums, %%5\n"
+                "  %%6 = reduce_max %%2 {axes=[0]} : f32[%d]\n  output @largest, %%6\n"
+                "  %%7 = reduce_sum %%4 {axes=[0]} : f32[%d]\n  output @squares, %%7\n"
+                "  %%8 = reduce_sum %%3 {axes=[1]} : f32[%d]\n  output @rows, %%8\n",
+                columns, columns, columns, rows);
+    text_append(&text,
+                "  %%9 = dot %%4, %%1 {lhs_batch=[], rhs_batch=[], lhs_contract=[1], rhs_contract=[0]} : f32[%d,%d]\n"
+                "  output @products, %%9\n}\n",
+                rows, LENGTH);
+    check_fused(how, &text, (uint64_t)(rows + columns), 1, how->gradient);
+    text_free(&text);
+}
+
+static void columns_beside_rows_agree(void **state) {
+    (void)state;
+    static const int sizes[][2] = {{64, 48}, {130, 100}, {33, 700}, {600, 300}};
+    way vectors = parts_way(host(), host(), 0), tiles = tiles_way(2);
+    way scalar = {"scalar", "scalar", 0, vectors.loss, vectors.gradient, compile_by_tcc};
+    for (int i = 0; i < 4; i++) {
+        check_columns_beside(&vectors, sizes[i][0], sizes[i][1]);
+        check_columns_beside(&scalar, sizes[i][0], sizes[i][1]);
+    }
+    check_columns_beside(&tiles, 130, 100);
+}
+
 /* The largest score of each row is off by no more than the bound that passes/pair_panel.h states. */
 static void check_bound(const way *how, int length) {
     enum { ROWS = 40, COLUMNS = 50 };
@@ -579,6 +614,7 @@ int main(void) {
         cmocka_unit_test(products_on_matrix_units_agree),
         cmocka_unit_test(products_in_tiles_agree),
         cmocka_unit_test(products_of_the_long_side_agree),
+        cmocka_unit_test(columns_beside_rows_agree),
         cmocka_unit_test(extreme_scores_stay_finite),
         cmocka_unit_test(scalar_code_agrees_with_stored_scores),
         cmocka_unit_test(vector_code_agrees_with_stored_scores),
