@@ -28,6 +28,8 @@ static const pass_info factor_sums = {"factor-sums", "sums of multiples as multi
 static const pass_info one_pass_variance = {"one-pass-variance",
                                             "sums of squares about a mean, in the pass over memory that gives the mean",
                                             false, pass_one_pass_variance};
+static const pass_info absorb_transposes = {"absorb-transposes", "products read transposed operands by their axes",
+                                            false, pass_absorb_transposes};
 static const pass_info layout = {"layout", "chooses the physical order of every tensor's axes", false, pass_layout};
 static const pass_info recompute = {"recompute",
                                     "computes anew what would wait long in memory, if cheap or under a memory limit",
@@ -62,6 +64,7 @@ static const pass_info *const pipeline[] = {&squeeze,
                                             &expand,
                                             &factor_sums,
                                             &one_pass_variance,
+                                            &absorb_transposes,
                                             &common_subexpressions,
                                             &dead_code,
                                             &layout,

@@ -68,6 +68,7 @@ bool pass_fuse_contrastive(pass_context *context);
 bool pass_thin_dots(pass_context *context);
 bool pass_expand(pass_context *context);
 bool pass_one_pass_variance(pass_context *context);
+bool pass_absorb_transposes(pass_context *context);
 bool pass_factor_sums(pass_context *context);
 bool pass_fuse_elementwise(pass_context *context);
 bool pass_layout(pass_context *context);

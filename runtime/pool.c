@@ -23,7 +23,7 @@ enum {
     SPINS_BEFORE_STEAL = 32,   /* about a microsecond: no chunk of a launch shorter than that is worth fetching */
     TIMED_LAUNCHES = 32,
     MOST_ABSENT = 3,          /* of them */
-    NEAR_WORTH = 3000,        /* nanoseconds of one thread that near processors divide */
+    NEAR_WORTH = 3600,        /* nanoseconds of one thread that near processors divide */
     NEAR_HANDOVER = 100,      /* nanoseconds of an empty launch where processors share a cache */
     MOST_HANDOVER = 10000,    /* where each worker runs at all */
     MEASURED_FOR = 200000000, /* nanoseconds */
@@ -52,16 +52,19 @@ struct rt_pool {
     pool_worker *workers; /* workers[0] is the caller's and has no thread */
     launch_share *shares;
     _Atomic int64_t *finished; /* chunks, by others than the caller, since the pool began; in a line of its own */
-    int64_t before;            /* of them those of the launches before */
-    int64_t worth_dividing;    /* nanoseconds of one thread */
-    int64_t measured_until;    /* of a monotonic clock */
-    _Atomic int sleepers, caller_sleeps, stop;
+    _Atomic int *sleepers;     /* workers; in a line of its own, which is the caller's while none goes to sleep */
+    _Atomic int caller_sleeps, stop;
     pthread_mutex_t mutex;
     pthread_cond_t work_arrived, work_finished;
 
     char *scratch;
     void *scratch_block;
     size_t scratch_stride;
+
+    /* The caller's, far behind what workers read while they wait. */
+    int64_t before;         /* how many chunks the others had finished before the launch */
+    int64_t worth_dividing; /* nanoseconds of one thread */
+    int64_t measured_until; /* of a monotonic clock */
 };
 
 static void spin_pause(void) {
@@ -165,11 +168,11 @@ static void wait_for_work(rt_pool *pool, int worker) {
     }
     report_finished(pool, steal_chunks(pool, worker));
     pthread_mutex_lock(&pool->mutex);
-    atomic_fetch_add(&pool->sleepers, 1);
+    atomic_fetch_add(pool->sleepers, 1);
     while (!work_waits(pool, worker)) {
         pthread_cond_wait(&pool->work_arrived, &pool->mutex);
     }
-    atomic_fetch_sub(&pool->sleepers, 1);
+    atomic_fetch_sub(pool->sleepers, 1);
     pthread_mutex_unlock(&pool->mutex);
 }
 
@@ -202,12 +205,16 @@ static void wait_for_chunks(rt_pool *pool, int64_t finished) {
     pthread_mutex_unlock(&pool->mutex);
 }
 
+/* As a locked addition it also finishes what this thread has stored past the caches before, and brings about that a
+ * worker who is not seen to sleep sees the shares given out before. */
+static int someone_sleeps(rt_pool *pool) {
+    return atomic_fetch_add(pool->sleepers, 0) > 0;
+}
+
 static void wake_workers(rt_pool *pool) {
-    if (atomic_load(&pool->sleepers) > 0) {
-        pthread_mutex_lock(&pool->mutex);
-        pthread_cond_broadcast(&pool->work_arrived);
-        pthread_mutex_unlock(&pool->mutex);
-    }
+    pthread_mutex_lock(&pool->mutex);
+    pthread_cond_broadcast(&pool->work_arrived);
+    pthread_mutex_unlock(&pool->mutex);
 }
 
 /* Gives every worker its share. The caller keeps its first chunk, number 0, which nobody else may take. */
@@ -236,14 +243,16 @@ void rt_pool_run(rt_pool *pool, int64_t extent, rt_task task, void *context) {
     int64_t most = (int64_t)pool->size * CHUNKS_PER_WORKER;
     launch_share launch = {.task = task, .context = context, .extent = extent};
     launch.chunk_count = extent < most ? extent : most;
-    /* What this thread has stored past the caches is to be seen by the workers. */
-    atomic_thread_fence(memory_order_seq_cst);
+    int asleep = someone_sleeps(pool);
     divide_launch(pool, &launch);
-    wake_workers(pool);
+    if (asleep) {
+        wake_workers(pool);
+    }
     run_chunk(&launch, 0, 0);
-    /* A worker that went to sleep while the shares were on their way had not seen them, nor been seen. */
-    atomic_thread_fence(memory_order_seq_cst);
-    wake_workers(pool);
+    /* One that went to sleep while the shares were on their way had not seen its own. */
+    if (someone_sleeps(pool)) {
+        wake_workers(pool);
+    }
     int64_t own = 1 + run_share(&pool->shares[0], 0, 0);
     own += steal_chunks(pool, 0);
     pool->before += launch.chunk_count - own;
@@ -267,8 +276,9 @@ static void do_nothing(void *context, int worker, int64_t begin, int64_t end) {
 static int64_t time_launch(rt_pool *pool) {
     int64_t start = nanoseconds_now(), others = pool->size - 1;
     divide_launch(pool, &(launch_share){.task = do_nothing, .extent = pool->size, .chunk_count = pool->size});
-    atomic_thread_fence(memory_order_seq_cst);
-    wake_workers(pool);
+    if (someone_sleeps(pool)) {
+        wake_workers(pool);
+    }
     for (int spin = 0; spin < pool->spins; spin++) {
         if (atomic_load(pool->finished) == pool->before + others) {
             pool->before += others;
@@ -350,7 +360,9 @@ rt_pool *rt_pool_create(int threads) {
     pool->workers = calloc((size_t)pool->size, sizeof *pool->workers);
     pool->shares = take_lines((size_t)pool->size * sizeof *pool->shares);
     pool->finished = take_lines(LINE);
-    if (pool->workers == NULL || pool->shares == NULL || pool->finished == NULL || start_workers(pool) != 0) {
+    pool->sleepers = take_lines(LINE);
+    if (pool->workers == NULL || pool->shares == NULL || pool->finished == NULL || pool->sleepers == NULL ||
+        start_workers(pool) != 0) {
         rt_pool_destroy(pool);
         return NULL;
     }
@@ -374,6 +386,7 @@ void rt_pool_destroy(rt_pool *pool) {
     free(pool->workers);
     free(pool->shares);
     free(pool->finished);
+    free(pool->sleepers);
     free(pool->scratch_block);
     free(pool);
 }
