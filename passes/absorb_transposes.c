@@ -1,6 +1,7 @@
 /* absorb-transposes: a product whose operand was transposed reads it by its other axes, and one whose result is to be
- * transposed takes its operands the other way round. Nothing moves that a product's own arranging of its operands would
- * move again: a linear layer's weights and their gradient are read and written as they lie. Leaves groups alone. */
+ * transposed, by itself or with others added to it, takes its operands the other way round. Nothing moves that a
+ * product's own arranging of its operands would move again: a linear layer's weights and their gradient are read and
+ * written as they lie. Leaves groups alone, and what has no users any more to `dead-code`. */
 #include "passes/dot_axes.h"
 #include "passes/pass.h"
 
@@ -65,22 +66,35 @@ static ir_value *with_operands_as_they_lie(ir_function *function, ir_value *dot)
     return dot;
 }
 
-/* transpose(dot(a, b)) of matrices is dot(b, a), if nothing else reads the product. */
+/* Whether the matrix is a product, or a sum of some, that nothing else reads. */
+static bool can_be_turned(const ir_value *matrix) {
+    if (matrix->mark != 1 || matrix->type.rank != 2)
+        return false;
+    if (is_free(matrix, IR_OP_add))
+        return can_be_turned(matrix->operands[0]) && can_be_turned(matrix->operands[1]);
+    return is_free(matrix, IR_OP_dot) && dot_axes_of(matrix, 0).free_count == 1 &&
+           dot_axes_of(matrix, 1).free_count == 1;
+}
+
+/* transpose(dot(a, b)) is dot(b, a). */
+static ir_value *turned(ir_function *function, ir_value *before, const ir_value *matrix) {
+    ir_builder builder = {function, before, matrix->span};
+    if (matrix->opcode == IR_OP_add) {
+        ir_value *left = turned(function, before, matrix->operands[0]);
+        return ir_binary(&builder, IR_OP_add, left, turned(function, before, matrix->operands[1]));
+    }
+    dot_axes axes[] = {dot_axes_of(matrix, 0), dot_axes_of(matrix, 1)};
+    return product_of(&builder, (ir_value *[]){matrix->operands[1], matrix->operands[0]},
+                      (const ir_attr *[]){axes[1].batch, axes[0].batch},
+                      (const ir_attr *[]){axes[1].contract, axes[0].contract});
+}
+
 static void turn_result(ir_function *function, ir_value *transpose) {
-    ir_value *dot = transpose->operands[0];
-    if (!is_free(dot, IR_OP_dot) || dot->mark != 1 || dot->type.rank != 2 ||
-        ir_ints(transpose, IR_ATTR_axes)[0] != 1)
+    ir_value *matrix = transpose->operands[0];
+    if (ir_ints(transpose, IR_ATTR_axes)[0] != 1 || !can_be_turned(matrix))
         return;
-    dot_axes axes[] = {dot_axes_of(dot, 0), dot_axes_of(dot, 1)};
-    if (axes[0].free_count != 1 || axes[1].free_count != 1)
-        return;
-    ir_builder builder = {function, transpose, dot->span};
-    ir_value *turned = product_of(&builder, (ir_value *[]){dot->operands[1], dot->operands[0]},
-                                  (const ir_attr *[]){axes[1].batch, axes[0].batch},
-                                  (const ir_attr *[]){axes[1].contract, axes[0].contract});
-    ir_replace_uses(transpose, turned);
+    ir_replace_uses(transpose, turned(function, transpose, matrix));
     ir_remove(function, transpose);
-    ir_remove(function, dot);
 }
 
 static void absorb_transposes(ir_function *function) {

@@ -260,16 +260,30 @@ static int64_t blocks_of(const product *work, int64_t rows) {
     return work->batch * (work->m / rows) * (work->n / work->block_columns);
 }
 
-/* Blocks of a few register tiles of rows, which read a panel while it is in the second cache. Where that makes few of
- * them, they are cut along the columns, too, and where that does not help, smaller. */
-static void choose_blocks(product *work) {
-    int64_t rows = tile_rows_for(work->cpu, tile_vectors_for(work->cpu, work->n)), tiles = TILES_OF_BLOCK;
+/* Cuts the columns, where they are whole panels, until there are enough blocks of that many rows; whether there are. */
+static bool cut_columns(product *work, int64_t rows) {
     int64_t panel = panel_columns(work->cpu, work->n), panels = work->n / panel;
     work->block_columns = work->n;
-    if (panels * panel == work->n && work->m >= rows * tiles)
-        for (int64_t parts = 2; parts <= panels && blocks_of(work, rows * tiles) < ENOUGH_BLOCKS; parts++)
-            if (panels % parts == 0)
-                work->block_columns = panels / parts * panel;
+    for (int64_t parts = 2; panels * panel == work->n && parts <= panels && blocks_of(work, rows) < ENOUGH_BLOCKS;
+         parts++)
+        if (panels % parts == 0)
+            work->block_columns = panels / parts * panel;
+    return blocks_of(work, rows) >= ENOUGH_BLOCKS;
+}
+
+/* Blocks of a few register tiles of rows, which read a panel while it is in the second cache. Where that makes few of
+ * them, they are cut along the columns, too, and where that does not help, smaller. Fewer rows stay together, so that
+ * each panel is read once. */
+static void choose_blocks(product *work) {
+    int64_t rows = tile_rows_for(work->cpu, tile_vectors_for(work->cpu, work->n)), tiles = TILES_OF_BLOCK;
+    if (work->m < rows * tiles) {
+        work->rows = work->m;
+        if (cut_columns(work, work->rows))
+            return;
+        work->block_columns = work->n;
+    } else {
+        cut_columns(work, rows * tiles);
+    }
     while (tiles > 1 && blocks_of(work, rows * tiles) < ENOUGH_BLOCKS)
         tiles--;
     work->rows = tile_even_size(work->m, rows * tiles);
@@ -320,10 +334,13 @@ bool lower_dot(lower_context *context, const ir_value *value) {
     dot_operands operands = {.left = lower_buffer_in_layout(context, left, operand_order(value, 0, !transposed)),
                              .left_turned = transposed};
     bool pairs = lower_dot_pairs_pay(context->pass, &sizes);
-    if (pairs || is_worth_panels(&context->pass->target, sizes.m, sizes.n)) {
+    ir_layout in_rows = operand_order(value, 1, false);
+    /* What has to be arranged anew may as well come into panels. */
+    if (pairs || is_worth_panels(&context->pass->target, sizes.m, sizes.n) ||
+        !lower_same_memory(&right->type, &right->layout, &in_rows)) {
         operands.right_matrix = right_matrix(context, &sizes, value, &operands.right);
     } else {
-        operands.right = lower_buffer_in_layout(context, right, operand_order(value, 1, false));
+        operands.right = lower_buffer_in_layout(context, right, in_rows);
         operands.right_matrix = lower_rows_matrix(&sizes);
     }
     if (pairs)
