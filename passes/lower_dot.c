@@ -256,44 +256,43 @@ static int left_operand(lower_context *context, product *work, const dot_operand
     return lower_pack_panels(context, &matrix, operands->left, work->batch * work->m * work->k, span);
 }
 
-static int64_t blocks_of(const product *work, int64_t rows) {
-    return work->batch * (work->m / rows) * (work->n / work->block_columns);
+static int64_t blocks_of(const dot_sizes *sizes, int64_t rows, int64_t columns) {
+    return sizes->batch * (sizes->m / rows) * (sizes->n / columns);
 }
 
-/* Cuts the columns, where they are whole panels, until there are enough blocks of that many rows; whether there are. */
-static bool cut_columns(product *work, int64_t rows) {
-    int64_t panel = panel_columns(work->cpu, work->n), panels = work->n / panel;
-    work->block_columns = work->n;
-    for (int64_t parts = 2; panels * panel == work->n && parts <= panels && blocks_of(work, rows) < ENOUGH_BLOCKS;
-         parts++)
-        if (panels % parts == 0)
-            work->block_columns = panels / parts * panel;
-    return blocks_of(work, rows) >= ENOUGH_BLOCKS;
+/* Columns of a block, whole panels, so that blocks of that many rows are enough; at least one panel. */
+static int64_t cut_columns(const dot_sizes *sizes, int64_t panel, int64_t rows) {
+    int64_t panels = sizes->n / panel, columns = sizes->n;
+    for (int64_t parts = 2; panels * panel == sizes->n && parts <= panels; parts++)
+        if (blocks_of(sizes, rows, columns) < ENOUGH_BLOCKS && panels % parts == 0)
+            columns = panels / parts * panel;
+    return columns;
 }
 
-/* Blocks of a few register tiles of rows, which read a panel while it is in the second cache. Where that makes few of
- * them, they are cut along the columns, too, and where that does not help, smaller. Fewer rows stay together, so that
- * each panel is read once. */
-static void choose_blocks(product *work) {
-    int64_t rows = tile_rows_for(work->cpu, tile_vectors_for(work->cpu, work->n)), tiles = TILES_OF_BLOCK;
-    if (work->m < rows * tiles) {
-        work->rows = work->m;
-        if (cut_columns(work, work->rows))
-            return;
-        work->block_columns = work->n;
-    } else {
-        cut_columns(work, rows * tiles);
-    }
-    while (tiles > 1 && blocks_of(work, rows * tiles) < ENOUGH_BLOCKS)
+dot_blocks lower_dot_blocks(const dot_sizes *sizes, int64_t rows, int64_t tiles, int64_t panel) {
+    dot_blocks blocks = {sizes->m, cut_columns(sizes, panel, sizes->m)};
+    if (sizes->m < rows * tiles && blocks_of(sizes, blocks.rows, blocks.columns) >= ENOUGH_BLOCKS)
+        return blocks;
+    blocks.columns = sizes->m < rows * tiles ? sizes->n : cut_columns(sizes, panel, rows * tiles);
+    while (tiles > 1 && blocks_of(sizes, rows * tiles, blocks.columns) < ENOUGH_BLOCKS)
         tiles--;
-    work->rows = tile_even_size(work->m, rows * tiles);
+    blocks.rows = rows * tiles;
+    return blocks;
+}
+
+static void choose_blocks(product *work, const dot_sizes *sizes) {
+    int64_t panel = panel_columns(work->cpu, work->n);
+    int64_t rows = tile_rows_for(work->cpu, tile_vectors_for(work->cpu, work->n));
+    dot_blocks blocks = lower_dot_blocks(sizes, rows, TILES_OF_BLOCK, panel);
+    work->rows = tile_even_size(work->m, blocks.rows);
+    work->block_columns = blocks.columns;
 }
 
 void lower_product(lower_context *context, const char *name, const dot_sizes *sizes, const dot_operands *operands,
                    int result, source_span span) {
     product work = {.name = name, .batch = sizes->batch, .m = sizes->m, .n = sizes->n, .k = sizes->k};
     work.cpu = &context->pass->target;
-    choose_blocks(&work);
+    choose_blocks(&work, sizes);
     int buffers[] = {left_operand(context, &work, operands, span), right_operand(context, &work, operands, span),
                      result};
     int64_t blocks = work.m / work.rows, rest = work.m - blocks * work.rows;

@@ -19,6 +19,15 @@ typedef struct {
     panel_matrix right_matrix; /* how it lies; panels are not chosen */
 } dot_operands;
 
+/* What an iteration computes: all of the columns, or whole panels of them. */
+typedef struct {
+    int64_t rows, columns;
+} dot_blocks;
+
+/* Blocks of at most `tiles` register tiles of `rows` rows each, which read a panel of columns while it is in the second
+ * cache. Where that makes few of them, they are cut along the columns, too, and where that does not help, smaller.
+ * Fewer rows than a block's stay together, so that each panel is read once. */
+dot_blocks lower_dot_blocks(const dot_sizes *sizes, int64_t rows, int64_t tiles, int64_t panel);
 /* A right operand that lies in rows: [batch, k, n]. */
 panel_matrix lower_rows_matrix(const dot_sizes *sizes);
 /* lower_dot.c: the product in f32 into `result`, a buffer [batch, m, n]. `name` is the kernel's. */

@@ -2,11 +2,13 @@
 #include "passes/lower_dot.h"
 #include "passes/lower_pairs.h"
 
+enum { NEAR_BYTES = 1 << 20 }; /* of a block's left operand, which all panels meet: it stays in the second cache */
+
 typedef struct {
     dot_sizes sizes;
     pair_panel panel;
-    kir_index batch, row; /* of the block */
-    int64_t rows;
+    kir_index batch, row, column; /* of the block */
+    int64_t rows, columns;
     kir_index columns_first;
 } pair_dot;
 
@@ -36,7 +38,7 @@ static void emit_rows(kir_builder *builder, kir_index first, int64_t size, void 
 
 static void emit_columns(kir_builder *builder, kir_index first, int64_t size, void *user) {
     pair_dot *work = user;
-    work->columns_first = first;
+    work->columns_first = kir_plus_index(work->column, 1, first);
     work->panel.columns = work->panel.right_pair = size;
     tile_blocks(builder, work->rows, pair_panel_rows(work->panel.cpu, work->sizes.m, size), emit_rows, work);
 }
@@ -53,18 +55,20 @@ static void launch(lower_context *context, pair_dot *work, const int buffers[3],
     panel->left = kir_argument_add(memory, kernel, "left", KIR_I32, panel->parts * panel->left_part, true, false);
     panel->right = kir_argument_add(memory, kernel, "right", KIR_I32, panel->parts * panel->right_part, true, false);
     panel->target = kir_argument_add(memory, kernel, "result", KIR_F32, ir_type_elements(&value->type), false, true);
-    kernel->flops = 2.0 * (double)work->rows * (double)sizes->n * (double)sizes->k;
+    kernel->flops = 2.0 * (double)work->rows * (double)work->columns * (double)sizes->k;
     kir_builder builder = {memory, kernel, &kernel->body, value->span};
-    kir_index block = kir_plus(kir_at(0), 1, 0);
+    int64_t column_blocks = sizes->n / work->columns;
+    kir_index rest = kir_plus(kir_at(0), 1, 0);
+    work->column = kir_plus_index(kir_at(0), work->columns, lower_take_digit(&builder, &rest, column_blocks));
+    kir_index block = rest;
     work->batch = kir_at(0);
     if (sizes->batch > 1) {
-        kir_reg count = kir_value(&builder, kir_at(blocks));
-        work->batch = kir_plus(kir_at(0), 1, kir_op2(&builder, KIR_div, 0, count));
-        block = kir_plus(kir_at(0), 1, kir_op2(&builder, KIR_rem, 0, count));
+        block = lower_take_digit(&builder, &rest, blocks);
+        work->batch = rest;
     }
     work->row = kir_plus_index(kir_at(first), work->rows, block);
-    tile_blocks(&builder, sizes->n, pair_panel_columns(panel->cpu, sizes->n), emit_columns, work);
-    lower_launch(context, kernel, sizes->batch * blocks, buffers, value->span);
+    tile_blocks(&builder, work->columns, pair_panel_columns(panel->cpu, sizes->n), emit_columns, work);
+    lower_launch(context, kernel, sizes->batch * blocks * column_blocks, buffers, value->span);
 }
 
 /* Rows of pairs of the left operand: [batch, m, k], or [batch, k, m] if it is turned. */
@@ -83,9 +87,10 @@ bool lower_dot_pairs(lower_context *context, const ir_value *value, const dot_si
     right.panel = pair_panel_columns(cpu, sizes->n);
     right.parts = parts;
     int64_t half = (sizes->k + 1) / 2, rows = pair_panel_rows(cpu, sizes->m, sizes->n), tiles = TILES_OF_BLOCK;
-    while (tiles > 1 && sizes->batch * (sizes->m / (rows * tiles)) < ENOUGH_BLOCKS)
+    while (tiles > 1 && 4 * parts * half * rows * tiles > NEAR_BYTES)
         tiles--;
-    pair_dot work = {.sizes = *sizes, .rows = rows * tiles};
+    dot_blocks block = lower_dot_blocks(sizes, rows, tiles, right.panel);
+    pair_dot work = {.sizes = *sizes, .rows = block.rows, .columns = block.columns};
     work.panel = (pair_panel){.cpu = cpu,
                               .parts = parts,
                               .pairs = kir_at(half),

@@ -25,12 +25,13 @@ static const shape shapes[] = {
 enum { SHAPES = sizeof shapes / sizeof *shapes, F32_SHAPE = 9 };
 
 static const product_case products[] = {
-    {3, 60, 40, 17, false, false}, {2, 64, 130, 31, true, true},   {1, 200, 96, 130, false, true},
-    {1, 256, 64, 47, true, false}, {1, 100, 90, 599, false, true}, {5, 48, 56, 64, true, false},
+    {3, 60, 40, 17, false, false},  {2, 64, 130, 31, true, true},    {1, 200, 96, 130, false, true},
+    {1, 256, 64, 47, true, false},  {1, 100, 90, 599, false, true},  {5, 48, 56, 64, true, false},
+    {1, 32, 1024, 80, false, true}, {1, 300, 1024, 64, true, false},
 };
 enum { PRODUCTS = sizeof products / sizeof *products };
 /* By how many parts they are computed in pairs at least: small ones are not worth splitting in two. */
-static const int product_parts[PRODUCTS] = {1, 2, 2, 2, 2, 1};
+static const int product_parts[PRODUCTS] = {1, 2, 2, 2, 2, 1, 2, 2};
 
 /* With so many parts all results are streamed, as otherwise only large ones are. */
 enum { STREAMED_PARTS = 2 };

@@ -141,11 +141,12 @@ static void convolutions_agree_with_the_interpreter(void **state) {
  */
 
 static const product_case products[] = {
-    {1, 1, 1, 1, false, false},    {1, 1, 70, 33, false, true},     {1, 13, 100, 20, true, false},
-    {3, 50, 40, 17, false, false}, {2, 61, 130, 31, true, true},    {1, 200, 96, 130, false, true},
-    {1, 256, 64, 48, true, false}, {1, 100, 90, 1100, true, false}, {1, 30, 20, 600, false, false},
-    {5, 49, 49, 64, false, true},  {1, 300, 7, 5, true, true},      {1, 110, 640, 700, true, false},
-    {2, 96, 256, 40, false, true}, {3, 200, 384, 30, false, false},
+    {1, 1, 1, 1, false, false},     {1, 1, 70, 33, false, true},     {1, 13, 100, 20, true, false},
+    {3, 50, 40, 17, false, false},  {2, 61, 130, 31, true, true},    {1, 200, 96, 130, false, true},
+    {1, 256, 64, 48, true, false},  {1, 100, 90, 1100, true, false}, {1, 30, 20, 600, false, false},
+    {5, 49, 49, 64, false, true},   {1, 300, 7, 5, true, true},      {1, 110, 640, 700, true, false},
+    {2, 96, 256, 40, false, true},  {3, 200, 384, 30, false, false}, {1, 30, 1024, 600, false, true},
+    {1, 20, 1024, 90, true, false}, {2, 5, 1024, 33, false, false},
 };
 enum { PRODUCTS = sizeof products / sizeof *products };
 
