@@ -6,11 +6,13 @@
  * Between processors that share no cache a line takes as long as a short chunk does. So nothing but a share's line goes
  * to its worker and nothing but `finished` comes back, workers look at others' shares only once they have waited for a
  * while, and the caller begins with a chunk of its own before it waits for any line to arrive. */
+#define _GNU_SOURCE /* sched_getaffinity */
 #include "runtime/pool.h"
 #include "runtime/memory.h"
 
 #include <math.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -344,13 +346,22 @@ static void *take_lines(size_t size) {
     return lines == NULL ? NULL : memset(lines, 0, size);
 }
 
+int rt_processors(void) {
+    cpu_set_t allowed;
+    if (sched_getaffinity(0, sizeof allowed, &allowed) == 0) {
+        return CPU_COUNT(&allowed);
+    }
+    long processors = sysconf(_SC_NPROCESSORS_ONLN); /* more than a set holds */
+    return processors >= 1 ? (int)processors : 1;
+}
+
 rt_pool *rt_pool_create(int threads) {
-    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    int processors = rt_processors();
     rt_pool *pool = calloc(1, sizeof *pool);
     if (pool == NULL) {
         return NULL;
     }
-    pool->size = threads >= 1 ? threads : processors >= 1 ? (int)processors : 1;
+    pool->size = threads >= 1 ? threads : processors;
     /* Spinning helps only where every worker has a processor to itself. */
     pool->spins = pool->size <= processors ? SPINS_BEFORE_SLEEP : 0;
     pool->worth_dividing = NEAR_WORTH;

@@ -11,8 +11,11 @@ typedef struct rt_pool rt_pool;
  * pool's size, constant for the duration of the call; it selects the worker's own scratch memory. */
 typedef void (*rt_task)(void *context, int worker, int64_t begin, int64_t end);
 
+/* Processors that the process may run on: at least 1. */
+int rt_processors(void);
+
 /* Creates a pool of `threads` workers, the caller's own thread being one of them; `threads` < 1 means one for each
- * processor. Returns NULL when threads or memory run out. */
+ * processor that the process may run on. Returns NULL when threads or memory run out. */
 rt_pool *rt_pool_create(int threads);
 void rt_pool_destroy(rt_pool *pool);
 

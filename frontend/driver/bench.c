@@ -8,7 +8,6 @@
 #include <cblas.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 /* Which sides --only leaves; false after saying what is wrong with it. */
 static bool choose_sides(const driver_options *options, bool sides[BENCH_SIDES]) {
@@ -51,7 +50,7 @@ int driver_bench(driver_session *work) {
     if (options->against && strcmp(options->against, "pytorch") != 0)
         return driver_usage_error("--against takes pytorch, not '%s'", options->against, NULL);
     openblas_set_num_threads(1); /* the pool's workers call it side by side */
-    int threads = (int)sysconf(_SC_NPROCESSORS_ONLN);
+    int threads = rt_processors();
     bench_report report = {.memory = work->memory,
                            .sources = &work->sources,
                            .machine = machine_processor(work->memory),

@@ -237,7 +237,7 @@ bool bench_pytorch(driver_session *work, ir_function *function, ir_value *produc
     ir_module *module = extract_scores(work->memory, &work->sources, function, product);
     text_buffer text = {0};
     const ir_value *unknown = NULL;
-    bool good = write_program(ir_function_find(module, "forward"), (int)sysconf(_SC_NPROCESSORS_ONLN), &text, &unknown);
+    bool good = write_program(ir_function_find(module, "forward"), rt_processors(), &text, &unknown);
     if (!good)
         diag_error(&work->diags, unknown->span, "there is no '%s' for PyTorch here", ir_op(unknown->opcode)->name);
     char path[] = "/tmp/cslc-bench-XXXXXX";

@@ -47,7 +47,7 @@ int driver_profile(driver_session *work) {
     backend_code *code = driver_compile_llvm(work, &work->passes);
     if (!code)
         return STATUS_FAILED;
-    int threads = (int)sysconf(_SC_NPROCESSORS_ONLN);
+    int threads = rt_processors();
     profile_report report = {.memory = work->memory,
                              .sources = &work->sources,
                              .module = work->passes.module,

@@ -1,4 +1,5 @@
 /* runtime/pool.c and launch.c: every iteration runs once, at any size of pool and loop. */
+#define _GNU_SOURCE /* sched_setaffinity */
 #include "runtime/pool.h"
 #include "runtime/program.h"
 
@@ -7,6 +8,7 @@
 #include <stddef.h>
 #include <cmocka.h>
 
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -90,7 +92,21 @@ static void test_default_size(void **state) {
     (void)state;
     rt_pool *pool = rt_pool_create(0);
     assert_non_null(pool);
-    assert_int_equal(rt_pool_size(pool), (int)sysconf(_SC_NPROCESSORS_ONLN));
+    assert_true(rt_pool_size(pool) >= 1 && rt_pool_size(pool) <= (int)sysconf(_SC_NPROCESSORS_ONLN));
+    rt_pool_destroy(pool);
+    cpu_set_t before, one;
+    CPU_ZERO(&one);
+    assert_int_equal(sched_getaffinity(0, sizeof before, &before), 0);
+    for (int cpu = 0; cpu < CPU_SETSIZE && CPU_COUNT(&one) == 0; cpu++) {
+        if (CPU_ISSET(cpu, &before)) {
+            CPU_SET(cpu, &one);
+        }
+    }
+    assert_int_equal(sched_setaffinity(0, sizeof one, &one), 0);
+    pool = rt_pool_create(0);
+    assert_int_equal(sched_setaffinity(0, sizeof before, &before), 0);
+    assert_non_null(pool);
+    assert_int_equal(rt_pool_size(pool), 1);
     rt_pool_destroy(pool);
     rt_pool_destroy(NULL);
 }
