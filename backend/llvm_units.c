@@ -2,10 +2,10 @@
 #include "backend/llvm.h"
 
 #include "backend/cache.h"
+#include "runtime/pool.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
-#include <unistd.h>
 
 enum { MAX_THREADS = 16, UNIT_WORK = 400 /* kernel IR nodes; less is not worth an object file */ };
 
@@ -124,8 +124,7 @@ static void run_jobs(unit_queue *queue) {
     int wanted = 0, started = 0;
     for (int i = 0; i < queue->count; i++)
         wanted += !queue->jobs[i].object;
-    long processors = sysconf(_SC_NPROCESSORS_ONLN);
-    wanted = wanted > processors ? (int)processors : wanted;
+    wanted = wanted > rt_processors() ? rt_processors() : wanted;
     wanted = wanted > MAX_THREADS ? MAX_THREADS : wanted;
     while (started + 1 < wanted && pthread_create(&threads[started], NULL, work_off, queue) == 0)
         started++;

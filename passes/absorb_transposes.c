@@ -8,7 +8,7 @@
 static const ir_attr_key contracts[] = {IR_ATTR_lhs_contract, IR_ATTR_rhs_contract};
 static const ir_attr_key batches[] = {IR_ATTR_lhs_batch, IR_ATTR_rhs_batch};
 
-static bool is_free(const ir_value *value, ir_opcode opcode) {
+static bool is_ungrouped(const ir_value *value, ir_opcode opcode) {
     return value->opcode == opcode && !value->group;
 }
 
@@ -41,12 +41,12 @@ static bool keeps_order(const ir_value *transpose, const dot_axes *axes) {
     return true;
 }
 
-/* The product with what was transposed into its operands, or the same product. */
-static ir_value *with_operands_as_they_lie(ir_function *function, ir_value *dot) {
+/* Replaces the product by one of what was transposed into its operands. */
+static void take_operands_as_they_lie(ir_function *function, ir_value *dot) {
     for (int side = 0; side < 2; side++) {
         ir_value *operand = dot->operands[side];
         dot_axes axes[2] = {dot_axes_of(dot, 0), dot_axes_of(dot, 1)};
-        if (!is_free(operand, IR_OP_transpose) || !keeps_order(operand, &axes[side]))
+        if (!is_ungrouped(operand, IR_OP_transpose) || !keeps_order(operand, &axes[side]))
             continue;
         arena *memory = function->module->memory;
         ir_attr batch = axes_before(memory, operand, axes[side].batch);
@@ -63,16 +63,15 @@ static ir_value *with_operands_as_they_lie(ir_function *function, ir_value *dot)
         ir_remove(function, dot);
         dot = product;
     }
-    return dot;
 }
 
 /* Whether the matrix is a product, or a sum of some, that nothing else reads. */
 static bool can_be_turned(const ir_value *matrix) {
     if (matrix->mark != 1 || matrix->type.rank != 2)
         return false;
-    if (is_free(matrix, IR_OP_add))
+    if (is_ungrouped(matrix, IR_OP_add))
         return can_be_turned(matrix->operands[0]) && can_be_turned(matrix->operands[1]);
-    return is_free(matrix, IR_OP_dot) && dot_axes_of(matrix, 0).free_count == 1 &&
+    return is_ungrouped(matrix, IR_OP_dot) && dot_axes_of(matrix, 0).free_count == 1 &&
            dot_axes_of(matrix, 1).free_count == 1;
 }
 
@@ -101,13 +100,13 @@ static void absorb_transposes(ir_function *function) {
     ir_count_uses(function);
     for (ir_value *value = function->first, *next; value; value = next) {
         next = value->next;
-        if (is_free(value, IR_OP_transpose))
+        if (is_ungrouped(value, IR_OP_transpose))
             turn_result(function, value);
     }
     for (ir_value *value = function->first, *next; value; value = next) {
         next = value->next;
-        if (is_free(value, IR_OP_dot))
-            with_operands_as_they_lie(function, value);
+        if (is_ungrouped(value, IR_OP_dot))
+            take_operands_as_they_lie(function, value);
     }
 }
 

@@ -670,12 +670,13 @@ static void emit_scores(lower_kernel *kernel, const score_plan *plan, const scor
         sweep_both_ways(kernel, plan, place, &both, reader);
         return;
     }
-    sweep_by_columns(kernel, plan, place, false, !at_once && (reduces_rows(plan) || plan->weight_count));
+    bool by_rows = !at_once && (reduces_rows(plan) || plan->weight_count);
+    sweep_by_columns(kernel, plan, place, false, by_rows);
     if (place->mirrored) {
         sweep_by_columns(kernel, plan, place, true, false);
         sweep_by_rows(kernel, plan, place, true, NULL);
     }
-    if (!at_once)
+    if (by_rows)
         sweep_by_rows(kernel, plan, place, false, plan->weight_count ? weights : NULL);
     if (units)
         score_weights_pack(kernel, plan, place, at_once ? NULL : weights, pairs);

@@ -4,7 +4,7 @@
 #include "passes/lower_pairs.h"
 
 /* Nanoseconds of one thread. */
-enum { SMALL_TIME = 5000, LARGE_TIME = 200000 /* worth dividing on every machine */ };
+enum { SMALL_TIME = 5000, LARGE_TIME = 200000 /* divided without asking */ };
 
 /* What one thread does in a nanosecond, about: two instructions a cycle, on operands in its caches. */
 enum { LANE_OPERATIONS = 7, BYTES = 50 };

@@ -6,7 +6,6 @@
 #include <cblas.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { DEFAULT_STEPS = 5, MOST_STEPS = 100 };
 
