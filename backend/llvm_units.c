@@ -161,7 +161,7 @@ llvm_objects llvm_make_objects(const kir_program *program, const kir_target *tar
     divide(program, &queue);
     look_up(&queue, cache);
     run_jobs(&queue);
-    if (queue.cache && cache->made > 0)
+    if (queue.cache && queue.cache->made > 0)
         cache_trim(cache);
     return collect(&queue, diags);
 }
