@@ -293,8 +293,16 @@ void kir_if(const kir_builder *builder, kir_reg condition, kir_builder *yes, kir
 
 void kir_print(const kir_program *program, text_buffer *out);
 void kir_print_kernel(const kir_kernel *kernel, text_buffer *out);
-/* Checks types, argument use, index registers, one assignment before each use; false after adding diagnostics. */
+/* Checks types, argument use, index registers, one assignment before each use, that what is read and written exists;
+ * false after adding diagnostics. */
 bool kir_verify(const kir_program *program, diag_list *diags);
+/* An instruction that reads or writes at `element`, where its argument has none; without a node there is none found. */
+typedef struct {
+    const kir_node *node;
+    int64_t element;
+} kir_beyond;
+/* The first such access of a kernel whose largest launch has so many iterations; 0: not known. */
+kir_beyond kir_find_beyond(const kir_kernel *kernel, int64_t iterations, arena *memory);
 /* The greatest, not negative; of 0 and b it is b. */
 int64_t kir_common_divisor(int64_t a, int64_t b);
 /* By register: a number that divides every value that it takes as an index, 0 if it is always 0; 1 when none is known.

@@ -454,6 +454,39 @@ static bool verify_ports(const kir_program *program, const kir_function *functio
     return good;
 }
 
+/* By kernel: of its largest launch. */
+static int64_t *count_iterations(const kir_program *program, arena *memory) {
+    int64_t *iterations = arena_alloc(memory, (size_t)program->kernel_count * sizeof *iterations);
+    for (int i = 0; i < program->function_count; i++) {
+        const kir_function *function = &program->functions[i];
+        for (int j = 0; j < function->launch_count; j++) {
+            const kir_launch *launch = &function->launches[j];
+            for (int part = 0; part < launch->part_count; part++)
+                if (part_extent(launch, part) > iterations[launch->kernel])
+                    iterations[launch->kernel] = part_extent(launch, part);
+        }
+    }
+    return iterations;
+}
+
+static bool verify_bounds(const kir_program *program, diag_list *diags) {
+    arena *memory = arena_new();
+    const int64_t *iterations = count_iterations(program, memory);
+    bool good = true;
+    for (int i = 0; i < program->kernel_count; i++) {
+        const kir_kernel *kernel = program->kernels[i];
+        kir_beyond beyond = kir_find_beyond(kernel, iterations[i], memory);
+        if (!beyond.node)
+            continue;
+        const kir_argument *argument = &kernel->arguments[beyond.node->argument];
+        diag_error(diags, beyond.node->span, "kernel %s: %s of element %" PRId64 " of argument %s, which has %" PRId64,
+                   kernel->name, kir_op_name(beyond.node->opcode), beyond.element, argument->name, argument->elements);
+        good = false;
+    }
+    arena_free(memory);
+    return good;
+}
+
 bool kir_verify(const kir_program *program, diag_list *diags) {
     bool good = true;
     for (int i = 0; i < program->kernel_count; i++)
@@ -465,5 +498,5 @@ bool kir_verify(const kir_program *program, diag_list *diags) {
         good &= verify_ports(program, function, function->inputs, function->input_count, diags);
         good &= verify_ports(program, function, function->outputs, function->output_count, diags);
     }
-    return good;
+    return good && verify_bounds(program, diags);
 }

@@ -414,7 +414,7 @@ typedef struct {
     line_reduction row, column;
     bool turned;                                            /* columns are those of the mirrored tile */
     int row_largest, row_sums, column_largest, column_sums; /* scratch */
-    kir_reg largest;                                        /* of the tile, in all lanes */
+    kir_reg largest;                                        /* of the tile, a scalar */
 } both_ways;
 
 /* Whether all that the tile gives are two log-sum-exps of the same scores. */
@@ -507,7 +507,7 @@ static kir_reg are_near(const kir_builder *builder, const score_plan *plan, cons
     kir_reg whole = largest_lane(builder, largest, lanes);
     kir_reg lowest =
         kir_op2(builder, KIR_min, least, kir_op1(builder, KIR_neg, largest_lane(builder, opposite, lanes)));
-    work->largest = kir_splat(builder, whole, lanes);
+    work->largest = whole;
     kir_reg limit = kir_op2(builder, KIR_sub, whole, kir_number(builder, kir_scalar_type(KIR_F32), NEAR));
     return kir_op2(builder, KIR_less, limit, lowest);
 }
@@ -518,13 +518,14 @@ static void sum_both_ways(const lower_kernel *kernel, const kir_builder *builder
     int lanes = plan->lanes;
     kir_builder over_rows, body;
     fill_columns(builder, plan, place, work->column_sums, 0);
+    kir_reg tile_largest = kir_splat(builder, work->largest, lanes);
     kir_reg row = kir_loop(builder, kir_at(0), place->row_end, 1, &over_rows);
     kir_reg sum = variable(&over_rows, lanes, 0);
     kir_reg column = kir_loop(&over_rows, kir_at(0), place->column_end, lanes, &body);
     kir_index at = kir_plus(kir_at(0), 1, column);
     kir_reg score =
         kir_load(&body, kernel->scores->tiles[0], score_index(kernel->scores->origin, plan, row, column), lanes, lanes);
-    kir_reg power = math_exp_falling(&body, kir_op2(&body, KIR_sub, score, work->largest), score_bits(kernel->scores));
+    kir_reg power = math_exp_falling(&body, kir_op2(&body, KIR_sub, score, tile_largest), score_bits(kernel->scores));
     kir_into(&body, sum, KIR_add, sum, power, -1);
     kir_reg before = kir_load(&body, work->column_sums, at, lanes, lanes);
     kir_store(&body, work->column_sums, at, kir_op2(&body, KIR_add, before, power), lanes);
@@ -532,11 +533,11 @@ static void sum_both_ways(const lower_kernel *kernel, const kir_builder *builder
     kir_store(&over_rows, work->row_sums, kir_plus(kir_at(0), 1, row), of_row, 1);
 }
 
-/* Joins the sums of all rows (columns) with those of earlier tiles. */
-static void join_sums(const kir_builder *builder, const score_plan *plan, const both_ways *work,
-                      const line_reduction *line, kir_index first, kir_index end, int largest, int sums, bool fresh) {
-    int lanes = plan->lanes;
+/* Joins the sums of all rows (columns) with those of earlier tiles, `lanes` of them at once. */
+static void join_sums(const kir_builder *builder, const both_ways *work, const line_reduction *line, int lanes,
+                      kir_index first, kir_index end, int largest, int sums, bool fresh) {
     kir_builder body;
+    kir_reg tile_largest = kir_splat(builder, work->largest, lanes);
     kir_index place = kir_plus(kir_at(0), 1, kir_loop(builder, kir_at(0), end, lanes, &body));
     kir_index at = kir_plus_index(first, 1, place);
     kir_reg shift = kir_load(&body, largest, place, lanes, lanes);
@@ -545,7 +546,7 @@ static void join_sums(const kir_builder *builder, const score_plan *plan, const 
         before = kir_load(&body, line->total, at, lanes, lanes);
         shift = kir_op2(&body, KIR_max, before, shift);
     }
-    sum = kir_op2(&body, KIR_mul, sum, math_exp(&body, kir_op2(&body, KIR_sub, work->largest, shift)));
+    sum = kir_op2(&body, KIR_mul, sum, math_exp(&body, kir_op2(&body, KIR_sub, tile_largest, shift)));
     if (!fresh) {
         kir_reg kept = math_exp(&body, kir_op2(&body, KIR_sub, before, shift));
         sum = kir_op3(&body, KIR_fma, kir_load(&body, line->exponentials, at, lanes, lanes), kept, sum);
@@ -566,10 +567,12 @@ static void sweep_both_ways(lower_kernel *kernel, const score_plan *plan, const 
     kir_builder outer = kernel->builder, yes, no;
     kir_if(&outer, are_near(&outer, plan, place, work, least), &yes, &no);
     sum_both_ways(kernel, &yes, plan, place, work);
-    join_sums(&yes, plan, work, &work->row, place->row, place->row_end, work->row_largest, work->row_sums,
+    /* Rows of a tile need not be whole vectors, and the next ones are another tile's. */
+    int row_lanes = (int)kir_common_divisor(plan->tile_rows, plan->lanes);
+    join_sums(&yes, work, &work->row, row_lanes, place->row, place->row_end, work->row_largest, work->row_sums,
               place->fresh_rows);
-    join_sums(&yes, plan, work, &work->column, score_column_total(place), place->column_end, work->column_largest,
-              work->column_sums, place->fresh_columns);
+    join_sums(&yes, work, &work->column, plan->lanes, score_column_total(place), place->column_end,
+              work->column_largest, work->column_sums, place->fresh_columns);
     reader->settled = work->row.output->scores;
     kernel->builder = no;
     sweep_by_columns(kernel, plan, place, work->turned, false);

@@ -3,6 +3,7 @@
 
 #include "passes/register_tile.h"
 #include "passes/score_pairs.h"
+#include "passes/score_unit_operands.h"
 
 /* ---- products of f32 numbers ----------------------------------------------------------------------------------------
  */
@@ -98,11 +99,26 @@ static void multiply(lower_kernel *kernel, const score_plan *plan, const score_p
 /* ---- all weights ----------------------------------------------------------------------------------------------------
  */
 
+/* Squares of the last block may lie beyond the last row or column, and beyond the memory of what is known of those: the
+ * last once more. */
+static void stay_inside(const kir_builder *builder, const score_plan *plan, lower_coordinate at[2]) {
+    for (int axis = 0; axis < 2; axis++) {
+        int64_t count = (axis != 0) != plan->exchanged ? plan->columns : plan->rows;
+        int64_t there = score_rounded_up(count, plan->lanes);
+        if (there == score_rounded_up(count, SCORE_UNIT_BLOCK))
+            continue;
+        kir_reg last = kir_value(builder, kir_at(at[axis].lane ? there - plan->lanes : count - 1));
+        at[axis].base = kir_plus(kir_at(0), 1, kir_op2(builder, KIR_min, kir_value(builder, at[axis].base), last));
+    }
+}
+
 /* The weights at one vector of the tile: computed, or read where a sweep has left them. */
 static void read_weights(lower_kernel *kernel, const score_plan *plan, const score_place *place, const int *stored,
                          kir_index row, kir_index column, kir_reg *weights) {
     lower_coordinate at[2];
     score_coordinates(plan, place, row, column, false, at);
+    if (!stored)
+        stay_inside(&kernel->builder, plan, at);
     score_forget(kernel);
     kir_index index = kir_plus_index(kir_plus_index(kir_at(0), plan->tile_stride, row), 1, column);
     for (int i = 0; i < plan->weight_count; i++)

@@ -421,6 +421,7 @@ static void rows_and_columns_go_together(void **state) {
     for (int w = 0; w < 1 + units; w++)
         for (int i = 0; i < 3; i++) {
             check_both_ways(&ways[w], 192, 320, false, sizes[i]);
+            check_both_ways(&ways[w], 80, 96, false, sizes[i]); /* tiles of rows that are no whole vectors */
             check_both_ways(&ways[w], 4, 512, false, sizes[i]);
             check_both_ways(&ways[w], 512, 512, true, sizes[i]);
             check_both_ways(&ways[w], 1024, 1024, true, sizes[i]);
