@@ -120,8 +120,7 @@ static void see_instruction(bounds *b, const kir_node *node) {
 
 static bool is_on_numbers(const bounds *b, kir_reg condition) {
     const kir_node *node = b->sums[condition].definition;
-    return node && kir_op_operands(node->opcode) == 2 &&
-           b->kernel->registers[node->operands[0]].element == KIR_F32;
+    return node && kir_op_operands(node->opcode) == 2 && b->kernel->registers[node->operands[0]].element == KIR_F32;
 }
 
 static void see_block(bounds *b, const kir_block *block) {
