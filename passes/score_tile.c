@@ -1,6 +1,7 @@
 #include "passes/score_tile.h"
 
 #include "passes/register_tile.h"
+#include "passes/score_exponentials.h"
 #include "passes/score_pairs.h"
 #include "passes/score_sweep.h"
 #include "passes/score_weights.h"
@@ -17,6 +18,7 @@ void score_forget(lower_kernel *kernel) {
     int ids = reader->plan->context->source->next_id;
     for (int i = 0; i < 2 * ids; i++)
         reader->known[i] = -1;
+    reader->power[0] = reader->power[1] = -1;
 }
 
 /* A product's element; scores that are read with rows along the lanes are symmetric. */
@@ -52,7 +54,8 @@ kir_reg score_element_at(lower_kernel *kernel, const ir_value *value, const lowe
         return *known = product_element(kernel, 0, at, lanes);
     if (reader->place->mirrored && is_diagonal(value))
         return *known = kir_number(&kernel->builder, kir_vector_type(KIR_BOOL, lanes), 0);
-    return *known = lower_fresh_element(kernel, value, at, lanes, count);
+    kir_reg power = score_exponentials_element(kernel, value, at, lanes);
+    return *known = power >= 0 ? power : lower_fresh_element(kernel, value, at, lanes, count);
 }
 
 int score_bits(const score_reader *reader) {
@@ -146,6 +149,39 @@ static bool reduces_rows(const score_plan *plan) {
     return score_sweep_of(plan, true, false).line_count > 0;
 }
 
+/* ---- weights --------------------------------------------------------------------------------------------------------
+ */
+
+/* Code for weights, twice where exponentials are shared: with their factors, and without for tiles where these do not
+ * hold. */
+typedef struct {
+    score_exponentials shared;
+    bool shares;
+    kir_reg holds;
+    kir_builder after, otherwise;
+} weight_ways;
+
+static weight_ways plan_ways(lower_kernel *kernel, const score_plan *plan, const score_place *tile) {
+    weight_ways ways;
+    ways.shares = score_exponentials_find(plan, &ways.shared);
+    ways.holds = ways.shares ? score_exponentials_prepare(kernel, plan, tile, &ways.shared) : -1;
+    return ways;
+}
+
+/* Goes to where the next way's code belongs; false behind them all. */
+static bool next_way(lower_kernel *kernel, score_reader *reader, weight_ways *ways, int number) {
+    if (!ways->shares)
+        return number == 0;
+    if (number == 0) {
+        ways->after = kernel->builder;
+        kir_if(&ways->after, ways->holds, &kernel->builder, &ways->otherwise);
+    } else {
+        kernel->builder = number == 1 ? ways->otherwise : ways->after;
+    }
+    reader->exponentials = number == 0 ? &ways->shared : NULL;
+    return number < 2;
+}
+
 /* ---- strips ---------------------------------------------------------------------------------------------------------
  *
  * On matrix units a tile that has nothing but products of weights goes through its rows SCORE_STRIP at a time: scores
@@ -172,6 +208,7 @@ static kir_index strip_end(const kir_builder *builder, const score_plan *plan, c
 
 static void emit_strips(lower_kernel *kernel, const score_plan *plan, const score_place *place, score_reader *reader) {
     score_unit_weights pairs[SCORE_MAX_RESULTS];
+    weight_ways ways = plan_ways(kernel, plan, place);
     kir_builder outer = kernel->builder, body;
     kir_reg strip = kir_loop(&outer, kir_at(0), place->row_end, SCORE_STRIP, &body);
     score_place part = *place;
@@ -185,7 +222,9 @@ static void emit_strips(lower_kernel *kernel, const score_plan *plan, const scor
         reader->origin = kir_plus(reader->origin, plan->tile_stride, strip);
     for (int i = 0; i < plan->product_count && !plan->reuses; i++)
         emit_product(kernel, plan, &part, i);
-    score_weights_pack(kernel, plan, &part, NULL, pairs);
+    score_weights_bind(kernel, plan, &part, pairs);
+    for (int way = 0; next_way(kernel, reader, &ways, way); way++)
+        score_weights_pack(kernel, plan, &part, NULL, pairs);
     score_weights_multiply(kernel, plan, &part, NULL, pairs, SCORE_BY_ROW);
     kernel->builder = outer;
     reader->place = place;
@@ -211,15 +250,21 @@ static void emit_scores(lower_kernel *kernel, const score_plan *plan, const scor
         score_sweep_columns(kernel, plan, place, true, false);
         score_sweep_rows(kernel, plan, place, true, NULL);
     }
-    if (by_rows)
+    weight_ways ways = plan_ways(kernel, plan, place);
+    for (int way = 0; by_rows && next_way(kernel, reader, &ways, way); way++)
         score_sweep_rows(kernel, plan, place, false, plan->weight_count ? weights : NULL);
     if (units)
-        score_weights_pack(kernel, plan, place, at_once ? NULL : weights, pairs);
+        score_weights_bind(kernel, plan, place, pairs);
+    for (int way = 0; at_once && next_way(kernel, reader, &ways, way); way++)
+        score_weights_pack(kernel, plan, place, NULL, pairs);
+    if (units && !at_once)
+        score_weights_pack(kernel, plan, place, weights, pairs);
     score_weights_multiply(kernel, plan, place, weights, pairs, SCORE_BY_ROW | SCORE_BY_COLUMN);
 }
 
 void score_tile_emit(lower_kernel *kernel, const score_plan *plan, const score_place *place) {
-    score_reader reader = {.plan = plan, .place = place};
+    kir_reg power[2];
+    score_reader reader = {.plan = plan, .place = place, .power = power};
     size_t ids = (size_t)plan->context->source->next_id;
     reader.known = arena_alloc(plan->context->memory, 2 * ids * sizeof *reader.known);
     int64_t elements = (goes_in_strips(plan, place) ? SCORE_STRIP : plan->tile_rows) * plan->tile_stride;

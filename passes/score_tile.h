@@ -103,6 +103,10 @@ typedef struct score_reader {
     kir_index origin;              /* of the tile in them */
     kir_reg *known;                /* by 2 * id + (rows run along the lanes): computed in this very place, or -1 */
     const ir_value *settled;       /* scores that have taken the place of the first product, or NULL */
+    /* Of exponentials that are computed as one (score_exponentials.h), or NULL; and it in this very place, of scores
+     * with rows and columns exchanged in the second, or -1. */
+    const struct score_exponentials *exponentials;
+    kir_reg *power;
 } score_reader;
 
 /* To how many bits functions of scores are worth computing: more than their products have. */

@@ -126,13 +126,17 @@ static void read_weights(lower_kernel *kernel, const score_plan *plan, const sco
                             : lower_element_at(kernel, plan->weights[i], at, plan->lanes, plan->lanes);
 }
 
-void score_weights_pack(lower_kernel *kernel, const score_plan *plan, const score_place *place, const int *stored,
+void score_weights_bind(lower_kernel *kernel, const score_plan *plan, const score_place *place,
                         score_unit_weights *to) {
+    for (int i = 0; i < plan->weight_count; i++)
+        to[i] = score_units_weights(kernel, plan, place, i);
+}
+
+void score_weights_pack(lower_kernel *kernel, const score_plan *plan, const score_place *place, const int *stored,
+                        const score_unit_weights *to) {
     kir_builder outer = kernel->builder;
     score_square at;
     kir_reg weights[SCORE_MAX_RESULTS], squares[SCORE_MAX_RESULTS][2][2];
-    for (int i = 0; i < plan->weight_count; i++)
-        to[i] = score_units_weights(kernel, plan, place, i);
     score_units_squares(&kernel->builder, place, &at);
     for (int r = 0; r < 2; r++)
         for (int c = 0; c < 2; c++) {

@@ -4,9 +4,11 @@
 
 #include "passes/score_units.h"
 
-/* Brings all weights of the tile into pairs for matrix units. `stored`: where a sweep has left them, or NULL. */
+/* Scratch memory for all weights of the tile in pairs for matrix units. */
+void score_weights_bind(lower_kernel *kernel, const score_plan *plan, const score_place *place, score_unit_weights *to);
+/* Brings all weights of the tile into these pairs. `stored`: where a sweep has left them, or NULL. */
 void score_weights_pack(lower_kernel *kernel, const score_plan *plan, const score_place *place, const int *stored,
-                        score_unit_weights *to);
+                        const score_unit_weights *to);
 
 typedef enum { SCORE_BY_ROW = 1, SCORE_BY_COLUMN = 2 } score_summed_ways;
 

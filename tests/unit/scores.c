@@ -391,6 +391,38 @@ static void check_both_ways(const way *how, int rows, int columns, bool same, do
     text_free(&text);
 }
 
+/* The gradient of log-sum-exps of rows and columns, or of rows of symmetric scores. */
+static void check_gradient_both_ways(const way *how, int rows, int columns, double size) {
+    bool same = columns == 0;
+    columns = same ? rows : columns;
+    text_buffer text = {0};
+    text_append(&text, "module @gradient\nfunc @f {\n  %%0 = input @a : f32[%d,16]\n", rows);
+    if (!same)
+        text_append(&text, "  %%1 = input @b : f32[%d,16]\n", columns);
+    text_append(&text,
+                "  %%2 = dot %%0, %%%d {lhs_batch=[], rhs_batch=[], lhs_contract=[1], rhs_contract=[1]} : f32[%d,%d]\n"
+                "  %%3 = reduce_logsumexp %%2 {axes=[1]} : f32[%d]\n  %%4 = broadcast %%3 {axes=[0]} : f32[%d,%d]\n"
+                "  %%5 = sub %%2, %%4 : f32[%d,%d]\n  %%6 = exp %%5 : f32[%d,%d]\n",
+                !same, rows, columns, rows, rows, columns, rows, columns, rows, columns);
+    if (same)
+        text_append(&text, "  %%10 = transpose %%6 {axes=[1,0]} : f32[%d,%d]\n", rows, rows);
+    else
+        text_append(&text,
+                    "  %%7 = reduce_logsumexp %%2 {axes=[0]} : f32[%d]\n  %%8 = broadcast %%7 {axes=[1]} : f32[%d,%d]\n"
+                    "  %%9 = sub %%2, %%8 : f32[%d,%d]\n  %%10 = exp %%9 : f32[%d,%d]\n",
+                    columns, rows, columns, rows, columns, rows, columns);
+    text_append(&text, "  %%11 = add %%6, %%10 : f32[%d,%d]\n", rows, columns);
+    for (int side = 0; side < 2 - same; side++)
+        text_append(&text,
+                    "  %%%d = dot %%11, %%%d {lhs_batch=[], rhs_batch=[], lhs_contract=[%d], rhs_contract=[0]} : "
+                    "f32[%d,16]\n  output @gradient%d, %%%d\n",
+                    12 + side, !same && side == 0, 1 - side, side ? columns : rows, side, 12 + side);
+    text_append(&text, "}\n");
+    /* Exponentials have the errors of their scores. */
+    check_fused(how, &text, (uint64_t)(rows + columns), size, how->gradient * size * size);
+    text_free(&text);
+}
+
 /* Of each row's scores, which a bias makes differ from the column's though the product does not. */
 static void check_biased_rows(const way *how, int rows, int length) {
     text_buffer text = {0};
@@ -443,6 +475,22 @@ static way tiles_way(int parts) {
     way tiles = parts_way("amx", "avx512", parts);
     tiles.compile = cgen_compile;
     return tiles;
+}
+
+/* Exponentials of rows and columns in one where their log-sum-exps lie near each other, and each by itself. */
+static void exponentials_of_gradients_are_shared(void **state) {
+    (void)state;
+    static const double sizes[] = {1, 4, 16};
+    way ways[] = {{host(), host(), 0, 1e-6, 1e-5, llvm_compile},
+                  {"scalar", "scalar", 0, 1e-5, 1e-4, compile_by_tcc},
+                  tiles_way(2),
+                  parts_way("amx", "amx", 2)};
+    for (int w = 0; w < 3 + backend_target_host().matrix_units; w++)
+        for (int i = 0; i < 3; i++) {
+            check_gradient_both_ways(&ways[w], 80, 96, sizes[i]);
+            check_gradient_both_ways(&ways[w], 320, 192, sizes[i]);
+            check_gradient_both_ways(&ways[w], 512, 0, sizes[i]);
+        }
 }
 
 static void products_of_parts_agree(void **state) {
@@ -610,6 +658,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(products_keep_their_bound),
         cmocka_unit_test(rows_and_columns_go_together),
+        cmocka_unit_test(exponentials_of_gradients_are_shared),
         cmocka_unit_test(symmetric_products_of_other_scores_agree),
         cmocka_unit_test(products_of_parts_agree),
         cmocka_unit_test(products_on_matrix_units_agree),
