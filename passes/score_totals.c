@@ -42,33 +42,34 @@ static void launch_fill(const score_plan *plan, const score_output *output, int 
     }
 }
 
-/* Whether matrix units can store the result where it belongs: what is stored once does not have to lie in tiles, which
- * are faster to add to. The rows that the last tile has too many need memory behind it. */
-static bool can_be_in_rows(const score_plan *plan, const score_output *output) {
-    const lower_context *context = plan->context;
-    const ir_value *value = output->value;
+/* Whether the result can be added up where it belongs, in memory with room behind it for the rows that the last tile
+ * has too many. */
+static bool can_have_room(const lower_context *context, const ir_value *value) {
     ir_layout identity = ir_layout_identity();
+    return !context->narrow[value->id] && context->buffer_of[value->id] < 0 &&
+           lower_same_memory(&value->type, &value->layout, &identity);
+}
+
+/* The same of matrix units: what is stored once does not have to lie in tiles, which are faster to add to. */
+static bool can_be_in_rows(const score_plan *plan, const score_output *output) {
     bool once = output->by_row && plan->fresh_rows && !plan->symmetric;
     return output->kind == SCORE_MULTIPLY && score_on_units(plan) && once && output->row == output->length &&
-           !context->narrow[value->id] && context->buffer_of[value->id] < 0 &&
-           lower_same_memory(&value->type, &value->layout, &identity);
+           can_have_room(plan->context, output->value);
 }
 
 static int new_total(const score_plan *plan, const score_output *output) {
     lower_context *context = plan->context;
     const ir_value *value = output->value;
+    bool product = output->kind == SCORE_MULTIPLY, finished = output->kind == SCORE_LOGSUMEXP;
     int64_t count = output->by_row ? plan->rows : plan->columns, copies = is_split(plan, output) ? plan->chunks : 1;
-    if (output->in_rows) {
-        int64_t elements = padded_count(plan, true) * output->row;
-        context->buffer_of[value->id] = lower_temporary(context, "products", KIR_F32, elements, value->span);
-        return context->buffer_of[value->id];
-    }
-    if (output->kind != SCORE_MULTIPLY)
-        return lower_temporary(context, "totals", KIR_F32, copies * padded_count(plan, output->by_row), value->span);
-    if (!score_on_units(plan) && copies == 1 && count % plan->panel_rows == 0)
+    bool in_place = copies == 1 && !finished && !(product && score_on_units(plan));
+    if (product && in_place && count % plan->panel_rows == 0)
         return lower_result_buffer_in_layout(context, value, ir_layout_identity());
-    return lower_temporary(context, "products", KIR_F32, copies * padded_count(plan, output->by_row) * output->row,
-                           value->span);
+    int64_t elements = copies * padded_count(plan, output->by_row) * (product ? output->row : 1);
+    int total = lower_temporary(context, product ? "products" : "totals", KIR_F32, elements, value->span);
+    if (output->in_rows || (in_place && can_have_room(context, value)))
+        context->buffer_of[value->id] = total;
+    return total;
 }
 
 /* Mirrored tiles of symmetric scores, which the diagonal ones do not set, add up on their own. */
