@@ -207,7 +207,7 @@ static kir_index block_end(const kir_builder *builder, kir_reg block, int64_t bl
 
 static score_place place_of(const lower_kernel *kernel, const score_plan *plan, kir_reg row_block,
                             kir_reg column_block) {
-    score_place place = {.column_totals = kir_at(0)};
+    score_place place = {.column_totals = kir_at(0), .fresh_rows = {false, -1}, .fresh_columns = {false, -1}};
     place.row = kir_plus(kir_at(0), plan->tile_rows, row_block);
     place.column = kir_plus(kir_at(0), plan->tile_columns, column_block);
     place.row_end = block_end(&kernel->builder, row_block, row_blocks(plan), plan->tile_rows, plan->rows);
@@ -235,6 +235,10 @@ static lower_kernel begin_scores(const score_plan *plan, const char *kind) {
     return kernel;
 }
 
+static kir_reg is_number(const kir_builder *builder, kir_reg a, int64_t number) {
+    return kir_op2(builder, KIR_equal, a, kir_value(builder, kir_at(number)));
+}
+
 /* A whole row (column) of tiles an iteration: nothing else adds to its results. */
 static void launch_lines(const score_plan *plan, bool by_row) {
     lower_kernel kernel = begin_scores(plan, "");
@@ -243,6 +247,8 @@ static void launch_lines(const score_plan *plan, bool by_row) {
     kir_reg other = kir_loop(&outer, kir_at(0), kir_at(inner), 1, &body);
     kernel.builder = body;
     score_place place = place_of(&kernel, plan, by_row ? 0 : other, by_row ? other : 0);
+    score_fresh first = {inner == 1, inner == 1 ? -1 : is_number(&kernel.builder, other, 0)};
+    place.fresh_rows = place.fresh_columns = first;
     score_tile_emit(&kernel, plan, &place);
     kernel.builder = outer;
     kernel.kernel->flops *= (double)inner;
@@ -259,6 +265,16 @@ static void split_round(const kir_builder *builder, int64_t extent, kir_reg *rou
     *place = kir_op2(builder, KIR_rem, 0, divisor);
 }
 
+/* Of a grid: the first round is the first of the shorter side's blocks, and of as many of the longer side; the last one
+ * of the shorter side meets the others first. */
+static score_fresh first_of_longer(const kir_builder *builder, int64_t extent, int64_t rounds, kir_reg round,
+                                   kir_reg number) {
+    kir_reg last = is_number(builder, number, extent - 1);
+    kir_reg early = kir_op2(builder, KIR_less, round, kir_value(builder, kir_at(rounds - extent + 1)));
+    kir_reg meets = kir_op2(builder, KIR_and, last, early);
+    return (score_fresh){false, kir_op2(builder, KIR_or, is_number(builder, round, 0), meets)};
+}
+
 /* Round r: every block of the shorter side with the block r further on of the other. */
 static void launch_grid(const score_plan *plan) {
     int64_t rows = row_blocks(plan), columns = column_blocks(plan);
@@ -268,6 +284,10 @@ static void launch_grid(const score_plan *plan) {
     split_round(&kernel.builder, extent, &round, &number);
     kir_reg further = remainder_of(&kernel.builder, kir_plus(kir_plus(kir_at(0), 1, number), 1, round), rounds);
     score_place place = place_of(&kernel, plan, rows < columns ? number : further, rows < columns ? further : number);
+    score_fresh shorter = {false, is_number(&kernel.builder, round, 0)};
+    score_fresh longer = first_of_longer(&kernel.builder, extent, rounds, round, number);
+    place.fresh_rows = rows < columns ? shorter : longer;
+    place.fresh_columns = rows < columns ? longer : shorter;
     score_tile_emit(&kernel, plan, &place);
     lower_kernel_launch_rounds(&kernel, extent, rounds);
 }
@@ -275,7 +295,7 @@ static void launch_grid(const score_plan *plan) {
 static void launch_diagonal(const score_plan *plan) {
     lower_kernel kernel = begin_scores(plan, "_diagonal");
     score_place place = place_of(&kernel, plan, 0, 0);
-    place.fresh_rows = place.fresh_columns = true;
+    place.fresh_rows = place.fresh_columns = (score_fresh){true, -1};
     score_tile_emit(&kernel, plan, &place);
     lower_kernel_launch(&kernel, row_blocks(plan));
 }
@@ -368,7 +388,9 @@ static void launch_chunks(const score_plan *plan) {
     kernel.builder = over_columns;
     score_place place = place_of(&kernel, plan, row, column);
     place.column_totals = kir_plus(kir_at(0), column_blocks(plan) * plan->tile_columns, 0);
-    place.fresh_rows = plan->fresh_rows;
+    kir_reg first_row = kir_value(&kernel.builder, kir_plus(kir_at(0), each, 0));
+    place.fresh_columns.when = kir_op2(&kernel.builder, KIR_equal, row, first_row);
+    place.fresh_rows = (score_fresh){plan->fresh_rows, plan->fresh_rows ? -1 : is_number(&kernel.builder, column, 0)};
     score_tile_emit(&kernel, plan, &place);
     kernel.builder = outer;
     kernel.kernel->flops *= (double)(each * column_blocks(plan));

@@ -128,7 +128,7 @@ static void sum_both_ways(const lower_kernel *kernel, const kir_builder *builder
 
 /* Joins the sums of all rows (columns) with those of earlier tiles, `lanes` of them at once. */
 static void join_sums(const kir_builder *builder, const both_ways *work, const score_line *line, int lanes,
-                      kir_index first, kir_index end, int largest, int sums, bool fresh) {
+                      kir_index first, kir_index end, int largest, int sums, score_fresh fresh) {
     kir_builder body;
     kir_reg of_tile = kir_splat(builder, work->largest, lanes);
     kir_index place = kir_plus(kir_at(0), 1, kir_loop(builder, kir_at(0), end, lanes, &body));

@@ -379,7 +379,7 @@ void score_pairs_multiply(lower_kernel *kernel, const score_plan *plan, const sc
     pair_panel *panel = &work.panel;
     *panel = (pair_panel){
         .cpu = &plan->context->pass->target, .parts = plan->parts, .rows = plan->panel_rows, .target_row = output->row};
-    panel->fresh = by_row ? place->fresh_rows : place->fresh_columns;
+    panel->fresh = (by_row ? place->fresh_rows : place->fresh_columns).always;
     panel->target = lower_argument(kernel, output->total, true);
     if (!panel->fresh)
         lower_argument(kernel, output->total, false);

@@ -92,12 +92,22 @@ static kir_reg sum_exponentials(const lower_kernel *kernel, const kir_builder *b
     return sum;
 }
 
+/* What has been added before, `neutral` if that is nothing. */
+static kir_reg load_before(const kir_builder *builder, int totals, kir_index at, int lanes, score_fresh fresh,
+                           double neutral) {
+    kir_reg before = kir_load(builder, totals, at, lanes, lanes);
+    if (fresh.when < 0)
+        return before;
+    kir_reg nothing = kir_number(builder, kir_vector_type(KIR_F32, lanes), neutral);
+    return kir_op3(builder, KIR_select, kir_splat(builder, fresh.when, lanes), nothing, before);
+}
+
 score_joining score_begin_joining(const kir_builder *builder, const score_line *line, kir_index at, int lanes,
-                                  kir_reg largest, bool fresh) {
+                                  kir_reg largest, score_fresh fresh) {
     kir_type type = kir_vector_type(KIR_F32, lanes);
     score_joining joining = {.line = line, .at = at, .lanes = lanes, .fresh = fresh, .before = -1};
-    if (!fresh) {
-        joining.before = kir_load(builder, line->total, at, lanes, lanes);
+    if (!fresh.always) {
+        joining.before = load_before(builder, line->total, at, lanes, fresh, -INFINITY);
         largest = kir_op2(builder, KIR_max, joining.before, largest);
     }
     joining.shift = kir_op2(builder, KIR_max, largest, kir_number(builder, type, -3e38));
@@ -105,9 +115,10 @@ score_joining score_begin_joining(const kir_builder *builder, const score_line *
 }
 
 void score_end_joining(const kir_builder *builder, const score_joining *joining, kir_reg sum) {
-    if (!joining->fresh) {
+    if (!joining->fresh.always) {
         kir_reg kept = math_exp(builder, kir_op2(builder, KIR_sub, joining->before, joining->shift));
-        kir_reg earlier = kir_load(builder, joining->line->exponentials, joining->at, joining->lanes, joining->lanes);
+        int sums = joining->line->exponentials;
+        kir_reg earlier = load_before(builder, sums, joining->at, joining->lanes, joining->fresh, 0);
         sum = kir_op3(builder, KIR_fma, earlier, kept, sum);
     }
     kir_store(builder, joining->line->exponentials, joining->at, sum, joining->lanes);
@@ -116,9 +127,11 @@ void score_end_joining(const kir_builder *builder, const score_joining *joining,
 
 /* Adds the results of sums and maxima to the totals: those of one row (lanes 1) or of a vector of columns. */
 static void finish_line(const kir_builder *builder, const score_line *line, kir_index at, int lanes, kir_reg value,
-                        bool fresh) {
-    if (!fresh)
-        value = score_combined(builder, line->output, kir_load(builder, line->total, at, lanes, lanes), value);
+                        score_fresh fresh) {
+    if (!fresh.always) {
+        kir_reg before = load_before(builder, line->total, at, lanes, fresh, neutral_of(line->output));
+        value = score_combined(builder, line->output, before, value);
+    }
     kir_store(builder, line->total, at, value, lanes);
 }
 
@@ -128,7 +141,7 @@ kir_reg score_largest_lane(const kir_builder *builder, kir_reg vector, int lanes
 
 /* `row`: within the block, `at`: where its totals are. */
 static void finish_row(const kir_builder *builder, const score_plan *plan, const score_sweep *work, kir_reg row,
-                       kir_index at, bool fresh) {
+                       kir_index at, score_fresh fresh) {
     for (int i = 0; i < work->line_count; i++) {
         const score_line *line = &work->lines[i];
         kir_reg value = line->value;
@@ -145,7 +158,7 @@ static void finish_row(const kir_builder *builder, const score_plan *plan, const
 }
 
 static void finish_columns(lower_kernel *kernel, const score_plan *plan, const score_sweep *work, kir_index at,
-                           kir_index end, bool fresh) {
+                           kir_index end, score_fresh fresh) {
     const kir_builder *builder = &kernel->builder;
     for (int i = 0; i < work->line_count; i++) {
         const score_line *line = &work->lines[i];
@@ -163,19 +176,19 @@ int score_block_rows(const score_plan *plan) {
     return (int)kir_common_divisor(plan->tile_rows, plan->lanes);
 }
 
-void score_bind_totals(lower_kernel *kernel, score_line *line, bool fresh) {
+void score_bind_totals(lower_kernel *kernel, score_line *line, score_fresh fresh) {
     assert(line->output);
     line->total = lower_argument(kernel, line->output->total, true);
-    if (!fresh)
+    if (!fresh.always)
         lower_argument(kernel, line->output->total, false);
     if (line->output->kind != SCORE_LOGSUMEXP)
         return;
     line->exponentials = lower_argument(kernel, line->output->exponentials, true);
-    if (!fresh)
+    if (!fresh.always)
         lower_argument(kernel, line->output->exponentials, false);
 }
 
-static void bind_lines(lower_kernel *kernel, const score_plan *plan, score_sweep *work, bool fresh) {
+static void bind_lines(lower_kernel *kernel, const score_plan *plan, score_sweep *work, score_fresh fresh) {
     for (int i = 0; i < work->line_count; i++) {
         score_line *line = &work->lines[i];
         score_bind_totals(kernel, line, fresh);

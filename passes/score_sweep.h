@@ -41,7 +41,7 @@ bool score_sweep_both_ways(lower_kernel *kernel, const score_plan *plan, const s
 
 /* Rows whose totals are read and written together; a tile's are whole blocks, as the next rows are another tile's. */
 int score_block_rows(const score_plan *plan);
-void score_bind_totals(lower_kernel *kernel, score_line *line, bool fresh);
+void score_bind_totals(lower_kernel *kernel, score_line *line, score_fresh fresh);
 void score_fill_columns(const kir_builder *builder, const score_plan *plan, const score_place *place, int scratch,
                         double number);
 kir_reg score_largest_lane(const kir_builder *builder, kir_reg vector, int lanes);
@@ -51,13 +51,13 @@ typedef struct {
     const score_line *line;
     kir_index at;
     int lanes;
-    bool fresh;
+    score_fresh fresh;
     kir_reg before, shift; /* the largest scores of earlier tiles, and with those of this one */
 } score_joining;
 
 /* `largest`: of this tile's scores in each line. */
 score_joining score_begin_joining(const kir_builder *builder, const score_line *line, kir_index at, int lanes,
-                                  kir_reg largest, bool fresh);
+                                  kir_reg largest, score_fresh fresh);
 /* `sum`: of this tile's e^(score - shift). */
 void score_end_joining(const kir_builder *builder, const score_joining *joining, kir_reg sum);
 

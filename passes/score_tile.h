@@ -43,7 +43,8 @@ typedef struct {
     int64_t rows, columns;
     bool symmetric;                 /* half of the tiles are computed and used both ways */
     bool exchanged;                 /* the tile's rows are the scores' columns: the longer side is not rearranged */
-    bool fresh_rows, fresh_columns; /* the first tile that adds to a total of rows (columns) sets it */
+    bool fresh_rows, fresh_columns; /* a total of rows (columns) is set by the only tile that adds to it, or by another
+                                       launch before */
     bool rows_once;                 /* score_unit_operands.h: a tile brings its rows into pairs itself */
     int parts;                      /* bf16 parts of each number in products (score_pairs.h); 0 for f32 as it is */
     int64_t chunks;                 /* above 0: the rows are split, and each part has column totals of its own */
@@ -61,12 +62,18 @@ typedef struct {
     int64_t tile_stride; /* between rows in memory: not a power of 2, which would crowd few sets of the caches */
 } score_plan;
 
+/* Whether nothing has been added to totals before: always, never, or `when` (BOOL; else -1) says so. */
+typedef struct {
+    bool always;
+    kir_reg when;
+} score_fresh;
+
 /* One tile: where it is. All registers are i64. */
 typedef struct {
-    kir_index row, column;          /* the first ones */
-    kir_index row_end, column_end;  /* how many of the tile's exist */
-    kir_index column_totals;        /* where the totals of columns begin, counted in columns */
-    bool fresh_rows, fresh_columns; /* nothing has been added to their totals before */
+    kir_index row, column;         /* the first ones */
+    kir_index row_end, column_end; /* how many of the tile's exist */
+    kir_index column_totals;       /* where the totals of columns begin, counted in columns */
+    score_fresh fresh_rows, fresh_columns;
     bool mirrored;   /* symmetric scores off the diagonal: also the tile with rows and columns exchanged */
     bool in_strip;   /* on matrix units: SCORE_STRIP rows of a tile, whose weights stay in the first cache */
     kir_index strip; /* the strip's first row within the tile */

@@ -6,10 +6,6 @@
 
 #include <math.h>
 
-static bool takes_largest(const score_output *output) {
-    return output->kind == SCORE_MAX || output->kind == SCORE_LOGSUMEXP;
-}
-
 /* Results of rows (columns), those of the last tile that do not exist included. */
 static int64_t padded_count(const score_plan *plan, bool by_row) {
     int64_t count = by_row ? plan->rows : plan->columns;
@@ -79,21 +75,24 @@ static void prepare_mirrored(score_plan *plan, score_output *output) {
     launch_fill(plan, output, output->mirrored_total, 0);
 }
 
+/* Whether the first tile adds to what is there: to products in pairs, which do not ask whether it is the first. */
+static bool needs_fill(const score_plan *plan, const score_output *output) {
+    return output->kind == SCORE_MULTIPLY && plan->parts > 0;
+}
+
 void score_totals_prepare(score_plan *plan) {
     for (int i = 0; i < plan->output_count; i++) {
         score_output *output = &plan->outputs[i];
         if (output->mirrored_vectors >= 0)
             prepare_mirrored(plan, output);
-        bool fresh = output->by_row ? plan->fresh_rows : plan->fresh_columns;
+        bool once = output->by_row ? plan->fresh_rows : plan->fresh_columns;
         output->in_rows = can_be_in_rows(plan, output);
         output->total = new_total(plan, output);
         if (output->kind == SCORE_LOGSUMEXP)
             output->exponentials = new_total(plan, output);
-        if (fresh)
+        if (once || !needs_fill(plan, output))
             continue;
-        launch_fill(plan, output, output->total, takes_largest(output) ? -INFINITY : 0);
-        if (output->kind == SCORE_LOGSUMEXP)
-            launch_fill(plan, output, output->exponentials, 0);
+        launch_fill(plan, output, output->total, 0);
     }
 }
 

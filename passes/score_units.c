@@ -406,7 +406,7 @@ void score_units_multiply(lower_kernel *kernel, const score_plan *plan, const sc
     int64_t across = work.row * PAIR_UNIT, count = by_row ? plan->columns : plan->rows;
     work.vectors_tile = score_unit_blocks(count) * plan->parts * PAIR_TILE;
     work.weights_tile = by_row ? row_tile(plan) : column_tile(plan);
-    panel->fresh = !mirrored && (by_row ? place->fresh_rows : place->fresh_columns);
+    panel->fresh = !mirrored && (by_row ? place->fresh_rows : place->fresh_columns).always;
     panel->target = lower_argument(kernel, total, true);
     if (!panel->fresh)
         lower_argument(kernel, total, false);

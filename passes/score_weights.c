@@ -16,7 +16,7 @@ typedef struct {
     int64_t row_stride, step_stride; /* between the panel's rows, and along the sum, in the tile */
     kir_index first_target, targets; /* rows that are added to */
     kir_index first_vector, steps;   /* what is summed over */
-    bool fresh;
+    score_fresh fresh;
 } multiplication;
 
 /* Neighbours in scratch: whole vectors lie so far apart that they would crowd few sets of the first cache. */
@@ -43,11 +43,13 @@ static void multiply_panel(const kir_builder *builder, const multiplication *wor
         targets[r] = kir_plus_index(kir_at(r * work->length), work->length, kir_plus_index(work->first_target, 1, row));
         targets[r] = kir_plus_index(targets[r], 1, first);
     }
-    if (work->fresh)
-        tile_clear(builder, &tile);
-    else
-        tile_load(builder, &tile, work->target, targets);
-    kir_builder body;
+    kir_builder clear = *builder, load = *builder, body;
+    if (!work->fresh.always && work->fresh.when >= 0)
+        kir_if(builder, work->fresh.when, &clear, &load);
+    if (work->fresh.always || work->fresh.when >= 0)
+        tile_clear(&clear, &tile);
+    if (!work->fresh.always)
+        tile_load(&load, &tile, work->target, targets);
     int64_t round = work->steps.term_count == 0 ? tile_steps(&tile, work->steps.base) : 1;
     kir_reg step = kir_loop(builder, kir_at(0), work->steps, round, &body);
     tile_operands operands = {
@@ -79,12 +81,12 @@ static void multiply(lower_kernel *kernel, const score_plan *plan, const score_p
     multiplication work = {.plan = plan, .weights = weights, .length = output->length};
     work.vectors = lower_argument(kernel, output->vectors, false);
     work.target = lower_argument(kernel, output->total, true);
-    if (!(by_row ? place->fresh_rows : place->fresh_columns))
+    work.fresh = by_row ? place->fresh_rows : place->fresh_columns;
+    if (!work.fresh.always)
         lower_argument(kernel, output->total, false);
     work.row_stride = by_row ? plan->tile_stride : 1;
     work.step_stride = by_row ? 1 : plan->tile_stride;
     work.first_target = by_row ? place->row : score_column_total(place);
-    work.fresh = by_row ? place->fresh_rows : place->fresh_columns;
     work.targets = by_row ? place->row_end : place->column_end;
     work.first_vector = by_row ? place->column : place->row;
     work.steps = by_row ? place->column_end : place->row_end;
