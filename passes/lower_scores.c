@@ -26,17 +26,6 @@ static int64_t column_blocks(const score_plan *plan) {
 /* ---- operands ------------------------------------------------------------------------------------------------------
  */
 
-/* The value's elements with room for `elements`. */
-static int with_room(lower_context *context, const ir_value *value, int64_t elements) {
-    int buffer = lower_buffer_in_layout(context, value, ir_layout_identity());
-    if (elements <= ir_type_elements(&value->type))
-        return buffer;
-    ir_layout identity = ir_layout_identity();
-    int copy = lower_temporary(context, "padded", lower_element(value->type.dtype), elements, value->span);
-    lower_copy(context, &value->type, buffer, &identity, copy, &identity, value->span);
-    return copy;
-}
-
 /* A panel as it is packed: elements k of all its vectors beside each other, zeros where there are no more. */
 typedef struct {
     int from, to;
@@ -128,28 +117,6 @@ static int packed_vectors(const score_plan *plan, const ir_value *value) {
     return to;
 }
 
-/* Vectors are read whole: operands of rows and columns get room for the last one. Their buffers are exchanged while the
- * group is lowered; `kept` remembers them. */
-static void pad_repeated(score_plan *plan, int *kept) {
-    lower_context *context = plan->context;
-    for (const ir_value *value = context->source->first; value; value = value->next) {
-        if (value->group != plan->group || value->opcode != IR_OP_broadcast || value->operands[0]->type.rank != 1)
-            continue;
-        const ir_value *operand = value->operands[0];
-        if (kept[operand->id] >= 0)
-            continue;
-        kept[operand->id] = lower_buffer(context, operand);
-        context->buffer_of[operand->id] =
-            with_room(context, operand, score_rounded_up(operand->type.dims[0], plan->lanes));
-    }
-}
-
-static void restore_repeated(const score_plan *plan, const int *kept) {
-    for (int id = 0; id < plan->context->source->next_id; id++)
-        if (kept[id] >= 0)
-            plan->context->buffer_of[id] = kept[id];
-}
-
 static void prepare_product(const score_plan *plan, score_product *product) {
     if (score_on_units(plan)) {
         product->left = plan->rows_once
@@ -160,8 +127,7 @@ static void prepare_product(const score_plan *plan, score_product *product) {
         product->left = score_pairs_rows(plan, product->row_vectors);
         product->packed = score_pairs_columns(plan, product->column_vectors);
     } else {
-        product->left = with_room(plan->context, product->row_vectors,
-                                  score_rounded_up(plan->rows, plan->panel_rows) * product->length);
+        product->left = lower_buffer_in_layout(plan->context, product->row_vectors, ir_layout_identity());
         product->packed = packed_vectors(plan, product->column_vectors);
     }
 }
@@ -469,14 +435,9 @@ bool lower_scores(lower_context *context, int group) {
     fit_chunks(&plan);
     if (partner)
         keep_product(&plan, partner);
-    int *kept = arena_alloc(context->memory, (size_t)context->source->next_id * sizeof *kept);
-    for (int id = 0; id < context->source->next_id; id++)
-        kept[id] = -1;
     prepare_operands(&plan);
-    pad_repeated(&plan, kept);
     score_totals_prepare(&plan);
     launch_tiles(&plan);
-    restore_repeated(&plan, kept);
     score_totals_finish(&plan);
     return true;
 }

@@ -80,21 +80,31 @@ kir_index score_column_total(const score_place *place) {
 /* ---- products -----------------------------------------------------------------------------------------------------
  */
 
+/* The last panel of rows has the last one once more in place of those that do not exist. */
+static kir_index panel_row(const kir_builder *builder, const score_plan *plan, kir_index row) {
+    if (plan->rows % plan->panel_rows == 0)
+        return row;
+    kir_reg last = kir_value(builder, kir_at(plan->rows - 1));
+    return kir_plus(kir_at(0), 1, kir_op2(builder, KIR_min, kir_value(builder, row), last));
+}
+
+/* `columns` of a panel's: all, or one vector. */
 static void emit_panel(lower_kernel *kernel, const score_plan *plan, const score_place *place, int number,
-                       kir_index row, kir_index column) {
+                       kir_index row, kir_index column, int columns) {
     const score_product *product = &plan->products[number];
     kir_builder *builder = &kernel->builder;
     int left = lower_argument(kernel, product->left, false), packed = lower_argument(kernel, product->packed, false);
-    register_tile tile = tile_new(builder, &plan->context->pass->target, plan->panel_rows, plan->panel_columns);
+    register_tile tile = tile_new(builder, &plan->context->pass->target, plan->panel_rows, columns);
     tile_clear(builder, &tile);
-    kir_index targets[TILE_MAX_ROWS];
+    kir_index vectors[TILE_MAX_ROWS], targets[TILE_MAX_ROWS];
+    for (int r = 0; r < plan->panel_rows; r++)
+        vectors[r] = panel_row(builder, plan, kir_plus_index(kir_plus_index(kir_at(r), 1, row), 1, place->row));
     kir_builder body;
     int64_t round = tile_steps(&tile, product->length);
     kir_reg k = kir_loop(builder, kir_at(0), kir_at(product->length), round, &body);
     tile_operands operands = {.left = left, .right = packed, .left_step = 1, .right_step = plan->panel_columns};
-    kir_index first = kir_plus_index(place->row, 1, row);
     for (int r = 0; r < plan->panel_rows; r++) {
-        operands.rows[r] = kir_plus(kir_plus_index(kir_at(r * product->length), product->length, first), 1, k);
+        operands.rows[r] = kir_plus(kir_plus_index(kir_at(0), product->length, vectors[r]), 1, k);
         targets[r] = kir_plus_index(kir_plus_index(kir_at(r * plan->tile_stride), plan->tile_stride, row), 1, column);
         targets[r] = kir_plus_index(targets[r], 1, kernel->scores->origin);
     }
@@ -102,6 +112,35 @@ static void emit_panel(lower_kernel *kernel, const score_plan *plan, const score
     operands.columns = kir_plus(kir_plus_index(kir_at(0), product->length, panel), plan->panel_columns, k);
     tile_multiply(&body, &tile, &operands, round);
     tile_store(builder, &tile, kernel->scores->tiles[number], targets);
+}
+
+/* All rows of the tile with one panel of columns. */
+static void emit_rows(lower_kernel *kernel, const kir_builder *builder, const score_plan *plan,
+                      const score_place *place, int number, kir_index column, int columns) {
+    kir_builder outer = kernel->builder;
+    kir_reg row = kir_loop(builder, kir_at(0), place->row_end, plan->panel_rows, &kernel->builder);
+    emit_panel(kernel, plan, place, number, kir_plus(kir_at(0), 1, row), column, columns);
+    kernel->builder = outer;
+}
+
+/* The last panel of the last tile, where it has no more than one vector of columns: those beyond would take as long.
+ * Returns where whole panels end. */
+static kir_index emit_narrow_panel(lower_kernel *kernel, const score_plan *plan, const score_place *place, int number) {
+    int64_t rest = plan->columns % plan->panel_columns;
+    if (rest == 0 || rest > plan->lanes)
+        return place->column_end;
+    const kir_builder *builder = &kernel->builder;
+    kir_index whole = kir_at((plan->columns - rest) % plan->tile_columns);
+    if (place->column_end.term_count == 0) {
+        emit_rows(kernel, builder, plan, place, number, whole, plan->lanes);
+        return whole;
+    }
+    kir_reg tile = kir_value(builder, kir_at(plan->tile_columns));
+    kir_reg is_last = kir_op2(builder, KIR_less, kir_value(builder, place->column_end), tile);
+    kir_builder last;
+    kir_if(builder, is_last, &last, NULL);
+    emit_rows(kernel, &last, plan, place, number, whole, plan->lanes);
+    return kir_plus(kir_at(0), 1, kir_op3(builder, KIR_select, is_last, kir_value(builder, whole), tile));
 }
 
 static void emit_product(lower_kernel *kernel, const score_plan *plan, const score_place *place, int number) {
@@ -113,12 +152,12 @@ static void emit_product(lower_kernel *kernel, const score_plan *plan, const sco
         score_pairs_product(kernel, plan, place, number);
         return;
     }
-    kir_builder outer = kernel->builder, over_rows, over_columns;
-    kir_reg column = kir_loop(&outer, kir_at(0), place->column_end, plan->panel_columns, &over_columns);
-    kir_reg row = kir_loop(&over_columns, kir_at(0), place->row_end, plan->panel_rows, &over_rows);
-    kernel->builder = over_rows;
-    emit_panel(kernel, plan, place, number, kir_plus(kir_at(0), 1, row), kir_plus(kir_at(0), 1, column));
-    kernel->builder = outer;
+    kir_index end = emit_narrow_panel(kernel, plan, place, number);
+    if (end.term_count == 0 && end.base == 0)
+        return;
+    kir_builder panels;
+    kir_reg column = kir_loop(&kernel->builder, kir_at(0), end, plan->panel_columns, &panels);
+    emit_rows(kernel, &panels, plan, place, number, kir_plus(kir_at(0), 1, column), plan->panel_columns);
 }
 
 /* ---- the tile ------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ typedef struct {
     const ir_value *value;
     const ir_value *row_vectors, *column_vectors; /* its operands, by the tile's sides */
     int64_t length;                               /* of the vectors */
-    int left;                                     /* buffer [rows, length], the rows rounded up to whole panels */
+    int left;                                     /* buffer [rows, length] */
     int packed; /* buffer [panel][length][panel's columns], zeros beyond the last column; both else in pairs */
 } score_product;
 
