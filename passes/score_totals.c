@@ -4,8 +4,6 @@
 #include "passes/kernel_math.h"
 #include "passes/score_units.h"
 
-#include <math.h>
-
 /* Results of rows (columns), those of the last tile that do not exist included. */
 static int64_t padded_count(const score_plan *plan, bool by_row) {
     int64_t count = by_row ? plan->rows : plan->columns;
@@ -17,8 +15,8 @@ static bool is_split(const score_plan *plan, const score_output *output) {
     return plan->chunks > 0 && !output->by_row;
 }
 
-/* Sets all elements of a buffer. */
-static void launch_fill(const score_plan *plan, const score_output *output, int buffer, double number) {
+/* Sets all elements of a buffer to 0. */
+static void launch_fill(const score_plan *plan, const score_output *output, int buffer) {
     lower_context *context = plan->context;
     int64_t elements = context->program->buffers[buffer].bytes / 4;
     int lanes = elements % plan->lanes == 0 ? plan->lanes : 1;
@@ -29,7 +27,7 @@ static void launch_fill(const score_plan *plan, const score_output *output, int 
             continue;
         lower_kernel kernel = lower_kernel_begin(context, "fill", output->value);
         int target = lower_argument(&kernel, buffer, true);
-        kir_reg value = kir_number(&kernel.builder, kir_vector_type(KIR_F32, lanes), number);
+        kir_reg value = kir_number(&kernel.builder, kir_vector_type(KIR_F32, lanes), 0);
         kir_builder body;
         kir_reg at = kir_loop(&kernel.builder, kir_at(0), kir_at(size), lanes, &body);
         kir_index first = kir_plus(kir_plus(kir_at(part ? whole * chunk : 0), chunk, 0), 1, at);
@@ -56,9 +54,9 @@ static bool can_be_in_rows(const score_plan *plan, const score_output *output) {
 static int new_total(const score_plan *plan, const score_output *output) {
     lower_context *context = plan->context;
     const ir_value *value = output->value;
-    bool product = output->kind == SCORE_MULTIPLY, finished = output->kind == SCORE_LOGSUMEXP;
+    bool product = output->kind == SCORE_MULTIPLY, is_result = output->kind != SCORE_LOGSUMEXP;
     int64_t count = output->by_row ? plan->rows : plan->columns, copies = is_split(plan, output) ? plan->chunks : 1;
-    bool in_place = copies == 1 && !finished && !(product && score_on_units(plan));
+    bool in_place = copies == 1 && is_result && !(product && score_on_units(plan));
     if (product && in_place && count % plan->panel_rows == 0)
         return lower_result_buffer_in_layout(context, value, ir_layout_identity());
     int64_t elements = copies * padded_count(plan, output->by_row) * (product ? output->row : 1);
@@ -72,7 +70,7 @@ static int new_total(const score_plan *plan, const score_output *output) {
 static void prepare_mirrored(score_plan *plan, score_output *output) {
     int64_t elements = padded_count(plan, !output->by_row) * output->row;
     output->mirrored_total = lower_temporary(plan->context, "products", KIR_F32, elements, output->value->span);
-    launch_fill(plan, output, output->mirrored_total, 0);
+    launch_fill(plan, output, output->mirrored_total);
 }
 
 /* Whether the first tile adds to what is there: to products in pairs, which do not ask whether it is the first. */
@@ -92,7 +90,7 @@ void score_totals_prepare(score_plan *plan) {
             output->exponentials = new_total(plan, output);
         if (once || !needs_fill(plan, output))
             continue;
-        launch_fill(plan, output, output->total, 0);
+        launch_fill(plan, output, output->total);
     }
 }
 
